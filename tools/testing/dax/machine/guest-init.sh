@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Process 1 of the reference machine: brings up what the tools expect, runs the
+# command that vm.py left in /job, tells its status there, and powers off.
+
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-linux} LANG=C.UTF-8
+cd /root
+
+mount_9p() { mount -t 9p -o "trans=virtio,version=9p2000.L,msize=262144,$3" "$1" "$2"; }
+
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
+mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
+mkdir -p /usr/lib/modules
+mount_9p modules /usr/lib/modules cache=loose
+while read -r share; do
+	mkdir -p "/mnt/$share"
+	mount_9p "$share" "/mnt/$share" cache=none
+done </job/shares
+
+# Devices get their drivers the ordinary way: uevent, modalias, modprobe.
+/usr/lib/systemd/systemd-udevd --daemon 2>/dev/null
+udevadm trigger --type=all --action=add --prioritized-subsystem=module 2>/dev/null ||
+	udevadm trigger --action=add
+udevadm settle --timeout=60
+
+if [ -e /job/shell ]; then
+	echo "Type 'exit' to power off."
+	setsid -c -w bash -l </dev/ttyS0 >/dev/ttyS0 2>&1
+else
+	bash /job/command </dev/null >>/job/output 2>&1
+	echo $? >/job/status
+fi
+
+sync
+umount -a -t ext4,xfs 2>/dev/null
+echo 1 >/proc/sys/kernel/sysrq
+echo o >/proc/sysrq-trigger
+while :; do :; done

@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Boot a kernel in one of the reference machines and run a command in it.
+
+  vm.py [options] COMMAND...      run COMMAND in the guest, exit with its status
+  vm.py [options] --shell         a prompt in the guest
+
+From Python:
+
+    with Machine(build, "nvdimm", shares={"tests": "some/folder"}) as m:
+        first = m.run("ndctl create-namespace -m devdax", limit=60)
+        again = m.run("ndctl list", limit=60)       # same NVDIMM, next boot
+
+QEMU comes from the toolchain tree and runs without hardware virtualisation, so
+that every machine sees the same; ACCEL=kvm in the environment asks for it.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+# What must never stand in a kernel log.
+SPLAT = re.compile(
+    r"BUG:|BUG at|WARNING:|Oops|general protection fault|Kernel panic|panicked at"
+    r"|KASAN:|UBSAN:|ODEBUG:|kmemleak: \d+ new|DEBUG_LOCKS_WARN_ON"
+    r"|possible (circular|recursive) locking|inconsistent lock state|suspicious RCU"
+    r"|rcu.*detected .*stall|blocked for more than|soft lockup|hard LOCKUP"
+    r"|refcount_t:|corruption|Bad page|scheduling while atomic|sleeping function called"
+    r"|Modules linked in:|Call Trace:"
+)
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+@dataclass
+class Result:
+    """What came of one boot."""
+
+    status: int | None  # of the command; None when the guest did not live to tell
+    output: str         # of the command, standard output and error
+    console: str        # the kernel's log
+    timed_out: bool
+    seconds: float
+
+    @property
+    def splats(self):
+        """The lines of the kernel's log that report a bug."""
+        return [line for line in self.console.splitlines() if SPLAT.search(line)]
+
+    @property
+    def ok(self):
+        return self.status == 0 and not self.timed_out and not self.splats
+
+    def why(self):
+        """One sentence about what went wrong; empty when nothing did."""
+        if self.splats:
+            return f"the kernel reports a bug: {self.splats[0].strip()}"
+        if self.timed_out:
+            return f"the machine was stopped at its time limit, after {self.seconds:.0f} s"
+        if self.status is None:
+            return "the machine went down before the command ended"
+        return f"the command ended with status {self.status}" if self.status else ""
+
+
+@dataclass
+class Kind:
+    """A named machine: what hardware it has besides processors and a disk."""
+
+    args: "callable"       # (backing file of each name) -> QEMU's arguments
+    backing: dict          # name -> size in bytes of what lives through a reboot
+    append: str = ""       # for the kernel's command line
+
+
+def two_nodes(memory1):
+    """8 GiB in two nodes. The second starts at 6 GiB and is MEMORY1."""
+    return ["-m", "8G",
+            "-object", "memory-backend-ram,id=m0,size=4G",
+            "-object", memory1,
+            "-numa", "node,nodeid=0,cpus=0-{lastcpu},memdev=m0",
+            "-numa", "node,nodeid=1,memdev=m1"]
+
+
+def nvdimms(count):
+    def args(files):
+        out = ["-machine", "q35,nvdimm=on", "-m", "4G,slots=4,maxmem=24G",
+               "-object", "memory-backend-ram,id=m0,size=4G",
+               "-numa", "node,nodeid=0,cpus=0-{lastcpu},memdev=m0"]
+        for i in range(count):
+            out += ["-numa", f"node,nodeid={i + 1}",
+                    "-object", f"memory-backend-file,id=nv{i},share=on,"
+                               f"mem-path={files[f'nvdimm{i}']},size=4098M",
+                    "-device", f"nvdimm,id=nvdimm{i},memdev=nv{i},label-size=2M,node={i + 1}"]
+        return out
+
+    # 4 GiB and a label area of 2 MiB: whole gigabytes, so that 1 GiB alignment is possible.
+    return Kind(args, {f"nvdimm{i}": 4098 * MIB for i in range(count)})
+
+
+KINDS = {
+    # ACPI NFIT, with a label area.
+    "nvdimm": nvdimms(1),
+    "nvdimm2": nvdimms(2),
+    # Persistent memory by the kernel's command line: 3 GiB, no labels.
+    "legacy": Kind(
+        lambda files: ["-machine", "q35"] + two_nodes(
+            f"memory-backend-file,id=m1,share=on,mem-path={files['memory']},size=4G"),
+        {"memory": 4 * GIB}, "memmap=3G!0x180000000"),
+    # A node of soft-reserved memory, 4 GiB.
+    "hmem": Kind(
+        lambda files: ["-machine", "q35"] + two_nodes("memory-backend-ram,id=m1,size=4G"),
+        {}, "memmap=4G%0x180000000-1+0xefffffff"),
+    # A CXL type 3 device with 2 GiB of volatile memory.
+    "cxl": Kind(
+        lambda files: [
+            "-machine", "q35,cxl=on,cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=4G",
+            "-m", "4G,slots=4,maxmem=16G",
+            "-object", "memory-backend-ram,id=m0,size=4G",
+            "-numa", "node,nodeid=0,cpus=0-{lastcpu},memdev=m0",
+            "-object", "memory-backend-ram,id=cxl-mem0,share=on,size=2G",
+            "-device", "pxb-cxl,bus_nr=12,bus=pcie.0,id=cxl.1",
+            "-device", "cxl-rp,port=0,bus=cxl.1,id=root_port0,chassis=0,slot=2",
+            "-device", "cxl-type3,bus=root_port0,volatile-memdev=cxl-mem0,id=cxl-vmem0"],
+        {}),
+    # A pmem device of 2 GiB on the virtio bus.
+    "virtio-pmem": Kind(
+        lambda files: [
+            "-machine", "q35", "-m", "4G,slots=4,maxmem=16G",
+            "-object", f"memory-backend-file,id=vp,share=on,mem-path={files['pmem']},size=2G",
+            "-device", "virtio-pmem-pci,memdev=vp,id=vpmem0,bus=pcie.0"],
+        {"pmem": 2 * GIB}),
+}
+
+
+def toolchain_program(build, name):
+    """The command that runs a program of the toolchain tree on this machine as it is."""
+    tree = Path(build) / "toolchain"
+    return [str(tree / "lib64/ld-linux-x86-64.so.2"),
+            "--library-path", str(tree / "usr/lib/x86_64-linux-gnu"),
+            str(tree / name)]
+
+
+class Machine:
+    """A machine whose persistent memory lives as long as this object, or as its backing folder.
+
+    build    the build folder: toolchain/, guest.img, kernel-rust/, kernel-c/
+    kind     a key of KINDS
+    kernel   folder with bzImage and modules/; default kernel-IMPL of the build folder
+    backing  folder for the files behind the persistent memory; default one that goes with
+             this object
+    shares   name -> folder, to be found writable at /mnt/NAME in the guest
+    icount   count instead of time: one processor whose TSC advances one tick per instruction
+    append   more for the kernel's command line
+    args     more for QEMU's
+    """
+
+    def __init__(self, build, kind="nvdimm", *, impl="rust", kernel=None, backing=None,
+                 shares=None, icount=False, cpus=2, append="", args=()):
+        self.build = Path(build).resolve()
+        self.kind = KINDS[kind]
+        self.kernel = Path(kernel or self.build / f"kernel-{impl}").resolve()
+        self.shares = {name: Path(path).resolve() for name, path in (shares or {}).items()}
+        self.icount = icount
+        self.cpus = 1 if icount else cpus
+        self.append = append
+        self.args = list(args)
+        (self.build / "run").mkdir(parents=True, exist_ok=True)
+        self._temporary = Path(tempfile.mkdtemp(dir=self.build / "run"))
+        self.backing = Path(backing).resolve() if backing else self._temporary
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
+
+    def close(self):
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _backing_files(self):
+        self.backing.mkdir(parents=True, exist_ok=True)
+        files = {name: self.backing / name for name in self.kind.backing}
+        for name, path in files.items():
+            with open(path, "ab") as f:
+                f.truncate(self.kind.backing[name])
+        return files
+
+    def _qemu(self, job):
+        tree = self.build / "toolchain"
+        accel = os.environ.get("ACCEL", "tcg")
+        if self.icount:
+            accel, counting = "tcg,thread=single", ["-icount", "shift=0,sleep=off"]
+        else:
+            counting = []
+        hardware = [a.format(lastcpu=self.cpus - 1) for a in self.kind.args(self._backing_files())]
+        append = ("console=ttyS0 root=/dev/vda rw init=/init panic=-1 oops=panic "
+                  f"net.ifnames=0 {self.kind.append} {self.append}")
+        shares = {"job": job, "modules": self.kernel / "modules/lib/modules", **self.shares}
+        command = toolchain_program(self.build, "usr/bin/qemu-system-x86_64") + [
+            "-L", str(tree / "usr/share/qemu"), "-L", str(tree / "usr/share/seabios"),
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-accel", accel, "-cpu", "host" if accel == "kvm" else "max,la57=off",
+            "-smp", str(self.cpus), *counting, *hardware,
+            "-kernel", str(self.kernel / "bzImage"), "-append", append,
+            "-drive", f"if=none,id=root,format=raw,snapshot=on,file={self.build / 'guest.img'}",
+            "-device", "virtio-blk-pci,drive=root,bus=pcie.0",
+        ]
+        for name, path in shares.items():
+            command += ["-fsdev", f"local,id={name},path={path},security_model=none,multidevs=remap",
+                        "-device", f"virtio-9p-pci,fsdev={name},mount_tag={name},bus=pcie.0"]
+        return command + self.args
+
+    def _job(self, command, shell=False):
+        """The folder through which the guest gets its orders and tells the result."""
+        job = Path(tempfile.mkdtemp(prefix="job-", dir=self._temporary))
+        shutil.copy(HERE / "guest-init.sh", job / "init")
+        (job / "init").chmod(0o755)
+        (job / "shares").write_text("".join(f"{name}\n" for name in self.shares))
+        (job / "command").write_text(command + "\n")
+        if shell:
+            (job / "shell").touch()
+        return job
+
+    def run(self, command, limit=120, show=None):
+        """Boot, run COMMAND (a line or a script for bash) as root, power off.
+
+        limit  seconds of wall-clock time after which the machine is stopped
+        show   called with each piece of the command's output as it comes; "console" lines
+               are in the result only
+        """
+        job = self._job(command)
+        environment = {"QEMU_MODULE_DIR":
+                       str(self.build / "toolchain/usr/lib/x86_64-linux-gnu/qemu"),
+                       "TMPDIR": str(self._temporary), "PATH": os.environ.get("PATH", "")}
+        start = time.monotonic()
+        # setpriv: the machine must not outlive whoever asked for it.
+        qemu = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *self._qemu(job), "-serial", "stdio"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment)
+        console = []
+        reader = threading.Thread(target=lambda: console.extend(qemu.stdout), daemon=True)
+        reader.start()
+        timed_out = False
+        try:
+            with open(job / "output", "w+b") as output:
+                while qemu.poll() is None:
+                    if time.monotonic() - start > limit:
+                        timed_out = True
+                        qemu.kill()
+                    piece = output.read()
+                    if piece and show:
+                        show(piece.decode(errors="replace"))
+                    time.sleep(0.05)
+                piece = output.read()
+                if piece and show:
+                    show(piece.decode(errors="replace"))
+                output.seek(0)
+                text = output.read().decode(errors="replace")
+        finally:
+            qemu.kill()
+            qemu.wait()
+            reader.join(timeout=5)
+        status = job / "status"
+        result = Result(
+            status=int(status.read_text()) if status.is_file() and status.read_text() else None,
+            output=text,
+            console=b"".join(console).decode(errors="replace").replace("\r", ""),
+            timed_out=timed_out,
+            seconds=time.monotonic() - start)
+        shutil.rmtree(job)
+        return result
+
+    def shell(self):
+        """A prompt in the guest, until it powers off (or Ctrl-A x)."""
+        job = self._job("", shell=True)
+        try:
+            subprocess.run(self._qemu(job) + ["-serial", "mon:stdio"], check=False)
+        finally:
+            shutil.rmtree(job)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Run a command in a reference machine.")
+    parser.add_argument("--build", default=os.environ.get("BUILD", HERE.parents[3] / "build"))
+    parser.add_argument("--machine", default="nvdimm", choices=KINDS)
+    parser.add_argument("--impl", default="rust", choices=("rust", "c"))
+    parser.add_argument("--kernel", help="a folder with bzImage and modules/, instead of --impl")
+    parser.add_argument("--backing", help="folder that keeps the persistent memory")
+    parser.add_argument("--share", action="append", default=[], metavar="NAME=FOLDER",
+                        help="a folder to be found at /mnt/NAME in the guest")
+    parser.add_argument("--append", default="", help="more for the kernel's command line")
+    parser.add_argument("--icount", action="store_true", help="count instructions, not time")
+    parser.add_argument("--limit", type=int, default=120, help="seconds")
+    parser.add_argument("--console", action="store_true", help="print the kernel's log, too")
+    parser.add_argument("--shell", action="store_true", help="a prompt instead of a command")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    a = parser.parse_args()
+    shares = dict(s.split("=", 1) for s in a.share)
+    with Machine(a.build, a.machine, impl=a.impl, kernel=a.kernel, backing=a.backing,
+                 shares=shares, icount=a.icount, append=a.append) as machine:
+        if a.shell:
+            machine.shell()
+            return 0
+
+        def show(piece):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+
+        result = machine.run(" ".join(a.command), a.limit, show)
+    if a.console:
+        print(result.console)
+    if not result.ok:
+        print(f"vm: {result.why()}", file=sys.stderr)
+        if result.splats or result.status is None:
+            print(result.console[-6000:], file=sys.stderr)
+    return result.status if result.status is not None and not result.splats else 125
+
+
+if __name__ == "__main__":
+    sys.exit(main())
