@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What setting the size of a device means for its ranges.
+//!
+//! Growing takes the free space with the lowest addresses, as much of each gap as is needed and can be
+//! mapped with the device's entries. It extends the last range of the device if that is where the
+//! first gap begins, and adds a range for every other gap. Shrinking takes away from the end of the
+//! device, so that what stays keeps its place in it.
+
+use super::{
+    size_of_device,
+    Align,
+    Error,
+    Extent,
+    Range,
+    Space, //
+};
+use kernel::alloc::{
+    flags::GFP_KERNEL,
+    KVVec, //
+};
+
+/// What is to be done to give a device a new size.
+pub(crate) enum Resize {
+    /// Nothing: it has that size.
+    Keep,
+    /// [`Space::commit`] this, then change the ranges of the device.
+    Grow(Growth),
+    /// Change the ranges of the device, and give back what it loses.
+    Shrink(Shrinkage),
+}
+
+/// How a device grows.
+pub(crate) struct Growth {
+    extension: Option<(Range, u64)>,
+    added: KVVec<Range>,
+}
+
+impl Growth {
+    /// The last range of the device, as it is, and by how many bytes it is extended.
+    pub(crate) fn extension(&self) -> Option<(Range, u64)> {
+        self.extension
+    }
+
+    /// The ranges that are added behind it, in the order of the device's pages.
+    pub(crate) fn added(&self) -> &[Range] {
+        &self.added
+    }
+}
+
+/// How a device shrinks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shrinkage {
+    /// How many of its ranges stay: those behind are released, last one first.
+    pub(crate) keep: usize,
+    /// The last range that stays, as it is, and how many bytes are trimmed from its end.
+    pub(crate) trim: Option<(Range, u64)>,
+}
+
+/// Decides how a device of the ranges `extents`, mapped in units of `align`, gets the size `size`.
+///
+/// Nothing is changed yet, and nothing is allowed to change until the plan is carried out.
+pub(crate) fn plan_resize<E: Extent>(
+    space: &Space,
+    extents: &[E],
+    size: u64,
+    align: Align,
+) -> Result<Resize, Error> {
+    let current = size_of_device(extents);
+    if !align.divides(size) {
+        return Err(Error::SizeMisaligned { align });
+    }
+    if let Some(by) = size.checked_sub(current).filter(|by| *by > 0) {
+        return plan_growth(space, extents, by, align).map(Resize::Grow);
+    }
+    match current.checked_sub(size) {
+        Some(by) if by > 0 => plan_shrinkage(extents, by, align).map(Resize::Shrink),
+        _ => Ok(Resize::Keep),
+    }
+}
+
+fn plan_growth<E: Extent>(
+    space: &Space,
+    extents: &[E],
+    by: u64,
+    align: Align,
+) -> Result<Growth, Error> {
+    let available = space.available();
+    if available < by {
+        return Err(Error::NoSpace { available });
+    }
+    let usable = space.usable(align)?;
+    if usable < by {
+        return Err(Error::NoAlignedSpace {
+            available,
+            usable,
+            align,
+        });
+    }
+    let last = match extents.last() {
+        Some(last) => {
+            let range = Range::new(last.start(), last.end()).ok_or(Error::Empty)?;
+            // What is appended to pages that are not aligned is not aligned either.
+            if !align.fits(&range) {
+                return Err(Error::RangeMisaligned { range, align });
+            }
+            Some(range)
+        }
+        None => None,
+    };
+
+    let mut growth = Growth {
+        extension: None,
+        added: KVVec::new(),
+    };
+    let mut left = by;
+    space.for_each_usable(align, |part| {
+        let len = part.len().min(left);
+        let follows = last.filter(|last| last.after() == part.start());
+        match (follows, Range::from_len(part.start(), len)) {
+            (Some(last), _) if growth.added.is_empty() => growth.extension = Some((last, len)),
+            (_, Some(range)) => growth.added.push(range, GFP_KERNEL)?,
+            (_, None) => return Err(Error::Empty),
+        }
+        left = left.saturating_sub(len);
+        Ok(left > 0)
+    })?;
+    Ok(growth)
+}
+
+fn plan_shrinkage<E: Extent>(extents: &[E], by: u64, align: Align) -> Result<Shrinkage, Error> {
+    let mut keep = extents.len();
+    let mut left = by;
+    for extent in extents.iter().rev() {
+        let range = Range::new(extent.start(), extent.end()).ok_or(Error::Empty)?;
+        if left == 0 {
+            break;
+        }
+        if range.len() > left {
+            if !align.fits(&range) {
+                return Err(Error::RangeMisaligned { range, align });
+            }
+            return Ok(Shrinkage {
+                keep,
+                trim: Some((range, left)),
+            });
+        }
+        left = left.saturating_sub(range.len());
+        keep = keep.saturating_sub(1);
+    }
+    Ok(Shrinkage { keep, trim: None })
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the logic uses of the `kernel` crate, on the host: vectors whose growth can fail, the page
+//! size and `fmt`. Same names and semantics; in addition allocations can be made to fail and
+//! accesses to elements are counted.
+
+pub use core::fmt;
+
+/// Pages.
+pub mod page {
+    /// The page size of x86-64 and of most others.
+    pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
+    /// Its logarithm.
+    pub const PAGE_SHIFT: usize = 12;
+}
+
+/// Fallible allocation.
+pub mod alloc {
+    use std::{cell::Cell, ops::Deref};
+
+    /// Allocation flags.
+    pub mod flags {
+        /// The flags of an allocation; here there is only one kind.
+        #[derive(Clone, Copy)]
+        pub struct Flags;
+        /// An allocation that may sleep.
+        pub const GFP_KERNEL: Flags = Flags;
+    }
+    use flags::Flags;
+
+    /// There is no memory.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct AllocError;
+
+    /// There is no room; returns the element.
+    #[derive(Debug)]
+    pub struct PushError<T>(pub T);
+
+    thread_local! {
+        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+        static VISITS: Cell<usize> = const { Cell::new(0) };
+        static BYTES: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Lets `allocations` more allocations of this thread succeed, then none; `None` for all.
+    pub fn succeed(allocations: Option<usize>) {
+        LEFT.set(allocations);
+    }
+
+    /// How many elements this thread has looked at since it asked last.
+    pub fn visits() -> usize {
+        VISITS.replace(0)
+    }
+
+    /// How many bytes this thread's vectors occupy.
+    pub fn bytes() -> usize {
+        BYTES.get()
+    }
+
+    fn allocate() -> Result<(), AllocError> {
+        match LEFT.get() {
+            Some(0) => Err(AllocError),
+            left => {
+                LEFT.set(left.map(|left| left - 1));
+                Ok(())
+            }
+        }
+    }
+
+    /// A vector.
+    pub struct KVVec<T> {
+        inner: Vec<T>,
+        /// Not that of `inner`, which may be more generous than what was asked for.
+        capacity: usize,
+    }
+
+    #[allow(clippy::len_without_is_empty)] // Through the slice, as in the kernel.
+    impl<T> KVVec<T> {
+        /// An empty vector, without an allocation.
+        #[allow(clippy::new_without_default)]
+        pub fn new() -> Self {
+            Self {
+                inner: Vec::new(),
+                capacity: 0,
+            }
+        }
+
+        /// A vector with room for so many elements.
+        pub fn with_capacity(capacity: usize, flags: Flags) -> Result<Self, AllocError> {
+            let mut vec = Self::new();
+            vec.reserve(capacity, flags)?;
+            Ok(vec)
+        }
+
+        fn set_capacity(&mut self, capacity: usize) {
+            BYTES.set(BYTES.get() + capacity * size_of::<T>() - self.capacity * size_of::<T>());
+            self.capacity = capacity;
+        }
+
+        /// Makes room for so many more elements.
+        pub fn reserve(&mut self, additional: usize, _: Flags) -> Result<(), AllocError> {
+            if self.capacity - self.inner.len() >= additional {
+                return Ok(());
+            }
+            allocate()?;
+            self.set_capacity(usize::max(self.capacity * 2, self.inner.len() + additional));
+            Ok(())
+        }
+
+        /// Appends an element.
+        pub fn push(&mut self, element: T, flags: Flags) -> Result<(), AllocError> {
+            self.reserve(1, flags)?;
+            self.inner.push(element);
+            Ok(())
+        }
+
+        /// Appends an element without an allocation.
+        pub fn push_within_capacity(&mut self, element: T) -> Result<(), PushError<T>> {
+            if self.inner.len() == self.capacity {
+                return Err(PushError(element));
+            }
+            self.inner.push(element);
+            Ok(())
+        }
+
+        /// Removes the last element.
+        pub fn pop(&mut self) -> Option<T> {
+            self.inner.pop()
+        }
+
+        /// The number of elements.
+        pub fn len(&self) -> usize {
+            self.inner.len()
+        }
+
+        /// How many elements there is room for.
+        pub fn capacity(&self) -> usize {
+            self.capacity
+        }
+
+        /// Like that of slices, but counted.
+        pub fn get(&self, index: usize) -> Option<&T> {
+            VISITS.set(VISITS.get() + 1);
+            self.inner.get(index)
+        }
+
+        /// Like that of slices, but counted.
+        pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+            VISITS.set(VISITS.get() + 1);
+            self.inner.get_mut(index)
+        }
+    }
+
+    impl<T> Drop for KVVec<T> {
+        fn drop(&mut self) {
+            self.set_capacity(0);
+        }
+    }
+
+    impl<T> Deref for KVVec<T> {
+        type Target = [T];
+
+        fn deref(&self) -> &[T] {
+            &self.inner
+        }
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of the logic of a dax region on the host.
+//!
+//! The sources are those of the kernel; `kernel` is a stand-in with the few items that they use.
+
+#![cfg(test)]
+
+#[path = "../../../../drivers/dax/core/ranges/mod.rs"]
+mod ranges;
