@@ -29,8 +29,7 @@ pub(crate) use self::{
     resize::{
         plan_resize,
         Growth,
-        Resize,
-        Shrinkage, //
+        Resize, //
     },
     space::Space, //
 };
@@ -207,7 +206,7 @@ pub(crate) enum Error {
     },
     /// A part of the range that is given back is free already (`ENXIO`); a mistake of the caller.
     NotAllocated {
-        /// The first address that is free.
+        /// An address in it that is free.
         at: u64,
     },
     /// A size is not a multiple of the unit (`EINVAL`).

@@ -76,8 +76,8 @@ fn id(text: &[u8]) -> Result<u32, Error> {
     if !text.first().is_some_and(u8::is_ascii_digit) || (text.len() > 1 && text.starts_with(b"0")) {
         return Err(Error::Malformed);
     }
-    match u32::try_from(number(text, 10)?) {
-        Ok(id) if id <= i32::MAX as u32 => Ok(id),
+    match number(text, 10).map(u32::try_from) {
+        Ok(Ok(id)) if id <= i32::MAX as u32 => Ok(id),
         _ => Err(Error::Malformed),
     }
 }

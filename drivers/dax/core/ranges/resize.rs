@@ -8,6 +8,7 @@
 //! device, so that what stays keeps its place in it.
 
 use super::{
+    check_align,
     size_of_device,
     Align,
     Error,
@@ -97,17 +98,18 @@ fn plan_growth<E: Extent>(
             align,
         });
     }
-    let last = match extents.last() {
-        Some(last) => {
-            let range = Range::new(last.start(), last.end()).ok_or(Error::Empty)?;
-            // What is appended to pages that are not aligned is not aligned either.
-            if !align.fits(&range) {
-                return Err(Error::RangeMisaligned { range, align });
-            }
-            Some(range)
+    // What is appended to something that is not aligned is not aligned either. That no range is like
+    // this was seen to when the align was set, so the last one and the sum are looked at, not each.
+    let last = match extents {
+        [.., last] => {
+            check_align(core::slice::from_ref(last), align)?;
+            Range::new(last.start(), last.end())
         }
-        None => None,
+        [] => None,
     };
+    if !align.divides(by) {
+        check_align(extents, align)?;
+    }
 
     let mut growth = Growth {
         extension: None,
@@ -136,9 +138,9 @@ fn plan_shrinkage<E: Extent>(extents: &[E], by: u64, align: Align) -> Result<Shr
         if left == 0 {
             break;
         }
-        if range.len() > left {
-            if !align.fits(&range) {
-                return Err(Error::RangeMisaligned { range, align });
+        if let Some(rest) = range.trimmed(left) {
+            if !align.fits(&rest) {
+                return Err(Error::RangeMisaligned { range: rest, align });
             }
             return Ok(Shrinkage {
                 keep,

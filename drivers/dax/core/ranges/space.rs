@@ -27,6 +27,11 @@ use kernel::{
     page::PAGE_SIZE, //
 };
 
+// The host tests look inside after every step.
+#[cfg(test)]
+#[path = "../../../../tools/testing/dax/host/invariants.rs"]
+mod invariants;
+
 /// How many alignments a region can be asked for: one for each size of page-table entries.
 pub(crate) const ALIGNS: usize = 3;
 
@@ -200,7 +205,7 @@ impl Space {
 
     /// Calls `each` with the usable part of each gap that has one, lowest address first, until it
     /// returns `false`.
-    pub(super) fn for_each_usable(
+    pub(crate) fn for_each_usable(
         &self,
         align: Align,
         mut each: impl FnMut(Range) -> Result<bool, Error>,

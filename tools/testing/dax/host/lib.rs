@@ -6,5 +6,12 @@
 
 #![cfg(test)]
 
+mod lookup;
+mod model;
+mod parse;
+mod random;
+mod resize;
+mod space;
+
 #[path = "../../../../drivers/dax/core/ranges/mod.rs"]
 mod ranges;

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of the way from a page of a device to its physical address.
+
+use crate::{
+    model::UNIT,
+    random::Random,
+    ranges::{lookup, size_of_device, Extent, Range},
+};
+use std::cell::Cell;
+
+thread_local! {
+    static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What C's `struct dev_dax_range` is to the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Piece {
+    pub(crate) pgoff: u64,
+    start: u64,
+    end: u64,
+}
+
+impl Piece {
+    pub(crate) fn new(pgoff: u64, range: Range) -> Self {
+        Self {
+            pgoff,
+            start: range.start(),
+            end: range.end(),
+        }
+    }
+
+    pub(crate) fn range(&self) -> Range {
+        Range::new(self.start, self.end).unwrap()
+    }
+}
+
+impl Extent for Piece {
+    fn pgoff(&self) -> u64 {
+        LOOKED_AT.set(LOOKED_AT.get() + 1);
+        self.pgoff
+    }
+
+    fn start(&self) -> u64 {
+        self.start
+    }
+
+    fn end(&self) -> u64 {
+        self.end
+    }
+}
+
+/// Ranges of 1 to 9 pages in no order, none next to the one before.
+fn device(ranges: u64, random: &mut Random) -> Vec<Piece> {
+    let mut places: Vec<u64> = (0..ranges).collect();
+    for n in (1..places.len()).rev() {
+        places.swap(n, random.below(n as u64 + 1) as usize);
+    }
+    let mut pieces = Vec::new();
+    for place in places {
+        let len = (1 + random.below(9)) * UNIT;
+        let range = Range::from_len(0x4000_0000 + place * 16 * UNIT, len).unwrap();
+        pieces.push(Piece::new(size_of_device(&pieces) / UNIT, range));
+    }
+    pieces
+}
+
+/// One page after the other.
+fn naive(pieces: &[Piece], pgoff: u64, size: u64) -> Option<u64> {
+    for piece in pieces {
+        for page in 0..piece.range().len() / UNIT {
+            if piece.pgoff + page == pgoff {
+                let address = piece.start + page * UNIT;
+                let last = address.checked_add(size)?.checked_sub(1)?;
+                return (last <= piece.end).then_some(address);
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn agrees_with_the_naive_way() {
+    let mut random = Random::new(1);
+    for ranges in [0, 1, 2, 3, 4, 7, 8, 9, 50] {
+        let pieces = device(ranges, &mut random);
+        let pages = size_of_device(&pieces) / UNIT;
+        for pgoff in (0..pages + 10).chain([1 << 40, 1 << 52, u64::MAX - 1, u64::MAX]) {
+            for size in [1, UNIT, 2 * UNIT, 4 * UNIT, 10 * UNIT, 1 << 63, u64::MAX] {
+                assert_eq!(
+                    lookup(&pieces, pgoff, size),
+                    naive(&pieces, pgoff, size),
+                    "{ranges} ranges, page {pgoff}, {size} bytes"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_entry_does_not_straddle_ranges() {
+    let touching = [
+        Piece::new(0, Range::from_len(0x20_0000, 0x20_0000).unwrap()),
+        Piece::new(0x200, Range::from_len(0x40_0000, 0x20_0000).unwrap()),
+    ];
+    assert_eq!(lookup(&touching, 0x1ff, 0x1000), Some(0x3f_f000));
+    assert_eq!(lookup(&touching, 0x1ff, 0x2000), None);
+    assert_eq!(lookup(&touching, 0x200, 0x20_0000), Some(0x40_0000));
+    assert_eq!(lookup(&touching, 0x400, 0x1000), None);
+}
+
+#[test]
+fn ranges_that_are_none_hold_no_page() {
+    let broken = [Piece {
+        pgoff: 0,
+        start: 1,
+        end: 0,
+    }];
+    assert_eq!(lookup(&broken, 0, 1), None);
+    let all = [Piece {
+        pgoff: 0,
+        start: 0,
+        end: u64::MAX,
+    }];
+    assert_eq!(lookup(&all, 0, 1), None);
+}
+
+#[test]
+fn cost_grows_with_the_logarithm() {
+    let mut random = Random::new(2);
+    for (ranges, most) in [(1u64, 1), (2, 3), (100, 9), (1_000, 12), (10_000, 16)] {
+        let pieces = device(ranges, &mut random);
+        let worst = (0..size_of_device(&pieces) / UNIT)
+            .map(|pgoff| {
+                LOOKED_AT.set(0);
+                assert!(lookup(&pieces, pgoff, UNIT).is_some());
+                LOOKED_AT.get()
+            })
+            .max();
+        assert!(worst <= Some(most), "{ranges} ranges: {worst:?}");
+    }
+}

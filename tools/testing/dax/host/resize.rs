@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of how devices grow and shrink.
+
+use crate::{
+    lookup::Piece,
+    model::{align, range, Model, UNIT},
+    random::{check_sequences, Random},
+    ranges::{check_align, plan_resize, size_of_device, Align, Error, Range, Resize, Space},
+};
+use kernel::alloc::{bytes, succeed};
+
+const START: u64 = 0x1000_0000;
+const ALIGNS: [u64; 3] = [UNIT, 8 * UNIT, 64 * UNIT];
+
+fn region_of(units: u64) -> Space {
+    Space::new(range(START, units * UNIT), ALIGNS.map(align)).unwrap()
+}
+
+fn units(first: u64, count: u64) -> Range {
+    range(START + first * UNIT, count * UNIT)
+}
+
+/// A device as the bus has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Device {
+    pieces: Vec<Piece>,
+}
+
+impl Device {
+    fn append(&mut self, range: Range) {
+        let pgoff = size_of_device(&self.pieces) / UNIT;
+        self.pieces.push(Piece::new(pgoff, range));
+    }
+
+    fn ranges(&self) -> Vec<Range> {
+        self.pieces.iter().map(Piece::range).collect()
+    }
+
+    /// Does what the bus does for a write to `size`.
+    fn resize(&mut self, space: &mut Space, size: u64, align: Align) -> Result<(), Error> {
+        match plan_resize(space, &self.pieces, size, align)? {
+            Resize::Keep => (),
+            Resize::Grow(growth) => {
+                space.commit(&growth)?;
+                if let Some((last, by)) = growth.extension() {
+                    let mine = self.pieces.last_mut().unwrap();
+                    assert_eq!(mine.range(), last);
+                    *mine = Piece::new(mine.pgoff, last.extended(by).unwrap());
+                }
+                for range in growth.added() {
+                    self.append(*range);
+                }
+            }
+            Resize::Shrink(plan) => {
+                while self.pieces.len() > plan.keep {
+                    space.release(self.pieces.pop().unwrap().range())?;
+                }
+                if let Some((last, by)) = plan.trim {
+                    let mine = self.pieces.last_mut().unwrap();
+                    assert_eq!(mine.range(), last);
+                    space.trim(last, by)?;
+                    *mine = Piece::new(mine.pgoff, last.trimmed(by).unwrap());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn fills_gaps_from_the_lowest_address() {
+    let mut space = region_of(100);
+    for taken in [units(10, 10), units(25, 5), units(40, 20)] {
+        space.reserve(taken).unwrap();
+    }
+    let mut device = Device::default();
+    device.resize(&mut space, 18 * UNIT, align(UNIT)).unwrap();
+    assert_eq!(device.ranges(), [units(0, 10), units(20, 5), units(30, 3)]);
+    // The lowest gap is now right behind its last range.
+    device.resize(&mut space, 30 * UNIT, align(UNIT)).unwrap();
+    let grown = [units(0, 10), units(20, 5), units(30, 10), units(60, 5)];
+    assert_eq!(device.ranges(), grown);
+    // It is not any more when a lower one appears, though the one behind it would do.
+    space.release(units(25, 5)).unwrap();
+    device.resize(&mut space, 37 * UNIT, align(UNIT)).unwrap();
+    assert_eq!(device.ranges()[4..], [units(25, 5), units(65, 2)]);
+    device.resize(&mut space, 11 * UNIT, align(UNIT)).unwrap();
+    assert_eq!(device.ranges(), [units(0, 10), units(20, 1)]);
+    device.resize(&mut space, 0, align(UNIT)).unwrap();
+    assert_eq!(device.ranges(), []);
+    assert_eq!(space.available(), 70 * UNIT);
+}
+
+#[test]
+fn units_are_powers_of_two() {
+    assert_eq!(Align::new(0), None);
+    assert_eq!(Align::new(3 * UNIT), None);
+    assert_eq!(Align::new(1 << 63).unwrap().bytes(), 1 << 63);
+    for stricter in [
+        align(1 << 21).max(align(1 << 12)),
+        align(1 << 12).max(align(1 << 21)),
+    ] {
+        assert_eq!(stricter, align(1 << 21));
+    }
+}
+
+#[test]
+fn only_what_the_align_can_map() {
+    let mut space = region_of(256);
+    space.reserve(units(2, 1)).unwrap();
+    space.reserve(units(100, 1)).unwrap();
+    let mut device = Device::default();
+    device
+        .resize(&mut space, 96 * UNIT, align(8 * UNIT))
+        .unwrap();
+    assert_eq!(device.ranges(), [units(8, 88), units(104, 8)]);
+    assert_eq!(check_align(&device.pieces, align(8 * UNIT)), Ok(()));
+    let error = Error::RangeMisaligned {
+        range: units(8, 88),
+        align: align(64 * UNIT),
+    };
+    assert_eq!(check_align(&device.pieces, align(64 * UNIT)), Err(error));
+}
+
+#[test]
+fn refusals_say_why() {
+    let mut space = region_of(128);
+    space.reserve(units(32, 64)).unwrap();
+    let available = 64 * UNIT;
+    let none: &[Piece] = &[];
+    let refused = |pieces: &[Piece], size, unit| {
+        plan_resize(&space, pieces, size, align(unit))
+            .err()
+            .unwrap()
+    };
+    assert_eq!(refused(none, 65 * UNIT, UNIT), Error::NoSpace { available });
+    assert_eq!(
+        refused(none, 1 << 63, 64 * UNIT),
+        Error::NoSpace { available }
+    );
+    assert_eq!(
+        refused(none, 64 * UNIT, 64 * UNIT),
+        Error::NoAlignedSpace {
+            available,
+            usable: 0,
+            align: align(64 * UNIT)
+        }
+    );
+    assert_eq!(
+        refused(none, 9 * UNIT, 8 * UNIT),
+        Error::SizeMisaligned {
+            align: align(8 * UNIT)
+        }
+    );
+    assert_eq!(
+        refused(none, 32 * UNIT, 16 * UNIT),
+        Error::UnknownAlign {
+            align: align(16 * UNIT)
+        }
+    );
+    let odd = Piece::new(0, units(33, 8));
+    assert_eq!(
+        refused(&[odd], 16 * UNIT, 8 * UNIT),
+        Error::RangeMisaligned {
+            range: units(33, 8),
+            align: align(8 * UNIT)
+        }
+    );
+    assert_eq!(
+        refused(&[odd], 0x1001, 8 * UNIT),
+        Error::SizeMisaligned {
+            align: align(8 * UNIT)
+        }
+    );
+    let message = refused(none, 64 * UNIT, 64 * UNIT).to_string();
+    assert_eq!(
+        message,
+        "of 0x40000 free bytes only 0x0 lie in pieces aligned to 0x40000"
+    );
+}
+
+#[test]
+fn a_stale_plan_changes_nothing() {
+    let mut space = region_of(64);
+    space.reserve(units(0, 4)).unwrap();
+    space.reserve(units(10, 4)).unwrap();
+    space.reserve(units(20, 4)).unwrap();
+    let mine = [Piece::new(0, units(0, 4))];
+    let Ok(Resize::Grow(growth)) = plan_resize(&space, &mine, 30 * UNIT, align(UNIT)) else {
+        panic!("does not grow");
+    };
+    assert_eq!(growth.extension(), Some((units(0, 4), 6 * UNIT)));
+    assert_eq!(growth.added(), [units(14, 6), units(24, 14)]);
+    // Somebody was faster.
+    space.reserve(units(30, 1)).unwrap();
+    let before = space.checked_gaps();
+    let at = START + 30 * UNIT;
+    assert_eq!(space.commit(&growth), Err(Error::InUse { at }));
+    assert_eq!(space.checked_gaps(), before);
+    space.release(units(30, 1)).unwrap();
+    let before = space.checked_gaps();
+    space.commit(&growth).unwrap();
+    assert_eq!(
+        space.available(),
+        before.iter().map(Range::len).sum::<u64>() - 26 * UNIT
+    );
+    space.revert(&growth);
+    assert_eq!(space.checked_gaps(), before);
+}
+
+/// How Linux's C places what a device gains, for a region in which everything is aligned: it starts
+/// over at the lowest allocation for each piece, and looks at what precedes the first and follows each.
+fn as_c_does(region: Range, allocated: &[Range], device: &[Range], by: u64) -> Vec<Range> {
+    let mut allocated = allocated.to_vec();
+    let mut device = device.to_vec();
+    let mut wanted = by;
+    while wanted > 0 {
+        allocated.sort_by_key(Range::start);
+        let mut ends = vec![(region.start(), None)];
+        ends.extend(
+            allocated
+                .iter()
+                .map(|range| (range.end() + 1, Some(*range))),
+        );
+        let (start, room, behind) = ends
+            .iter()
+            .enumerate()
+            .map(|(n, (start, behind))| {
+                let next = allocated.get(n).map_or(region.end() + 1, Range::start);
+                (*start, next - start, *behind)
+            })
+            .find(|(_, room, _)| *room > 0)
+            .unwrap();
+        let taken = room.min(wanted);
+        wanted -= taken;
+        match behind {
+            Some(range) if device.last() == Some(&range) => {
+                let longer = range.extended(taken).unwrap();
+                *device.last_mut().unwrap() = longer;
+                allocated.retain(|other| *other != range);
+                allocated.push(longer);
+            }
+            _ => {
+                device.push(self::range(start, taken));
+                allocated.push(self::range(start, taken));
+            }
+        }
+    }
+    device
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    device: usize,
+    units: u64,
+    class: usize,
+    /// How many allocations succeed.
+    memory: u64,
+}
+
+const DEVICES: usize = 6;
+const UNITS: u64 = 400;
+
+fn step(random: &mut Random) -> Step {
+    let largest = random.pick(&[10, 100, 200]);
+    Step {
+        device: random.below(DEVICES as u64) as usize,
+        units: random.below(largest),
+        class: random.below(3) as usize,
+        memory: random.below(4),
+    }
+}
+
+#[test]
+fn places_as_c_does() {
+    check_sequences(300, 120, step, |steps| {
+        let mut space = region_of(UNITS);
+        let mut devices = vec![Device::default(); DEVICES];
+        for step in steps {
+            let size = step.units * UNIT;
+            let device = &devices[step.device];
+            let by = size.saturating_sub(size_of_device(&device.pieces));
+            let expected = (by <= space.available()).then(|| {
+                let all: Vec<Range> = devices.iter().flat_map(Device::ranges).collect();
+                as_c_does(space.region(), &all, &device.ranges(), by)
+            });
+            let before = devices[step.device].clone();
+            let result = devices[step.device].resize(&mut space, size, align(UNIT));
+            let after = &devices[step.device];
+            match expected {
+                None => {
+                    assert_eq!(after, &before);
+                    assert!(matches!(result, Err(Error::NoSpace { .. })));
+                }
+                Some(expected) if by > 0 => assert_eq!(after.ranges(), expected),
+                Some(_) => assert_eq!(size_of_device(&after.pieces), size),
+            }
+        }
+    });
+}
+
+/// Sizes are set at any alignment, with any amount of memory, on devices with and without ranges.
+#[test]
+fn all_or_nothing_at_any_align() {
+    check_sequences(400, 120, step, |steps| {
+        let mut space = region_of(UNITS);
+        let mut model = Model::new(space.region());
+        let mut devices = vec![Device::default(); DEVICES];
+        for step in steps {
+            let unit = align(ALIGNS[step.class]);
+            let size = step.units * UNIT / unit.bytes() * unit.bytes();
+            let mine = devices[step.device].clone();
+            let gaps = space.checked_gaps();
+
+            succeed(Some(step.memory as usize));
+            let result = devices[step.device].resize(&mut space, size, unit);
+            succeed(None);
+
+            let after = &devices[step.device];
+            if let Err(error) = result {
+                assert_eq!(after, &mine);
+                assert_eq!(space.checked_gaps(), gaps);
+                let by = size - size_of_device(&mine.pieces).min(size);
+                let usable = model.usable(unit).iter().map(Range::len).sum::<u64>();
+                match error {
+                    Error::NoMemory => (),
+                    Error::NoSpace { available } => {
+                        assert_eq!(available, gaps.iter().map(Range::len).sum::<u64>());
+                        assert!(by > available);
+                    }
+                    Error::NoAlignedSpace { usable: told, .. } => {
+                        assert_eq!(told, usable);
+                        assert!(by > usable);
+                    }
+                    Error::RangeMisaligned { range, .. } => {
+                        assert!(!unit.fits(&range));
+                        assert!(by == 0 || mine.ranges().contains(&range));
+                    }
+                    other => panic!("{other:?}"),
+                }
+                continue;
+            }
+            assert_eq!(size_of_device(&after.pieces), size);
+            for old in mine.ranges() {
+                model.release(old).unwrap();
+            }
+            for new in after.ranges() {
+                model.reserve(new).unwrap();
+                // Whatever was not there before can be mapped with such entries.
+                assert!(unit.fits(&new) || mine.ranges().contains(&new));
+            }
+            assert_eq!(space.checked_gaps(), model.gaps());
+            let offsets = after.pieces.iter().scan(0, |next, piece| {
+                let pgoff = *next;
+                *next += piece.range().len() / UNIT;
+                Some((pgoff, piece.pgoff))
+            });
+            assert!(offsets
+                .into_iter()
+                .all(|(expected, pgoff)| expected == pgoff));
+        }
+    });
+    assert_eq!(bytes(), 0, "leaked");
+}

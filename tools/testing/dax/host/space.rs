@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of the free space of a region.
+
+use crate::{
+    model::{align, range, Model, UNIT},
+    random::{check_sequences, Random},
+    ranges::{Align, Error, Range, Space},
+};
+use kernel::alloc::{bytes, succeed, visits};
+
+const START: u64 = 0x1000_0000;
+const ALIGNS: [u64; 3] = [UNIT, 8 * UNIT, 64 * UNIT];
+
+fn aligns() -> [Align; 3] {
+    ALIGNS.map(align)
+}
+
+fn space(region: Range) -> Space {
+    Space::new(region, aligns()).unwrap()
+}
+
+/// Compares everything that can be asked.
+fn compare(space: &Space, model: &Model) {
+    let gaps = model.gaps();
+    assert_eq!(space.checked_gaps(), gaps);
+    assert_eq!(space.available(), gaps.iter().map(Range::len).sum::<u64>());
+    for align in aligns() {
+        let usable = model.usable(align);
+        let sum = usable.iter().map(Range::len).sum::<u64>();
+        let largest = usable.iter().map(Range::len).max();
+        assert_eq!(space.usable(align), Ok(sum));
+        assert_eq!(space.largest(align), Ok(largest.unwrap_or(0)));
+
+        let mut walked = Vec::new();
+        let each = |part| {
+            walked.push(part);
+            Ok(true)
+        };
+        space.for_each_usable(align, each).unwrap();
+        assert_eq!(walked, usable);
+
+        let mut sizes: Vec<u64> = usable.iter().map(Range::len).collect();
+        sizes.extend(sizes.clone().iter().map(|size| size + align.bytes()));
+        sizes.push(align.bytes());
+        for size in sizes {
+            let lowest = usable.iter().find(|part| part.len() >= size);
+            assert_eq!(space.find(size, align), Ok(lowest.map(Range::start)));
+        }
+    }
+}
+
+#[test]
+fn a_new_region_is_free() {
+    let region = range(START, 100 * UNIT);
+    let space = space(region);
+    assert_eq!(space.region(), region);
+    compare(&space, &Model::new(region));
+}
+
+#[test]
+fn exact_ranges() {
+    let region = range(START, 10 * UNIT);
+    let mut space = space(region);
+    let part = |first, units| range(START + first * UNIT, units * UNIT);
+    let outside = Err(Error::Outside { region });
+
+    assert_eq!(space.reserve(part(10, 1)), outside);
+    assert_eq!(space.reserve(part(9, 2)), outside);
+    assert_eq!(space.reserve(range(START - UNIT, 2 * UNIT)), outside);
+    assert_eq!(space.reserve(part(2, 3)), Ok(()));
+    for (first, units, at) in [(2, 3, 2), (0, 3, 2), (4, 2, 4), (3, 1, 3), (1, 9, 2)] {
+        let at = START + at * UNIT;
+        assert_eq!(space.reserve(part(first, units)), Err(Error::InUse { at }));
+    }
+    assert_eq!(space.available(), 7 * UNIT);
+    assert_eq!(space.reserve(part(5, 5)), Ok(()));
+    assert_eq!(space.reserve(part(0, 2)), Ok(()));
+    assert_eq!(space.available(), 0);
+    assert_eq!(space.find(UNIT, align(UNIT)), Ok(None));
+    assert_eq!(space.release(part(2, 3)), Ok(()));
+    let free = Err(Error::NotAllocated {
+        at: START + 2 * UNIT,
+    });
+    assert_eq!(space.release(part(2, 3)), free);
+    assert_eq!(space.release(part(0, 3)), free);
+    assert_eq!(space.release(part(9, 2)), outside);
+    assert_eq!(space.checked_gaps(), [part(2, 3)]);
+}
+
+#[test]
+fn ends_move() {
+    let region = range(START, 10 * UNIT);
+    let mut space = space(region);
+    let mine = range(START, 2 * UNIT);
+    let other = range(START + 6 * UNIT, 4 * UNIT);
+    space.reserve(mine).unwrap();
+    space.reserve(other).unwrap();
+
+    let at = other.start();
+    assert_eq!(space.extend(mine, 5 * UNIT), Err(Error::InUse { at }));
+    assert_eq!(space.extend(mine, u64::MAX), Err(Error::Empty));
+    assert_eq!(space.extend(mine, 0), Err(Error::Empty));
+    assert_eq!(space.extend(other, UNIT), Err(Error::Outside { region }));
+    assert_eq!(space.extend(mine, 4 * UNIT), Ok(()));
+    assert_eq!(space.available(), 0);
+    let mine = range(START, 6 * UNIT);
+    assert_eq!(space.trim(mine, 6 * UNIT), Err(Error::Empty));
+    assert_eq!(space.trim(mine, u64::MAX), Err(Error::Empty));
+    assert_eq!(space.trim(mine, 0), Ok(()));
+    assert_eq!(space.trim(mine, 3 * UNIT), Ok(()));
+    assert_eq!(space.checked_gaps(), [range(START + 3 * UNIT, 3 * UNIT)]);
+}
+
+#[test]
+fn alignment_is_that_of_addresses_not_of_offsets() {
+    // The region starts in the middle of a unit of 64 pages.
+    let region = range(START + 32 * UNIT, 128 * UNIT);
+    let space = space(region);
+    assert_eq!(space.usable(align(64 * UNIT)), Ok(64 * UNIT));
+    let found = space.find(64 * UNIT, align(64 * UNIT));
+    assert_eq!(found, Ok(Some(START + 64 * UNIT)));
+    assert_eq!(space.find(128 * UNIT, align(64 * UNIT)), Ok(None));
+    assert_eq!(
+        space.find(128 * UNIT, align(UNIT)),
+        Ok(Some(region.start()))
+    );
+}
+
+#[test]
+fn bad_questions() {
+    let space = space(range(START, 128 * UNIT));
+    let (unknown, known) = (align(16 * UNIT), align(8 * UNIT));
+    let error = Error::UnknownAlign { align: unknown };
+    assert_eq!(space.find(16 * UNIT, unknown), Err(error));
+    assert_eq!(space.usable(unknown), Err(error));
+    assert_eq!(space.largest(unknown), Err(error));
+    for size in [0, UNIT, 9 * UNIT] {
+        let error = Error::SizeMisaligned { align: known };
+        assert_eq!(space.find(size, known), Err(error));
+    }
+}
+
+#[test]
+fn the_ends_of_the_address_space() {
+    let low = Range::from_len(0, 1 << 40).unwrap();
+    let mut space = Space::new(low, aligns()).unwrap();
+    assert_eq!(space.find(UNIT, align(UNIT)), Ok(Some(0)));
+    space.reserve(range(0, UNIT)).unwrap();
+    space.release(range(0, UNIT)).unwrap();
+
+    let high = Range::new(u64::MAX - 0x10_0000, u64::MAX - 1).unwrap();
+    let space = Space::new(high, aligns()).unwrap();
+    let usable = space.usable(align(64 * UNIT)).unwrap();
+    assert_eq!(usable, 0xc_0000 - 0x4_0000 + 0x4_0000);
+    assert_eq!(space.available(), 0x10_0000);
+}
+
+/// A step that a test makes on a region of `UNITS` units.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Reserve { first: u64, units: u64 },
+    Fit { units: u64, class: usize },
+    Release { which: usize },
+    Extend { which: usize, units: u64 },
+    Trim { which: usize, units: u64 },
+    ReleaseWrong { first: u64, units: u64 },
+}
+
+const UNITS: u64 = 300;
+
+fn step(random: &mut Random) -> Step {
+    let which = random.below(1 << 20) as usize;
+    let longest = random.pick(&[2, 8, 70]);
+    let units = 1 + random.below(longest);
+    match random.below(10) {
+        0..=2 => Step::Reserve {
+            first: random.below(UNITS + 4),
+            units,
+        },
+        3 | 4 => {
+            let class = random.below(3) as usize;
+            let unit = ALIGNS[class] / UNIT;
+            Step::Fit {
+                units: units.div_ceil(unit) * unit,
+                class,
+            }
+        }
+        5 | 6 => Step::Release { which },
+        7 => Step::Extend { which, units },
+        8 => Step::Trim { which, units },
+        _ => Step::ReleaseWrong {
+            first: random.below(UNITS + 4),
+            units,
+        },
+    }
+}
+
+struct Both {
+    space: Space,
+    model: Model,
+    owned: Vec<Range>,
+}
+
+impl Both {
+    fn new() -> Self {
+        // Not at a multiple of the larger alignments.
+        let region = range(START + 3 * UNIT, UNITS * UNIT);
+        Self {
+            space: space(region),
+            model: Model::new(region),
+            owned: Vec::new(),
+        }
+    }
+
+    /// Makes the step on both; what either says must be the same. Returns whether memory failed.
+    fn make(&mut self, step: Step) -> bool {
+        let start = |first| START + first * UNIT;
+        match step {
+            Step::Reserve { first, units } => {
+                let wanted = range(start(first), units * UNIT);
+                self.reserve(wanted)
+            }
+            Step::Fit { units, class } => {
+                let found = self.space.find(units * UNIT, aligns()[class]).unwrap();
+                found.is_some_and(|at| self.reserve(range(at, units * UNIT)))
+            }
+            Step::Release { which } if !self.owned.is_empty() => {
+                let mine = self.owned.swap_remove(which % self.owned.len());
+                assert_eq!(self.space.release(mine), Ok(()));
+                self.model.release(mine).unwrap();
+                false
+            }
+            Step::Extend { which, units } if !self.owned.is_empty() => {
+                let which = which % self.owned.len();
+                let mine = self.owned[which];
+                let tail = range(mine.after(), units * UNIT);
+                let result = self.space.extend(mine, tail.len());
+                assert_eq!(result, self.model.reserve(tail));
+                if result.is_ok() {
+                    self.owned[which] = mine.extended(tail.len()).unwrap();
+                }
+                false
+            }
+            Step::Trim { which, units } if !self.owned.is_empty() => {
+                let which = which % self.owned.len();
+                let mine = self.owned[which];
+                let Some(rest) = mine.trimmed(units * UNIT) else {
+                    assert_eq!(self.space.trim(mine, units * UNIT), Err(Error::Empty));
+                    return false;
+                };
+                assert_eq!(self.space.trim(mine, units * UNIT), Ok(()));
+                self.model
+                    .release(range(rest.after(), units * UNIT))
+                    .unwrap();
+                self.owned[which] = rest;
+                false
+            }
+            Step::ReleaseWrong { first, units } => {
+                let wrong = range(start(first), units * UNIT);
+                match self.model.clone().release(wrong) {
+                    Ok(()) => (),
+                    Err(Error::NotAllocated { .. }) => match self.space.release(wrong) {
+                        Err(Error::NotAllocated { at }) => {
+                            assert!(wrong.contains(&range(at, 1)) && self.model.is_free(at));
+                        }
+                        other => panic!("{other:?}"),
+                    },
+                    error => assert_eq!(self.space.release(wrong), error),
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn reserve(&mut self, wanted: Range) -> bool {
+        let result = self.space.reserve(wanted);
+        if result == Err(Error::NoMemory) {
+            return true;
+        }
+        assert_eq!(result, self.model.reserve(wanted));
+        if result.is_ok() {
+            self.owned.push(wanted);
+        }
+        false
+    }
+}
+
+#[test]
+fn random_steps_agree_with_the_model() {
+    check_sequences(300, 250, step, |steps| {
+        let mut both = Both::new();
+        for step in steps {
+            both.make(*step);
+            compare(&both.space, &both.model);
+        }
+        for mine in both.owned {
+            both.space.release(mine).unwrap();
+        }
+        assert_eq!(both.space.checked_gaps(), [both.space.region()]);
+    });
+    assert_eq!(bytes(), 0, "leaked");
+}
+
+#[test]
+fn a_failed_allocation_changes_nothing() {
+    let failures = std::cell::Cell::new(0);
+    check_sequences(200, 150, step, |steps| {
+        let mut both = Both::new();
+        for step in steps {
+            // The step must fail for want of memory, or succeed without any.
+            succeed(Some(0));
+            let failed = both.make(*step);
+            succeed(None);
+            compare(&both.space, &both.model);
+            if failed {
+                failures.set(failures.get() + 1);
+                assert!(!both.make(*step));
+            }
+        }
+    });
+    assert!(failures.get() > 500, "only {} failures", failures.get());
+    succeed(Some(0));
+    let region = range(START, UNIT);
+    assert_eq!(Space::new(region, aligns()).err(), Some(Error::NoMemory));
+    succeed(None);
+    assert_eq!(bytes(), 0, "leaked");
+}
+
+#[test]
+fn the_arena_follows_the_allocations() {
+    let mut space = space(range(START, 40_000 * UNIT));
+    let before = bytes();
+    let every_other = |n: u64| range(START + 2 * n * UNIT, UNIT);
+    for n in 0..20_000 {
+        space.reserve(every_other(n)).unwrap();
+    }
+    let (room, allocations) = space.arena();
+    assert_eq!(allocations, 20_000);
+    assert!(room <= 40_002, "{room}");
+    for n in 0..20_000 {
+        // Out of order, as devices are deleted.
+        space.release(every_other(n * 7919 % 20_000)).unwrap();
+        let (room, allocations) = space.arena();
+        assert!(
+            room < 4 * (allocations + 1) || room <= 100,
+            "{room} for {allocations}"
+        );
+    }
+    assert_eq!(space.checked_gaps(), [space.region()]);
+    assert!(bytes() <= before + 4096, "{} against {before}", bytes());
+}
+
+/// The average number of accesses to nodes by an operation in a region of `gaps` gaps.
+fn cost(gaps: u64) -> [f64; 4] {
+    let mut space = space(range(START, (2 * gaps + 192) * UNIT));
+    let every_other = |n: u64| range(START + 2 * n * UNIT, UNIT);
+    for n in 0..gaps {
+        space.reserve(every_other(n)).unwrap();
+    }
+    let rounds = 500;
+    let mut random = Random::new(gaps);
+    let mut sums = [0; 4];
+    for _ in 0..rounds {
+        let one = every_other(random.below(gaps));
+        visits();
+        space.release(one).unwrap();
+        sums[0] += visits();
+        space.reserve(one).unwrap();
+        sums[1] += visits();
+        space.find(64 * UNIT, align(64 * UNIT)).unwrap();
+        sums[2] += visits();
+        space.available();
+        space.largest(align(UNIT)).unwrap();
+        sums[3] += visits();
+    }
+    sums.map(|sum| sum as f64 / f64::from(rounds))
+}
+
+#[test]
+fn cost_grows_with_the_logarithm() {
+    let sizes = [10u64, 100, 1_000, 10_000, 100_000];
+    let costs = sizes.map(cost);
+    println!("accesses to nodes per operation: release, reserve, find, totals");
+    for (gaps, cost) in sizes.iter().zip(&costs) {
+        println!("{gaps:>7} gaps: {cost:.1?}");
+    }
+    let log = |n: u64| (n as f64).log2();
+    for (gaps, cost) in sizes.iter().zip(&costs).skip(2) {
+        let growth = log(*gaps) / log(100);
+        for operation in 0..3 {
+            let ratio = cost[operation] / costs[1][operation];
+            assert!(
+                ratio < 1.3 * growth,
+                "operation {operation} at {gaps}: {ratio:.2} against {growth:.2}"
+            );
+        }
+        assert!(cost[3] <= 1.0);
+    }
+}
+
+#[test]
+fn cost_of_a_packed_region_does_not_grow() {
+    let costs = [10u64, 10_000].map(|devices| {
+        let mut space = space(range(START, 20_000 * UNIT));
+        for n in 0..devices {
+            space.reserve(range(START + n * UNIT, UNIT)).unwrap();
+        }
+        visits();
+        let at = space.find(UNIT, align(UNIT)).unwrap().unwrap();
+        space.reserve(range(at, UNIT)).unwrap();
+        visits()
+    });
+    assert_eq!(costs[0], costs[1]);
+}
