@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What bindgen reads for the dax subsystem, besides bindings_helper.h. */
 
+#include <linux/blkdev.h>
 #include <linux/cdev.h>
 #include <linux/dax.h>
+#include <linux/fs.h>
+#include <linux/idr.h>
+#include <linux/kdev_t.h>
+#include <linux/libnvdimm.h>
+#include <linux/magic.h>
 #include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
+#include <linux/slab.h>
 #include <linux/srcu.h>
 #include <linux/uio.h>
 #include <../../drivers/dax/bus.h>
@@ -15,3 +22,9 @@
 #include <../../drivers/nvdimm/pfn.h>
 #include <../../drivers/nvdimm/nd.h>
 #endif
+
+/* Constants that bindgen does not understand. */
+const gfp_t RUST_CONST_HELPER_GFP_USER = GFP_USER;
+const slab_flags_t RUST_CONST_HELPER_SLAB_ACCOUNT = SLAB_ACCOUNT;
+const slab_flags_t RUST_CONST_HELPER_SLAB_HWCACHE_ALIGN = SLAB_HWCACHE_ALIGN;
+const slab_flags_t RUST_CONST_HELPER_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;

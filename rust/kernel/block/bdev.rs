@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Block devices: a disk, or a partition of one.
+//!
+//! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
+
+use crate::{
+    bindings,
+    block::SECTOR_SHIFT,
+    device::Device,
+    str::CStr,
+    types::Opaque, //
+};
+
+/// A `struct block_device`.
+///
+/// # Invariants
+///
+/// The block device is open: its disk and its queue exist.
+#[repr(transparent)]
+pub struct BlockDevice(Opaque<bindings::block_device>);
+
+impl BlockDevice {
+    /// Makes a reference of a pointer.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is a `struct block_device` that stays open for `'a`.
+    pub unsafe fn from_raw<'a>(ptr: *mut bindings::block_device) -> &'a Self {
+        // SAFETY: `Self` is transparent; the caller vouches for the rest.
+        // INVARIANT: By the safety requirement the block device is open.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// Returns the name as in `/dev`.
+    pub fn name(&self) -> &CStr {
+        // SAFETY: By the type invariant the block device is open, so that its `struct device` is
+        // initialised and lives at least as long as `self`.
+        unsafe { Device::<crate::device::Normal>::from_raw(&raw mut (*self.0.get()).bd_device) }
+            .name()
+    }
+
+    /// Returns the `struct gendisk` that this is, or is a part of.
+    pub fn disk(&self) -> *mut bindings::gendisk {
+        // SAFETY: `bd_disk` does not change while the block device is open.
+        unsafe { (*self.0.get()).bd_disk }
+    }
+
+    /// Returns whether the driver of the disk says that it can be accessed directly.
+    pub fn queue_dax(&self) -> bool {
+        // SAFETY: By the type invariant the disk and its queue exist.
+        unsafe { bindings::blk_queue_dax((*self.disk()).queue) }
+    }
+
+    /// Returns where on its disk this starts, in bytes.
+    pub fn start(&self) -> u64 {
+        // SAFETY: By the type invariant this is a valid block device.
+        unsafe { (*self.0.get()).bd_start_sect << SECTOR_SHIFT }
+    }
+
+    /// Returns how long this is, in bytes.
+    pub fn size(&self) -> u64 {
+        // SAFETY: By the type invariant this is a valid block device.
+        unsafe { (*self.0.get()).bd_nr_sectors << SECTOR_SHIFT }
+    }
+}
