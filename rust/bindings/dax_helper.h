@@ -17,6 +17,7 @@
 #include <linux/srcu.h>
 #include <linux/uio.h>
 #include <../../drivers/dax/bus.h>
+#include <../../drivers/dax/core/exports.h>
 #include <../../drivers/dax/dax-private.h>
 #if IS_ENABLED(CONFIG_LIBNVDIMM)
 #include <../../drivers/nvdimm/pfn.h>

@@ -11,3 +11,7 @@
 //!
 //! C headers: [`include/linux/dax.h`](srctree/include/linux/dax.h),
 //! `drivers/dax/bus.h`, `drivers/dax/dax-private.h`
+
+pub mod copy;
+pub mod liveness;
+pub mod operations;

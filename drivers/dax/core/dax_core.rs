@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The core of DAX, direct access to differentiated memory.
+//!
+//! It knows every piece of memory that can be mapped without a page cache in between. File systems
+//! and device DAX find the memory here, learn whether it is still there, and translate offsets to
+//! addresses; drivers register it here and, when it goes away, wait here until nobody uses it.
+//!
+//! The core has no user interface of its own; it stands between the drivers of the memory, below,
+//! and its users, above, most of which are written in C. What C code calls is in [`ffi`], as
+//! include/linux/dax.h declares it. Everything else is safe code on top of the `kernel` crate.
+
+use kernel::prelude::*;
+
+mod dax_device;
+mod ffi {
+    //! The functions that C code calls. They make references of pointers and call safe code.
+
+    pub(crate) mod dax;
+}
+mod holder;
+#[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
+mod host;
+
+/// The prefix of messages of this crate.
+const __LOG_PREFIX: &[u8] = b"dax\0";
+
+/// Starts the core; at `subsys_initcall`.
+fn start() -> Result {
+    let registry = dax_device::Registry::new()?;
+    ffi::dax::bus_init()?;
+    registry.publish()
+}

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The functions of include/linux/dax.h, and those of the device half of
+//! drivers/dax/dax-private.h.
+//!
+//! Each turns the pointers of its caller into references and calls safe code. What the caller of
+//! each has to guarantee is the contract of the header: that pointers are valid, that a
+//! `struct dax_device` is referenced, and, where a function says so, that the caller is between
+//! [`dax_read_lock`] and [`dax_read_unlock`].
+
+use crate::dax_device::{
+    read_lock,
+    DaxDevice,
+    DaxInode,
+    DaxRef, //
+};
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    bindings,
+    dax::{
+        copy::{
+            IovIter,
+            Window, //
+        },
+        liveness::{
+            Instance,
+            Owner, //
+        },
+        operations::{
+            HolderOperations,
+            Operations, //
+        },
+    },
+    error::to_result,
+    ffi::{
+        c_int,
+        c_long,
+        c_void, //
+    },
+    prelude::*,
+    sync::static_srcu::StaticSrcu, //
+};
+
+/// Returns the domain of the read-side sections in which dax devices are used.
+#[inline]
+pub(crate) fn domain() -> &'static StaticSrcu {
+    // SAFETY: exports.c defines `dax_srcu` with DEFINE_SRCU().
+    unsafe { StaticSrcu::from_raw(&raw mut bindings::dax_srcu) }
+}
+
+/// Starts the dax bus.
+pub(crate) fn bus_init() -> Result {
+    // SAFETY: The core is starting, and calls this once.
+    to_result(unsafe { bindings::dax_bus_init() })
+}
+
+/// Starts the core. Called once, by exports.c.
+#[export]
+pub(crate) unsafe extern "C" fn dax_core_start() -> c_int {
+    match crate::start() {
+        Ok(()) => 0,
+        Err(error) => {
+            pr_err!("cannot start: {:?}\n", error);
+            error.to_errno()
+        }
+    }
+}
+
+/// # Safety
+///
+/// `dax_dev` comes from [`alloc_dax`] or [`dax_dev_get`], and the caller's reference, or one that
+/// the caller knows of, lasts for `'a`.
+#[inline(always)]
+unsafe fn device<'a>(dax_dev: *mut bindings::dax_device) -> &'a DaxInode {
+    // SAFETY: By the safety requirement this is an inode of the core, which is referenced.
+    unsafe { DaxInode::from_raw(dax_dev.cast()) }
+}
+
+/// Passes a reference to C.
+pub(crate) fn into_raw(device: DaxRef) -> *mut bindings::dax_device {
+    DaxRef::into_raw(device).as_ptr().cast()
+}
+
+/// Takes a reference back from C.
+///
+/// # Safety
+///
+/// `dax_dev` comes from [`into_raw`], and the reference is not used elsewhere any more.
+pub(crate) unsafe fn from_raw(dax_dev: NonNull<bindings::dax_device>) -> DaxRef {
+    // SAFETY: By the safety requirement.
+    unsafe { DaxRef::from_raw(dax_dev.cast()) }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_read_lock() -> c_int {
+    domain().read_lock_raw()
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_read_unlock(id: c_int) {
+    // SAFETY: By the contract the caller got `id` from `dax_read_lock()`.
+    unsafe { domain().read_unlock_raw(id) };
+}
+
+/// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
+#[export]
+pub(crate) unsafe extern "C" fn dax_alive(dax_dev: *mut bindings::dax_device) -> bool {
+    // SAFETY: By the contract of this function.
+    let (device, _section) = unsafe { (device(dax_dev), domain().assume_held()) };
+
+    device.is_alive()
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn run_dax(dax_dev: *mut bindings::dax_device) {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.run();
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn kill_dax(dax_dev: *mut bindings::dax_device) {
+    if !dax_dev.is_null() {
+        // SAFETY: By the contract of this function, which includes null.
+        unsafe { device(dax_dev) }.kill();
+    }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn alloc_dax(
+    private: *mut c_void,
+    ops: *const bindings::dax_operations,
+) -> *mut bindings::dax_device {
+    let device = match NonNull::new(ops.cast_mut()) {
+        // SAFETY: By the contract of this function: the table is a constant of the caller, who
+        // kills the device before it goes away.
+        Some(_) => unsafe { for_driver(private, ops) },
+        None => {
+            // SAFETY: Only the dax bus creates devices without operations, for its instances,
+            // which keep what `Instance` demands.
+            let owner = match NonNull::new(private.cast()) {
+                Some(dev_dax) => Owner::Instance(unsafe { Instance::new(dev_dax) }),
+                None => Owner::Driver(ptr::null_mut()),
+            };
+            DaxDevice::for_owner(owner, None)
+        }
+    };
+
+    match device {
+        Ok(device) => into_raw(device),
+        Err(error) => error.to_ptr(),
+    }
+}
+
+/// # Safety
+///
+/// As for [`Operations::from_raw`], until the device is killed.
+unsafe fn for_driver(private: *mut c_void, ops: *const bindings::dax_operations) -> Result<DaxRef> {
+    // The kernel's address of the memory would alias that of user space in the data cache. Device
+    // DAX, which has no operations, has no address in the kernel.
+    //
+    // SAFETY: Always safe to call.
+    if unsafe { bindings::cpu_dcache_is_aliasing() } {
+        return Err(EOPNOTSUPP);
+    }
+
+    // SAFETY: By the safety requirement.
+    let operations = unsafe { Operations::from_raw(ops) };
+    kernel::warn_on!(operations.is_err());
+    DaxDevice::for_owner(Owner::Driver(private), Some(operations?))
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn put_dax(dax_dev: *mut bindings::dax_device) {
+    if let Some(dax_dev) = NonNull::new(dax_dev) {
+        // SAFETY: By the contract the caller owns a reference, and gives it up.
+        drop(unsafe { from_raw(dax_dev) });
+    }
+}
+
+/// Returns null for a device number that no dax device has.
+#[export]
+pub(crate) unsafe extern "C" fn dax_dev_get(devt: bindings::dev_t) -> *mut bindings::dax_device {
+    DaxDevice::find(devt).map_or(ptr::null_mut(), into_raw)
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_inode(
+    dax_dev: *mut bindings::dax_device,
+) -> *mut bindings::inode {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.as_raw()
+}
+
+/// Takes any inode that the character device of the dax device was opened through.
+#[export]
+pub(crate) unsafe extern "C" fn inode_dax(
+    inode: *mut bindings::inode,
+) -> *mut bindings::dax_device {
+    // SAFETY: By the contract `i_cdev` is the one that is embedded in a dax device.
+    unsafe { DaxInode::from_opened(inode) }.as_raw().cast()
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_get_private(dax_dev: *mut bindings::dax_device) -> *mut c_void {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.owner()
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_holder(dax_dev: *mut bindings::dax_device) -> *mut c_void {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.holder()
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_set_ops(
+    dax_dev: *mut bindings::dax_device,
+    ops: *const bindings::dax_operations,
+) -> c_int {
+    let operations = if ops.is_null() {
+        Ok(None)
+    } else {
+        // SAFETY: By the contract of this function: the table is a constant of the caller, who
+        // kills the device, or takes the table away, before it goes away.
+        unsafe { Operations::from_raw(ops) }.map(Some)
+    };
+
+    // SAFETY: By the contract of this function.
+    let device = unsafe { device(dax_dev) };
+    to_errno(operations.and_then(|operations| device.set_operations(operations)))
+}
+
+/// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
+#[export]
+pub(crate) unsafe extern "C" fn dax_direct_access(
+    dax_dev: *mut bindings::dax_device,
+    pgoff: usize,
+    nr_pages: c_long,
+    mode: bindings::dax_access_mode,
+    kaddr: *mut *mut c_void,
+    pfn: *mut usize,
+) -> c_long {
+    if dax_dev.is_null() {
+        return EOPNOTSUPP.to_errno() as c_long;
+    }
+
+    // SAFETY: By the contract of this function; the places for results may be null.
+    let (device, section, kaddr, pfn) = unsafe {
+        (
+            device(dax_dev),
+            domain().assume_held(),
+            kaddr.as_mut(),
+            pfn.as_mut(),
+        )
+    };
+    let Some(alive) = device.alive(section) else {
+        return ENXIO.to_errno() as c_long;
+    };
+
+    match alive.direct_access(pgoff, nr_pages, mode, kaddr, pfn) {
+        Ok(available) => available,
+        Err(error) => error.to_errno() as c_long,
+    }
+}
+
+/// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
+#[export]
+pub(crate) unsafe extern "C" fn dax_zero_page_range(
+    dax_dev: *mut bindings::dax_device,
+    pgoff: usize,
+    nr_pages: usize,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let (device, section) = unsafe { (device(dax_dev), domain().assume_held()) };
+    let alive = device.alive(section).ok_or(ENXIO);
+
+    to_errno(alive.and_then(|alive| alive.zero_page_range(pgoff, nr_pages)))
+}
+
+/// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
+#[export]
+pub(crate) unsafe extern "C" fn dax_recovery_write(
+    dax_dev: *mut bindings::dax_device,
+    pgoff: usize,
+    addr: *mut c_void,
+    bytes: usize,
+    iter: *mut bindings::iov_iter,
+) -> usize {
+    // SAFETY: By the contract of this function: `addr` is what `dax_direct_access()` returned.
+    let (device, section, window, iter) = unsafe {
+        (
+            device(dax_dev),
+            domain().assume_held(),
+            Window::new(addr, bytes),
+            IovIter::from_raw(iter),
+        )
+    };
+
+    match device.alive(section) {
+        Some(alive) => alive.recovery_write(pgoff, window, iter),
+        None => 0,
+    }
+}
+
+/// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
+#[export]
+pub(crate) unsafe extern "C" fn dax_copy_from_iter(
+    dax_dev: *mut bindings::dax_device,
+    _pgoff: usize,
+    addr: *mut c_void,
+    bytes: usize,
+    iter: *mut bindings::iov_iter,
+) -> usize {
+    // SAFETY: By the contract of this function: `addr` is what `dax_direct_access()` returned.
+    let (device, section, window, iter) = unsafe {
+        (
+            device(dax_dev),
+            domain().assume_held(),
+            Window::new(addr, bytes),
+            IovIter::from_raw(iter),
+        )
+    };
+
+    match device.alive(section) {
+        Some(alive) => alive.copy_from_iter(window, iter),
+        None => 0,
+    }
+}
+
+/// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
+#[export]
+pub(crate) unsafe extern "C" fn dax_copy_to_iter(
+    dax_dev: *mut bindings::dax_device,
+    _pgoff: usize,
+    addr: *mut c_void,
+    bytes: usize,
+    iter: *mut bindings::iov_iter,
+) -> usize {
+    // SAFETY: By the contract of this function: `addr` is what `dax_direct_access()` returned.
+    let (device, section, window, iter) = unsafe {
+        (
+            device(dax_dev),
+            domain().assume_held(),
+            Window::new(addr, bytes),
+            IovIter::from_raw(iter),
+        )
+    };
+
+    match device.alive(section) {
+        Some(alive) => alive.copy_to_iter(window, iter),
+        None => 0,
+    }
+}
+
+/// Flushes `size` bytes from `addr` on, which is what [`dax_direct_access`] returned.
+#[export]
+pub(crate) unsafe extern "C" fn dax_flush(
+    dax_dev: *mut bindings::dax_device,
+    addr: *mut c_void,
+    size: usize,
+) {
+    // SAFETY: By the contract of this function.
+    let (device, window) = unsafe { (device(dax_dev), Window::new(addr, size)) };
+
+    device.flush(window);
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_holder_notify_failure(
+    dax_dev: *mut bindings::dax_device,
+    off: u64,
+    len: u64,
+    mf_flags: c_int,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let device = unsafe { device(dax_dev) };
+    let section = read_lock();
+    let alive = device.alive(section.held()).ok_or(ENXIO);
+
+    to_errno(alive.and_then(|alive| alive.notify_failure(off, len, mf_flags)))
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_write_cache(dax_dev: *mut bindings::dax_device, wc: bool) {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.set_write_cache(wc);
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_write_cache_enabled(
+    dax_dev: *mut bindings::dax_device,
+) -> bool {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.write_cache()
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_synchronous(dax_dev: *mut bindings::dax_device) -> bool {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.synchronous()
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn set_dax_synchronous(dax_dev: *mut bindings::dax_device) {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.set_synchronous();
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn set_dax_nocache(dax_dev: *mut bindings::dax_device) {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.set_nocache();
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn set_dax_nomc(dax_dev: *mut bindings::dax_device) {
+    // SAFETY: By the contract of this function.
+    unsafe { device(dax_dev) }.set_nomc();
+}
+
+#[cfg(CONFIG_FS_DAX)]
+#[export]
+pub(crate) unsafe extern "C" fn fs_dax_get(
+    dax_dev: *mut bindings::dax_device,
+    holder: *mut c_void,
+    hops: *const bindings::dax_holder_operations,
+) -> c_int {
+    if dax_dev.is_null() {
+        return ENODEV.to_errno();
+    }
+
+    // SAFETY: By the contract of this function: the table is a constant of the holder, who calls
+    // `fs_put_dax()` before it goes away.
+    let (device, operations) = unsafe { (device(dax_dev), HolderOperations::from_raw(hops)) };
+    to_errno(device.open_instance(holder, operations).map(|device| {
+        // The holder gives this reference back with `fs_put_dax()`.
+        into_raw(device);
+    }))
+}
+
+#[cfg(CONFIG_FS_DAX)]
+#[export]
+pub(crate) unsafe extern "C" fn fs_put_dax(
+    dax_dev: *mut bindings::dax_device,
+    holder: *mut c_void,
+) {
+    let Some(dax_dev) = NonNull::new(dax_dev) else {
+        return;
+    };
+
+    // SAFETY: By the contract the caller owns a reference, and gives it up.
+    let device = unsafe { from_raw(dax_dev) };
+    if !holder.is_null() {
+        device.release(holder);
+    }
+}
+
+#[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
+#[export]
+pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
+    bdev: *mut bindings::block_device,
+    start_off: *mut u64,
+    holder: *mut c_void,
+    ops: *const bindings::dax_holder_operations,
+) -> *mut bindings::dax_device {
+    // SAFETY: By the contract of this function: the block device is open, and the table is a
+    // constant of the holder, who calls `fs_put_dax()` before it goes away.
+    let (bdev, operations) = unsafe {
+        (
+            kernel::block::bdev::BlockDevice::from_raw(bdev),
+            HolderOperations::from_raw(ops),
+        )
+    };
+    let Ok(hosts) = crate::dax_device::Registry::hosts() else {
+        return ptr::null_mut();
+    };
+
+    let section = read_lock();
+    match hosts.open(section.held(), bdev, holder, operations) {
+        Some((device, start)) => {
+            // SAFETY: By the contract of this function it is valid.
+            unsafe { *start_off = start };
+            into_raw(device)
+        }
+        None => ptr::null_mut(),
+    }
+}
+
+#[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
+#[export]
+pub(crate) unsafe extern "C" fn dax_add_host(
+    dax_dev: *mut bindings::dax_device,
+    disk: *mut bindings::gendisk,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let device = unsafe { device(dax_dev) };
+
+    to_errno(
+        crate::dax_device::Registry::hosts()
+            .and_then(|hosts| hosts.add(disk as usize, device.into())),
+    )
+}
+
+#[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
+#[export]
+pub(crate) unsafe extern "C" fn dax_remove_host(disk: *mut bindings::gendisk) {
+    if let Ok(hosts) = crate::dax_device::Registry::hosts() {
+        hosts.remove(disk as usize);
+    }
+}
+
+/// What C expects of a result.
+fn to_errno(result: Result) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}

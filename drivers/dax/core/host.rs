@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hosts: disks whose contents are also the memory of a dax device.
+//!
+//! A file system is mounted by the name of a disk, or of a partition. This finds the dax device
+//! behind it.
+
+use crate::dax_device::{
+    DaxInode,
+    DaxRef,
+    ReadSection, //
+};
+use kernel::{
+    block::bdev::BlockDevice,
+    dax::operations::HolderOperations,
+    ffi::c_void,
+    page::PAGE_SIZE,
+    prelude::*,
+    xarray::{
+        AllocKind,
+        XArray, //
+    },
+};
+
+/// The dax devices by the addresses of their disks.
+///
+/// A disk's entry owns a reference, so that it can never lead to a dax device that is gone.
+#[pin_data]
+pub(crate) struct Hosts {
+    #[pin]
+    devices: XArray<DaxRef>,
+}
+
+impl Hosts {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            devices <- XArray::new(AllocKind::Alloc),
+        })
+    }
+
+    /// Makes `disk` the host of `device`. Fails with `EBUSY` when it is a host already.
+    pub(crate) fn add(&self, disk: usize, device: DaxRef) -> Result {
+        let mut devices = self.devices.lock();
+
+        let Some(previous) = devices.store(disk, device, GFP_KERNEL)? else {
+            return Ok(());
+        };
+
+        // Put it back. This takes no memory, hence cannot fail and does not let go of the lock, so
+        // that nobody can have seen the wrong one.
+        let refused = devices.store(disk, previous, GFP_KERNEL);
+
+        // A reference may have to sleep when it goes.
+        drop(devices);
+        drop(refused);
+        Err(EBUSY)
+    }
+
+    /// Makes `disk` no host any more.
+    pub(crate) fn remove(&self, disk: usize) {
+        let removed = self.devices.lock().remove(disk);
+
+        // Without the lock, because a reference may have to sleep when it goes.
+        drop(removed);
+    }
+
+    fn find(&self, disk: usize) -> Option<DaxRef> {
+        self.devices.lock().get(disk).map(DaxRef::from)
+    }
+
+    /// Finds the dax device of a disk or partition, and where in it that starts, in bytes.
+    ///
+    /// A `holder` that is not null becomes the holder. There is no result when the disk is not a
+    /// host, its dax device is dead or held by another, or the partition is not made of whole
+    /// pages.
+    pub(crate) fn open(
+        &self,
+        section: ReadSection<'_>,
+        bdev: &BlockDevice,
+        holder: *mut c_void,
+        operations: Option<&'static HolderOperations<DaxInode>>,
+    ) -> Option<(DaxRef, u64)> {
+        if !bdev.queue_dax() {
+            return None;
+        }
+
+        let (start, size) = (bdev.start(), bdev.size());
+        let page = PAGE_SIZE as u64;
+        if start % page != 0 || size % page != 0 {
+            pr_info!(
+                "{}: cannot be accessed directly: it starts at byte {} and has {} bytes, and both \
+                 should be multiples of {}\n",
+                bdev.name(),
+                start,
+                size,
+                page,
+            );
+            return None;
+        }
+
+        let device = self.find(bdev.disk() as usize)?;
+        let alive = device.alive(section)?;
+        if !holder.is_null() {
+            alive.claim(holder, operations).ok()?;
+        }
+        Some((device, start))
+    }
+}
