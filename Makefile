@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+
+# Everything that is built or fetched goes there.
+BUILD ?= build
+# Which kernel: rust, or c for upstream's.
+IMPL ?= rust
+
+export BUILD := $(abspath $(BUILD))
+DAX := tools/testing/dax
+LAB := $(DAX)/machine/lab
+
+help:
+	@echo 'make run                  set everything up, then show it: a devdax namespace, written,'
+	@echo '                          and read back after a reboot'
+	@echo 'make test [T=<name>]      the tests, or one of them'
+	@echo 'make bench                C and Rust side by side, in instructions'
+	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
+	@echo '                          hmem, cxl or virtio-pmem)'
+	@echo 'make kernel [IMPL=c]      build the kernel; it is left in $$BUILD/kernel-rust (kernel-c)'
+	@echo 'make check-<which>        static checks: rustfmt, clippy, w1, checkpatch, rustdoc'
+	@echo 'make overlay KSRC=<tree>  put the overlay into a Linux 7.3 tree of your own'
+	@echo 'make overlay-remove KSRC=<tree>   take it out again'
+	@echo 'make setup                toolchain, kernel source and guest image only'
+	@echo 'make clean                remove all that was built and fetched'
+	@echo
+	@echo 'BUILD=<folder>            build there; default: build. Clones may share one'
+
+run:
+	@$(LAB) run
+
+shell kernel:
+	@$(LAB) $@ $(IMPL)
+
+setup clean:
+	@$(LAB) $@
+
+check-%:
+	@$(LAB) check $*
+
+test: setup
+	@$(LAB) kernel rust
+	@python3 $(DAX)/run_tests.py $(T)
+
+bench: setup
+	@$(LAB) kernel rust
+	@$(LAB) kernel c
+	@python3 $(DAX)/bench/bench.py
+
+overlay overlay-remove:
+	@test -n '$(KSRC)' || { echo 'dax: say which tree: make $@ KSRC=<a Linux 7.3 tree>' >&2; exit 1; }
+	@python3 $(DAX)/overlay.py $(if $(filter overlay,$@),apply,remove) '$(KSRC)'
+
+.PHONY: help run shell kernel setup clean test bench overlay overlay-remove

@@ -1,0 +1,569 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Make the reference machine, from nothing, in the build folder.
+
+  lab.py setup           toolchain tree, kernel source, guest image
+  lab.py kernel IMPL     the kernel: IMPL is rust or c
+  lab.py run             the demonstration
+  lab.py shell IMPL      a prompt in the booted machine
+  lab.py check WHICH     one of the static checks: {checks}
+  lab.py clean           remove all that these made
+
+Every step is made under another name and renamed when it is whole, next to a note
+of what it was made of: a step that is there and was made of the same is done.
+
+The build folder:
+
+  toolchain/     a Debian tree: rustc, clang, QEMU, the kernel's source package
+  guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
+  linux/         Linux with the overlay applied
+  out-IMPL/      objects
+  kernel-IMPL/   the result: bzImage, vmlinux, config, modules/
+  logs/          what each step printed
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parents[3]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import overlay  # noqa: E402
+import vm  # noqa: E402
+
+SUITE = "trixie"
+SOURCE = "linux-source-7.3"
+
+# bindgen's libclang, rustc's LLVM and clang are all of LLVM 19, as the suite has it.
+TOOLCHAIN = """
+    rustc rust-src rustfmt rust-clippy bindgen clang-19 lld-19 llvm-19
+    make flex bison bc libelf-dev libssl-dev zlib1g-dev libc6-dev pahole
+    perl python3 python3-docutils kmod xz-utils e2fsprogs qemu-system-x86
+""".split() + [SOURCE]
+
+GUEST = """
+    ndctl daxctl cxl fio jq kmod udev numactl xfsprogs e2fsprogs strace procps
+    python3-minimal util-linux libpmem1
+""".split()
+
+# What a kernel is configured with, on top of allnoconfig; the last one wins.
+FRAGMENTS = {"rust": ["kernel.config"], "c": ["kernel.config", "c.config"]}
+
+# For progress and for the check of free space; how it was when this was written.
+TOOLCHAIN_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 330, 1800, 900
+BUILD_STEPS = 2750
+
+MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
+CHECKS = ("rustfmt", "clippy", "w1", "checkpatch", "rustdoc")
+
+
+class Stop(Exception):
+    """Why it cannot go on, and what to do: one sentence."""
+
+
+def say(text):
+    print(f"dax: {text}", flush=True)
+
+
+class Progress:
+    """Says what a long step is doing and how far it is."""
+
+    def __init__(self, step, measure):
+        self.step, self.measure = step, measure
+        self.start = time.monotonic()
+        self.tty = sys.stdout.isatty()
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _line(self):
+        seconds = int(time.monotonic() - self.start)
+        return f"dax: {self.step}: {self.measure()}  [{seconds // 60}:{seconds % 60:02}]"
+
+    def _run(self):
+        while not self.done.wait(1 if self.tty else 20):
+            if self.tty:
+                print(f"\r{self._line()[:118]:<118}", end="", flush=True)
+            else:
+                print(self._line(), flush=True)
+
+    def __enter__(self):
+        say(f"{self.step} ...")
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind, *unused):
+        self.done.set()
+        self.thread.join()
+        if self.tty:
+            print(f"\r{'':<118}\r", end="")
+        if kind is None:
+            seconds = int(time.monotonic() - self.start)
+            say(f"{self.step}: done in {seconds // 60}:{seconds % 60:02}")
+
+
+def size_mb(path):
+    """Megabytes that a folder takes, as good as it can be told while it grows."""
+    out = subprocess.run(["du", "-smx", path], capture_output=True, text=True, check=False)
+    return int(out.stdout.split()[0]) if out.stdout else 0
+
+
+def digest(*parts):
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(part if isinstance(part, bytes) else str(part).encode())
+        whole.update(b"\0")
+    return whole.hexdigest()
+
+
+def read(path):
+    """The text of a file, empty when there is none."""
+    return path.read_text() if path.is_file() else ""
+
+
+class Lab:
+    def __init__(self, build):
+        self.build = Path(build).resolve()
+        self.toolchain = self.build / "toolchain"
+        self.linux = self.build / "linux"
+        self.guest = self.build / "guest"
+        self.image = self.build / "guest.img"
+        self.logs = self.build / "logs"
+
+    def out(self, impl):
+        return self.build / f"out-{impl}"
+
+    def kernel(self, impl):
+        return self.build / f"kernel-{impl}"
+
+    # Ground: the folder itself, space, removal, replacement
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Only one at a time may change the build folder."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as why:
+            raise Stop(f"the build folder {self.build} cannot be made ({why.strerror}); "
+                       "give another one with BUILD=") from why
+        with open(self.build / "lock", "w", encoding="ascii") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"waiting for another make that works in {self.build}")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def need_space(self, what, megabytes):
+        free = shutil.disk_usage(self.build).free >> 20
+        if free < megabytes:
+            raise Stop(f"{what} takes {megabytes} MB and {self.build} has {free} MB free; "
+                       "make room, or give a folder on another disk with BUILD=")
+
+    def remove(self, path):
+        if not path.is_dir() or path.is_symlink():
+            path.unlink(missing_ok=True)
+            return
+        if f" {path}/" in Path("/proc/self/mountinfo").read_text(encoding="utf-8"):
+            raise Stop(f"something is still mounted below {path}; unmount it and try again")
+        shutil.rmtree(path)
+
+    def put(self, new, place):
+        """Give what is whole now its name."""
+        os.sync()
+        old = self.build / f"{place.name}.old"
+        self.remove(old)
+        if place.exists():
+            place.rename(old)
+        new.rename(place)
+        self.remove(old)
+
+    def fresh(self, name):
+        """A path for something to be made at, with nothing there."""
+        path = self.build / f"{name}.new"
+        self.remove(path)
+        return path
+
+    # Running things
+
+    def logged(self, log, command, on_line=None):
+        """Run a command with its output in a log; its status and output."""
+        lines = []
+        with open(self.logs / log, "w", encoding="utf-8") as file:
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+            try:
+                for line in process.stdout:
+                    file.write(line)
+                    file.flush()
+                    lines.append(line)
+                    if on_line:
+                        on_line(line)
+                return process.wait(), "".join(lines)
+            except BaseException:
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=15)
+                process.kill()
+                process.wait()
+                raise
+
+    def inside(self, command, impl=None, env=()):
+        """The command that runs COMMAND in the toolchain tree.
+
+        There, /project is this project, /build the build folder, /linux the kernel's
+        source and /out the objects of IMPL: the same names for every kernel, so that
+        the objects of one are of use to the other.
+        """
+        mounts = [(PROJECT, "project"), (self.build, "build"), (self.linux, "linux")]
+        if impl:
+            mounts.append((self.out(impl), "out"))
+        script = ["set -e", "mount --make-rprivate /"]
+        script += [f'mount --bind "{path}" "{self.toolchain / name}"' for path, name in mounts]
+        script += [f'mount -t proc proc "{self.toolchain}/proc"',
+                   f'mount --rbind /dev "{self.toolchain}/dev"',
+                   f'exec chroot "{self.toolchain}" "$@"']
+        return ["unshare", "--mount", "--pid", "--fork", "--kill-child",
+                "sh", "-c", "\n".join(script), "inside",
+                "env", "-i", "PATH=/usr/lib/llvm-19/bin:/usr/bin:/usr/sbin", "HOME=/root",
+                "LANG=C.UTF-8", "KBUILD_BUILD_TIMESTAMP=1970-01-01", "KBUILD_BUILD_USER=dax",
+                "KBUILD_BUILD_HOST=dax", f"RUST_LIB_SRC={self.rust_source()}", *env, *command]
+
+    def rust_source(self):
+        found = sorted(self.toolchain.glob("usr/src/rustc-*/library"))
+        return "/" + str(found[-1].relative_to(self.toolchain)) if found else ""
+
+    # Trees of Debian packages
+
+    def mirror(self):
+        """Where this machine gets its Debian packages from."""
+        query = ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)",
+                 "Created-By: Packages"]
+        for update in (False, True):
+            if update:
+                # A new machine has no lists yet.
+                subprocess.run(["apt-get", "update"], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, check=False)
+            found = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+            for line in found.splitlines():
+                origin, label, uri = line.split("|", 2)
+                if (origin, label) == ("Debian", "Debian"):
+                    return uri
+        raise Stop("apt knows no Debian archive on this machine or cannot reach it; check the "
+                   "network and the addresses in /etc/apt, run 'apt-get update', and try again")
+
+    def debian_tree(self, name, packages, suites, megabytes):
+        """A tree of Debian packages; True when it had to be made."""
+        place = self.build / name
+        made_of = digest(SUITE, *sorted(packages))
+        if read(place / ".made-of") == made_of:
+            return False
+        self.need_space(f"the {name} tree", megabytes + megabytes // 3)
+        mirror = self.mirror()
+        new = self.fresh(name)
+        options = self.build / "apt.conf"
+        options.write_text(subprocess.run(
+            ["apt-config", "dump", "Acquire::http", "Acquire::https"],
+            capture_output=True, text=True, check=False).stdout)
+        stage = ["starting"]
+
+        def on_line(line):
+            if line.startswith("I: "):
+                stage[0] = line[3:].strip(". \n")
+
+        command = ["mmdebstrap", "--variant=apt", "--mode=root", f"--aptopt={options}",
+                   f"--include={','.join(packages)}", SUITE, str(new),
+                   *(f"deb {mirror} {suite} main" for suite in suites)]
+        with Progress(f"{name} tree ({len(packages)} packages and what they need)",
+                      lambda: f"{stage[0]}, {size_mb(new)} of about {megabytes} MB"):
+            status, log = self.logged(f"{name}.log", command, on_line)
+            if status:
+                self.explain_archive(name, mirror, log)
+        for mountpoint in ("project", "build", "linux", "out"):
+            (new / mountpoint).mkdir()
+        (new / ".made-of").write_text(made_of)
+        self.put(new, place)
+        return True
+
+    def explain_archive(self, name, mirror, log):
+        where = f"(details: {self.logs / name}.log)"
+        if f"package {SOURCE}" in log or f"{SUITE}-backports Release" in log:
+            raise Stop(f"the archive {mirror} has no {SOURCE} in {SUITE}-backports; use a mirror "
+                       f"that carries {SUITE}-backports with Linux 7.3 {where}")
+        if "Unable to locate package" in log:
+            raise Stop(f"the archive {mirror} lacks a package of Debian {SUITE} that the {name} "
+                       f"tree needs; use a complete mirror {where}")
+        if re.search(r"resolve|connect|timed out|Failed to fetch|unreachable", log, re.I):
+            raise Stop(f"the archive {mirror} cannot be reached; check the network (and the proxy "
+                       f"in apt's configuration), then try again {where}")
+        if "No space left" in log:
+            raise Stop(f"the disk of {self.build} is full; make room, or give a folder on another "
+                       "disk with BUILD=")
+        raise Stop(f"the {name} tree could not be made; read {self.logs / name}.log")
+
+    def make_toolchain(self):
+        if self.debian_tree("toolchain", TOOLCHAIN, (SUITE, f"{SUITE}-updates",
+                                                     f"{SUITE}-backports"), TOOLCHAIN_MB):
+            say(f"{SOURCE} is version {self.source_version()}")
+
+    def make_image(self):
+        made = self.debian_tree("guest", GUEST, (SUITE,), GUEST_MB)
+        boot = (HERE / "guest-boot.sh").read_bytes()
+        made_of = digest(read(self.guest / ".made-of"), boot)
+        note = self.build / "guest.img.made-of"
+        if not made and self.image.is_file() and read(note) == made_of:
+            return
+        self.need_space("the guest image", 1000)
+        note.unlink(missing_ok=True)
+        (self.guest / "init").write_bytes(boot)
+        (self.guest / "init").chmod(0o755)
+        for folder in ("job", "usr/lib/modules"):
+            (self.guest / folder).mkdir(parents=True, exist_ok=True)
+        new = self.fresh("guest.img")
+        with open(new, "wb") as file:
+            file.truncate(1 << 30)
+        with Progress("guest image", lambda: f"{size_mb(new)} of about {GUEST_MB} MB"):
+            status, _ = self.logged("image.log", self.inside(
+                ["mke2fs", "-q", "-t", "ext4", "-d", "/build/guest", f"/build/{new.name}"]))
+            if status:
+                raise Stop(f"the guest image could not be made; read {self.logs}/image.log")
+        self.put(new, self.image)
+        note.write_text(made_of)
+
+    # The kernel's source
+
+    def source_version(self):
+        status = read(self.toolchain / "var/lib/dpkg/status")
+        found = re.search(rf"^Package: {re.escape(SOURCE)}\n(?:.+\n)*?Version: (.+)", status, re.M)
+        if not found:
+            raise Stop(f"the toolchain tree lacks {SOURCE}; run 'make clean' and start again")
+        return found.group(1)
+
+    def make_source(self):
+        """The kernel's source, unpacked, with the overlay in it as it is now."""
+        made_of = digest(self.source_version())
+        if read(self.linux / ".source") != made_of:
+            self.need_space("the kernel source", LINUX_MB + LINUX_MB // 10)
+            new = self.fresh("linux")
+            new.mkdir()
+            self.linux.mkdir(exist_ok=True)
+            with Progress("kernel source", lambda: f"{size_mb(new)} of about {LINUX_MB} MB"):
+                status, _ = self.logged("source.log", self.inside(
+                    ["tar", "-C", f"/build/{new.name}", "--strip-components=1", "--no-same-owner",
+                     "-I", "xz -T0", "-xf", f"/usr/src/{SOURCE}.tar.xz"]))
+                if status:
+                    raise Stop(f"the kernel source could not be unpacked; read {self.logs}/source.log")
+            (new / ".source").write_text(made_of)
+            self.put(new, self.linux)
+        config = tomllib.loads((PROJECT / "overlay.toml").read_text())
+        try:
+            overlay.check_version(self.linux, config["version"])
+            overlay.Tree(self.linux, config).apply()
+        except overlay.Refused as why:
+            raise Stop(f"{why}; {self.linux} belongs to this build: "
+                       "save your change elsewhere, remove the folder and try again") from why
+
+    # The kernel
+
+    def kernel_inputs(self, impl):
+        """A digest of all that a kernel is made of."""
+        sources = [name for name in overlay.project_files()
+                   if name.split("/")[0] in ("drivers", "include", "rust")]
+        contents = [part for name in sources for part in (name, (PROJECT / name).read_bytes())]
+        return digest(read(self.toolchain / ".made-of"), self.source_version(),
+                      (PROJECT / "overlay.toml").read_bytes(),
+                      *(read(HERE / name) for name in FRAGMENTS[impl]), *contents)
+
+    def make_kernel(self, impl):
+        place = self.kernel(impl)
+        inputs = self.kernel_inputs(impl)
+        if read(place / ".made-of") == inputs:
+            say(f"the {impl} kernel is up to date: {place}")
+            return
+        self.need_space("building a kernel", 2 * OUT_MB if not self.out(impl).exists() else 300)
+        self.prepare_out(impl)
+        self.configure(impl)
+        self.compile(impl, "all", f"{impl} kernel")
+        self.install(impl, inputs)
+        say(f"the {impl} kernel is ready: {place}")
+
+    def prepare_out(self, impl):
+        """The folder of the objects, with nothing half-made in it."""
+        out = self.out(impl)
+        if not out.exists():
+            # The objects of another kernel are mostly the same.
+            whole = [o for o in map(self.out, FRAGMENTS)
+                     if o.is_dir() and not (o / ".unfinished").exists()]
+            new = self.fresh(out.name)
+            if whole:
+                with Progress(f"{impl} kernel: taking the objects of {whole[0].name}",
+                              lambda: f"{size_mb(new)} of about {OUT_MB} MB"):
+                    subprocess.run(["cp", "-a", whole[0], new], check=True)
+            else:
+                new.mkdir()
+            self.put(new, out)
+        if (out / ".unfinished").exists():
+            self.discard_recent(out)
+        (out / ".unfinished").touch()
+
+    @staticmethod
+    def discard_recent(out):
+        """After a build that was killed: remove what may have been written only in part.
+
+        Files older than two minutes before the last one are whole, and are on the disk
+        even if the machine lost power.
+        """
+        files = [(path.lstat().st_mtime, path) for path in out.rglob("*")
+                 if path.is_file() and not path.is_symlink()]
+        newest = max((when for when, path in files), default=0)
+        recent = [path for when, path in files if when > newest - 120]
+        say(f"the last build in {out.name} was interrupted; {len(recent)} recent files are redone")
+        for path in recent:
+            path.unlink()
+
+    def configure(self, impl):
+        out = self.out(impl)
+        fragments = [HERE / name for name in FRAGMENTS[impl]]
+        kconfigs = [PROJECT / name for name in overlay.project_files() if name.endswith("Kconfig")]
+        made_of = digest(self.source_version(), *(path.read_bytes() for path in fragments + kconfigs))
+        if (out / ".config").is_file() and read(out / ".configured") == made_of:
+            return
+        (out / ".configured").unlink(missing_ok=True)
+        paths = " ".join("/project/" + str(path.relative_to(PROJECT)) for path in fragments)
+        make = " ".join(MAKE)
+        status, _ = self.logged(f"config-{impl}.log", self.inside(["sh", "-ec", (
+            f"{make} allnoconfig; cd /linux; "
+            f"KCONFIG_CONFIG=/out/.config scripts/kconfig/merge_config.sh -m -O /out /out/.config {paths}; "
+            f"{make} olddefconfig")], impl))
+        if status:
+            raise Stop(f"the kernel could not be configured; read {self.logs}/config-{impl}.log")
+        have = set(read(out / ".config").splitlines())
+        asked = {}
+        for path in fragments:
+            for line in path.read_text().splitlines():
+                if line.startswith("CONFIG_"):
+                    asked[line.split("=")[0]] = line
+        lost = [line for line in asked.values() if line not in have]
+        if lost:
+            raise Stop(f"the configuration of the {impl} kernel lacks {', '.join(lost)}, which "
+                       f"{paths} ask for; a dependency is missing there")
+        (out / ".configured").write_text(made_of)
+
+    def compile(self, impl, targets, title):
+        out = self.out(impl)
+        cold = not (out / "vmlinux").exists()
+        steps = [0, ""]
+
+        def on_line(line):
+            word = line.split(None, 1)
+            if line.startswith("  ") and len(word) == 2 and word[0].isupper():
+                steps[0] += 1
+                steps[1] = word[1].strip()[-50:]
+
+        total = f" of about {BUILD_STEPS}" if cold else ""
+        with Progress(title, lambda: f"step {steps[0]}{total}, {steps[1]}"):
+            try:
+                status, log = self.logged(f"build-{impl}.log", self.inside(
+                    [*MAKE, f"-j{os.cpu_count()}", *targets.split()], impl), on_line)
+            except KeyboardInterrupt:
+                # make has removed what it had half-made.
+                (out / ".unfinished").unlink(missing_ok=True)
+                raise
+            (out / ".unfinished").unlink(missing_ok=True)
+            if status:
+                wrong = [line for line in log.splitlines()
+                         if re.search(r"error|Error \d|undefined|No space", line)]
+                print("\n" + "\n".join(wrong[:30] or log.splitlines()[-30:]))
+                raise Stop(f"the {impl} kernel did not build; "
+                           f"all that was printed is in {self.logs}/build-{impl}.log")
+        return log
+
+    def install(self, impl, inputs):
+        out = self.out(impl)
+        new = self.fresh(f"kernel-{impl}")
+        new.mkdir()
+        status, _ = self.logged(f"install-{impl}.log", self.inside(
+            [*MAKE, f"INSTALL_MOD_PATH=/build/{new.name}/modules", "modules_install"], impl))
+        if status:
+            raise Stop(f"the modules could not be installed; read {self.logs}/install-{impl}.log")
+        for name in ("arch/x86/boot/bzImage", "vmlinux", "System.map", ".config"):
+            shutil.copy2(out / name, new / Path(name).name.lstrip("."))
+        (new / ".made-of").write_text(inputs)
+        self.put(new, self.kernel(impl))
+
+    # All of it
+
+    def setup(self):
+        self.make_toolchain()
+        self.make_source()
+        self.make_image()
+
+    def clean(self):
+        names = ["toolchain", "guest", "linux", "demo", "shell", "run"]
+        names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in (*FRAGMENTS, "check")]
+        for name in names:
+            for path in (name, f"{name}.new", f"{name}.old"):
+                self.remove(self.build / path)
+        for name in ("guest.img", "guest.img.new", "guest.img.old", "guest.img.made-of", "apt.conf"):
+            self.remove(self.build / name)
+        self.remove(self.logs)
+        say(f"{self.build} is clean")
+
+
+def main(argv):
+    lab = Lab(os.environ.get("BUILD") or PROJECT / "build")
+    what, rest = (argv + [""])[1], argv[2:]
+    impl = rest[0] if rest else "rust"
+    if what in ("kernel", "shell") and impl not in FRAGMENTS:
+        raise Stop(f"there is no IMPL={impl}; it is one of {', '.join(FRAGMENTS)}")
+    with lab.locked():
+        if what == "clean":
+            lab.clean()
+        elif what == "setup":
+            lab.setup()
+        elif what in ("kernel", "shell", "run"):
+            lab.make_toolchain()
+            lab.make_source()
+            lab.make_kernel(impl)
+            if what != "kernel":
+                lab.make_image()
+        elif what == "check" and rest and rest[0] in CHECKS:
+            import checks
+            lab.make_toolchain()
+            lab.make_source()
+            return checks.run(lab, rest[0])
+        else:
+            print(__doc__.format(checks=" ".join(CHECKS)), file=sys.stderr)
+            return 2
+    if what == "shell":
+        say("Ctrl-A x stops the machine at once; 'exit' powers it off")
+        with vm.Machine(lab.build, os.environ.get("MACHINE", "nvdimm"), impl=impl,
+                        backing=lab.build / "shell") as machine:
+            machine.shell()
+    elif what == "run":
+        import demo
+        return demo.run(lab, impl)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv))
+    except Stop as stop:
+        print(f"dax: {stop}.", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\ndax: interrupted; the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
