@@ -15,3 +15,4 @@
 pub mod copy;
 pub mod liveness;
 pub mod operations;
+pub mod region;

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Regions: what a provider of memory offers to the dax bus.
+//!
+//! A provider is a driver of some other bus (libnvdimm, CXL, platform devices) that found memory.
+//! It wraps a [`Region`] around it; instances, the devices of the dax bus, are parts of a region.
+//! A *static* region has one instance, all of it, with an identity that the provider knows.
+//!
+//! Region and instances belong to the provider's device: the driver core takes them away, instances
+//! first, when the provider is unbound. There is no handle to keep and nothing to undo.
+//!
+//! C header: `drivers/dax/bus.h`
+
+use crate::{
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    error::from_err_ptr,
+    prelude::*,
+    types::Opaque, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Range,
+    ptr::NonNull, //
+};
+
+/// A device that can be the parent of a [`Region`], while its `probe` runs.
+///
+/// The core stores its region in the driver data of the parent, and the attributes in the parent's
+/// `dax_region` directory follow that pointer without a check. So a bus whose Rust adapter keeps
+/// the driver's private data there cannot have parents of regions.
+///
+/// # Safety
+///
+/// - The type stands for a device whose driver is in `probe`, as a device in the
+///   [`Core`](crate::device::Core) context does there.
+/// - Until the device is unbound, nothing but the dax core sets or reads its driver data.
+pub unsafe trait Parent {
+    /// The device itself.
+    fn device(&self) -> &Device<Bound>;
+}
+
+/// How a [`Region`] is divided and used.
+#[derive(Clone, Copy)]
+pub struct Flags(c_ulong);
+
+impl Flags {
+    /// The region is one instance and stays so: user space can neither resize nor create any.
+    pub const STATIC: Self = Self(bindings::IORESOURCE_DAX_STATIC);
+}
+
+/// The page map (`struct dev_pagemap`) that a provider prepares for its static instance.
+///
+/// It is a description; `device_dax` creates the pages when it binds the instance.
+///
+/// # Invariants
+///
+/// The embedded `struct dev_pagemap` is initialised and describes one range.
+pub struct PageMap(Opaque<bindings::dev_pagemap>);
+
+impl PageMap {
+    /// Makes a page map from what `fill` writes into a zeroed `struct dev_pagemap`.
+    ///
+    /// # Safety
+    ///
+    /// When `fill` returns `Ok`, what it wrote is a valid description of one range.
+    #[inline]
+    pub(crate) unsafe fn try_new(
+        fill: impl FnOnce(*mut bindings::dev_pagemap) -> Result,
+    ) -> Result<Self> {
+        let pgmap = Opaque::zeroed();
+
+        fill(pgmap.get())?;
+
+        // INVARIANT: By the safety requirement on `fill`.
+        Ok(Self(pgmap))
+    }
+}
+
+/// A region of the dax bus (`struct dax_region`), seen by the provider that registers it.
+///
+/// # Invariants
+///
+/// The pointer is to a region that `alloc_dax_region` registered for a device that is bound for
+/// `'a`.
+pub struct Region<'a> {
+    region: NonNull<bindings::dax_region>,
+    size: u64,
+    _parent: PhantomData<&'a Device<Bound>>,
+}
+
+impl<'a> Region<'a> {
+    /// Registers the physical addresses `range` as region number `id`, below `parent`.
+    ///
+    /// `target_node` is the NUMA node that the memory has, or would have once it is System RAM;
+    /// `align`, in bytes, is the size of the page-table entries that map it.
+    ///
+    /// # Errors
+    ///
+    /// - [`EINVAL`] if `range` is empty, or does not begin and end at a multiple of `align`.
+    /// - [`ENOMEM`] if memory ran out, or `range` overlaps another region; of the latter the core
+    ///   tells in the log.
+    #[inline]
+    pub fn new(
+        parent: &'a impl Parent,
+        id: i32,
+        range: Range<u64>,
+        target_node: i32,
+        align: u32,
+        flags: Flags,
+    ) -> Result<Self> {
+        let size = range.end.checked_sub(range.start).ok_or(EINVAL)?;
+        let misaligned = |v: u64| v.checked_rem(align.into()) != Some(0);
+
+        if size == 0 || misaligned(range.start) || misaligned(size) {
+            return Err(EINVAL);
+        }
+
+        // A `struct range` names the last byte.
+        let mut range = bindings::range {
+            start: range.start,
+            end: range.end - 1,
+        };
+
+        // SAFETY: By the requirements on `Parent`, the device is bound and its driver data is the
+        // core's to use; `range` is valid for reads, and not used after the call.
+        let region = unsafe {
+            bindings::alloc_dax_region(
+                parent.device().as_raw(),
+                id,
+                &mut range,
+                target_node,
+                align,
+                flags.0,
+            )
+        };
+
+        // INVARIANT: The region is registered, and stays so until the parent is unbound.
+        Ok(Self {
+            region: NonNull::new(region).ok_or(ENOMEM)?,
+            size,
+            _parent: PhantomData,
+        })
+    }
+
+    /// Creates the instance `daxR.I` that a static region consists of; R is the region's number and
+    /// I is `id`.
+    ///
+    /// # Errors
+    ///
+    /// - [`EINVAL`] if `id` is negative.
+    /// - [`ENOMEM`], [`EEXIST`] and what else the driver core has against a device.
+    #[inline]
+    pub fn create_static(&self, id: i32, pgmap: &PageMap) -> Result {
+        let mut data = bindings::dev_dax_data {
+            dax_region: self.region.as_ptr(),
+            pgmap: pgmap.0.get(),
+            size: self.size,
+            id,
+            memmap_on_memory: false,
+        };
+
+        // SAFETY: The region is registered, by the type invariant. The core copies the page map,
+        // and uses neither it nor `data` after the call.
+        from_err_ptr(unsafe { bindings::devm_create_dev_dax(&mut data) })?;
+
+        Ok(())
+    }
+}
