@@ -7,6 +7,7 @@
   lab.py run             the demonstration
   lab.py shell IMPL      a prompt in the booted machine
   lab.py check WHICH     one of the static checks: {checks}
+  lab.py inside COMMAND  run a command in the toolchain tree, see Lab.inside
   lab.py clean           remove all that these made
 
 Every step is made under another name and renamed when it is whole, next to a note
@@ -133,6 +134,8 @@ def read(path):
 
 
 class Lab:
+    project = PROJECT
+
     def __init__(self, build):
         self.build = Path(build).resolve()
         self.toolchain = self.build / "toolchain"
@@ -526,6 +529,8 @@ def main(argv):
     lab = Lab(os.environ.get("BUILD") or PROJECT / "build")
     what, rest = (argv + [""])[1], argv[2:]
     impl = rest[0] if rest else "rust"
+    if what == "inside" and rest:
+        return subprocess.run(lab.inside(rest), check=False).returncode
     if what in ("kernel", "shell") and impl not in FRAGMENTS:
         raise Stop(f"there is no IMPL={impl}; it is one of {', '.join(FRAGMENTS)}")
     with lab.locked():

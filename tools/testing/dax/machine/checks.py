@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The static checks of `make check-<which>`: each ends with no complaint about our files.
+
+What upstream's own files are told is none of our business and not shown.
+"""
+
+import re
+
+import lab as machine
+import overlay
+
+# Of checkpatch: what is about patches, not files, or a matter of a mailing list.
+IGNORE = "FILE_PATH_CHANGES,MAINTAINERS_STYLE,EMAIL_SUBJECT"
+
+
+def ours(*suffixes):
+    return [path for path in overlay.project_files() if path.endswith(suffixes)]
+
+
+def complaints(log, files):
+    """The warnings and errors of a compiler's output that are about FILES."""
+    found, block = [], []
+    mark = re.compile(r"(warning|error|WARNING|ERROR)\b.*:")
+    for line in log.splitlines() + ["warning: end"]:
+        if mark.match(line) or re.match(r"\S+:\d+:\d+: (warning|error)", line):
+            if any(re.search(rf"(^|[\s/]){re.escape(name)}:", text) for text in block for name in files):
+                found += block
+            block = [line]
+        elif line.startswith("  ") and re.match(r"  [A-Z]+ ", line):
+            continue
+        else:
+            block.append(line)
+    return found
+
+
+def rustfmt(lab):
+    files = [f"/linux/{path}" for path in ours(".rs") if not path.startswith("tools/")]
+    status, log = lab.logged("rustfmt.log", lab.inside(
+        ["rustfmt", "--check", "--edition", "2021", "--config-path", "/linux/.rustfmt.toml", *files]))
+    return log.splitlines() if status else []
+
+
+def checkpatch(lab):
+    found = []
+    status, log = lab.logged("checkpatch.log", lab.inside(
+        ["sh", "-c", 'cd /linux && perl scripts/checkpatch.pl --no-tree --no-summary --terse '
+         f'--show-types --ignore {IGNORE} -f "$@"', "checkpatch",
+         *ours(".rs", ".c", ".h", ".sh", ".rst", "Kconfig", "Makefile")]))
+    found += log.splitlines() if status else []
+    return found
+
+
+def built(lab, title, targets, *options):
+    """Build our objects in a folder of their own and return what is said about our files."""
+    lab.out_for_checks()
+    log = lab.compile("check", " ".join((*options, *targets)), title)
+    return complaints(log, ours(".rs", ".c", ".h", "Kconfig", "Makefile"))
+
+
+OBJECTS = ("rust/", "drivers/dax/")
+
+
+def clippy(lab):
+    return built(lab, "clippy", OBJECTS, "CLIPPY=1")
+
+
+def w1(lab):
+    return built(lab, "W=1", OBJECTS, "W=1")
+
+
+def rustdoc(lab):
+    return built(lab, "rustdoc", ("rustdoc",))
+
+
+def run(lab, which):
+    found = globals()[which](lab)
+    print("\n".join(found))
+    machine.say(f"{which}: {'clean' if not found else 'not clean'}")
+    return 1 if found else 0
