@@ -17,7 +17,7 @@ help:
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
 	@echo '                          hmem, cxl or virtio-pmem)'
 	@echo 'make kernel [IMPL=c]      build the kernel; it is left in $$BUILD/kernel-rust (kernel-c)'
-	@echo 'make check-<which>        static checks: rustfmt, clippy, w1, checkpatch, rustdoc'
+	@echo 'make check-<which>        static checks: rustfmt, lint (clippy and W=1), checkpatch, rustdoc'
 	@echo 'make overlay KSRC=<tree>  put the overlay into a Linux 7.3 tree of your own'
 	@echo 'make overlay-remove KSRC=<tree>   take it out again'
 	@echo 'make setup                toolchain, kernel source and guest image only'

@@ -3,7 +3,7 @@
 #
 # /init of the guest image: hands over to guest-init.sh, which comes in from outside,
 # so that a change there needs no new image.
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
+mount -t proc none /proc
+mount -t sysfs none /sys
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 job /job
 exec /job/init

@@ -9,13 +9,13 @@ cd /root
 
 mount_9p() { mount -t 9p -o "trans=virtio,version=9p2000.L,msize=262144,$3" "$1" "$2"; }
 
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
+mount -t tmpfs none /run
+mount -t tmpfs none /tmp
 mkdir -p /dev/pts /dev/shm
-mount -t devpts devpts /dev/pts
-mount -t tmpfs tmpfs /dev/shm
-mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
-mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
+mount -t devpts none /dev/pts
+mount -t tmpfs none /dev/shm
+mount -t debugfs none /sys/kernel/debug 2>/dev/null
+mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 mkdir -p /usr/lib/modules
 mount_9p modules /usr/lib/modules cache=loose
 while read -r share; do

@@ -60,14 +60,17 @@ GUEST = """
 """.split()
 
 # What a kernel is configured with, on top of allnoconfig; the last one wins.
-FRAGMENTS = {"rust": ["kernel.config"], "c": ["kernel.config", "c.config"]}
+# The objects of "check" are for the static checks; it is never linked.
+FRAGMENTS = {"rust": ["kernel.config"], "c": ["kernel.config", "c.config"],
+             "check": ["kernel.config"]}
+KERNELS = ("rust", "c")
 
 # For progress and for the check of free space; how it was when this was written.
 TOOLCHAIN_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 330, 1800, 900
 BUILD_STEPS = 2750
 
 MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
-CHECKS = ("rustfmt", "clippy", "w1", "checkpatch", "rustdoc")
+CHECKS = ("rustfmt", "lint", "checkpatch", "rustdoc")
 
 
 class Stop(Exception):
@@ -395,19 +398,17 @@ class Lab:
         if read(place / ".made-of") == inputs:
             say(f"the {impl} kernel is up to date: {place}")
             return
-        self.need_space("building a kernel", 2 * OUT_MB if not self.out(impl).exists() else 300)
-        self.prepare_out(impl)
-        self.configure(impl)
-        self.compile(impl, "all", f"{impl} kernel")
+        self.compile(impl, ["all"], f"{impl} kernel")
         self.install(impl, inputs)
         say(f"the {impl} kernel is ready: {place}")
 
     def prepare_out(self, impl):
         """The folder of the objects, with nothing half-made in it."""
         out = self.out(impl)
+        self.need_space("building a kernel", 300 if out.exists() else 2 * OUT_MB)
         if not out.exists():
             # The objects of another kernel are mostly the same.
-            whole = [o for o in map(self.out, FRAGMENTS)
+            whole = [o for o in map(self.out, KERNELS)
                      if o.is_dir() and not (o / ".unfinished").exists()]
             new = self.fresh(out.name)
             if whole:
@@ -465,8 +466,11 @@ class Lab:
         (out / ".configured").write_text(made_of)
 
     def compile(self, impl, targets, title):
+        """Run make in the objects of IMPL; what it printed."""
         out = self.out(impl)
-        cold = not (out / "vmlinux").exists()
+        self.prepare_out(impl)
+        self.configure(impl)
+        cold = not (out / "vmlinux").exists() and impl in KERNELS
         steps = [0, ""]
 
         def on_line(line):
@@ -479,7 +483,7 @@ class Lab:
         with Progress(title, lambda: f"step {steps[0]}{total}, {steps[1]}"):
             try:
                 status, log = self.logged(f"build-{impl}.log", self.inside(
-                    [*MAKE, f"-j{os.cpu_count()}", *targets.split()], impl), on_line)
+                    [*MAKE, f"-j{os.cpu_count()}", *targets], impl), on_line)
             except KeyboardInterrupt:
                 # make has removed what it had half-made.
                 (out / ".unfinished").unlink(missing_ok=True)
@@ -515,7 +519,7 @@ class Lab:
 
     def clean(self):
         names = ["toolchain", "guest", "linux", "demo", "shell", "run"]
-        names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in (*FRAGMENTS, "check")]
+        names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
                 self.remove(self.build / path)
@@ -531,8 +535,8 @@ def main(argv):
     impl = rest[0] if rest else "rust"
     if what == "inside" and rest:
         return subprocess.run(lab.inside(rest), check=False).returncode
-    if what in ("kernel", "shell") and impl not in FRAGMENTS:
-        raise Stop(f"there is no IMPL={impl}; it is one of {', '.join(FRAGMENTS)}")
+    if what in ("kernel", "shell") and impl not in KERNELS:
+        raise Stop(f"there is no IMPL={impl}; it is rust or c")
     with lab.locked():
         if what == "clean":
             lab.clean()
