@@ -10,6 +10,43 @@
 #include <linux/pagemap.h>
 #include <linux/ratelimit.h>
 #include <linux/srcu.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/ratelimit.h>
+#include <linux/sched.h>
+#include "../../drivers/dax/dax-private.h"
+
+__rust_helper bool rust_helper_dax_align_valid(unsigned long align)
+{
+	return dax_align_valid(align);
+}
+
+__rust_helper bool rust_helper_file_is_dax(const struct file *file)
+{
+	return file_is_dax(file);
+}
+
+__rust_helper errseq_t rust_helper_file_sample_sb_err(struct file *file)
+{
+	return file_sample_sb_err(file);
+}
+
+__rust_helper errseq_t
+rust_helper_filemap_sample_wb_err(struct address_space *mapping)
+{
+	return filemap_sample_wb_err(mapping);
+}
+
+__rust_helper void rust_helper_get_task_comm(char *buf,
+					     struct task_struct *task)
+{
+	strscpy_pad(buf, task->comm, TASK_COMM_LEN);
+}
+
+__rust_helper struct folio *rust_helper_pfn_folio(unsigned long pfn)
+{
+	return pfn_folio(pfn);
+}
 
 __rust_helper bool rust_helper_ratelimit(void)
 {
@@ -70,3 +107,14 @@ __rust_helper void rust_helper_srcu_assert_held(struct srcu_struct *ssp)
 	lockdep_assert_held(ssp);
 }
 #endif
+__rust_helper void rust_helper_vma_desc_set_flags(struct vm_area_desc *desc,
+						  vma_flag_t bit)
+{
+	vma_desc_set_flags(desc, bit);
+}
+
+__rust_helper bool rust_helper_vma_desc_test(const struct vm_area_desc *desc,
+					     vma_flag_t bit)
+{
+	return vma_desc_test(desc, bit);
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Page maps: `struct page` for memory that the page allocator does not own.
+//!
+//! C header: [`include/linux/memremap.h`](srctree/include/linux/memremap.h)
+
+use crate::{
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    error::from_err_ptr,
+    prelude::*,
+    types::Opaque, //
+};
+use core::{
+    mem::size_of,
+    ptr::addr_of_mut, //
+};
+
+/// The description of a page map: `struct dev_pagemap`.
+///
+/// # Invariants
+///
+/// `self.0` is a valid `struct dev_pagemap`, followed by as many ranges as its `nr_range` says.
+#[repr(transparent)]
+pub struct PageMap(Opaque<bindings::dev_pagemap>);
+
+impl PageMap {
+    /// Allocates a page map of some ranges, to be freed when `dev` is unbound.
+    ///
+    /// May sleep. Fails with `ENOMEM`, and with `EINVAL` if there are no ranges.
+    #[inline]
+    pub fn new<'a>(
+        dev: &'a Device<Bound>,
+        ranges: impl ExactSizeIterator<Item = bindings::range>,
+    ) -> Result<&'a Self> {
+        let count = ranges.len();
+        // The first range is a part of the struct.
+        let size = count
+            .checked_sub(1)
+            .and_then(|more| more.checked_mul(size_of::<bindings::range>()))
+            .and_then(|more| more.checked_add(size_of::<bindings::dev_pagemap>()))
+            .ok_or(EINVAL)?;
+
+        // SAFETY: `dev` is bound, so it is valid and devres will free the memory.
+        let map = unsafe {
+            bindings::devm_kmalloc(
+                dev.as_raw(),
+                size,
+                bindings::GFP_KERNEL | bindings::__GFP_ZERO,
+            )
+        }
+        .cast::<bindings::dev_pagemap>();
+        if map.is_null() {
+            return Err(ENOMEM);
+        }
+
+        // SAFETY: The allocation has room for the struct.
+        let mut slot = unsafe { addr_of_mut!((*map).__bindgen_anon_1) }.cast::<bindings::range>();
+        for range in ranges.take(count) {
+            // SAFETY: The allocation has room for `count` ranges, and no more are written.
+            unsafe { slot.write(range) };
+            slot = slot.wrapping_add(1);
+        }
+        // SAFETY: The allocation has room for the struct.
+        unsafe { (*map).nr_range = i32::try_from(count)? };
+
+        // SAFETY: Zeroes are a valid `struct dev_pagemap`, and the ranges were filled in. Devres
+        // keeps the memory until the device is unbound, so for at least `'a`.
+        Ok(unsafe { Self::from_raw(map) })
+    }
+
+    /// Wraps a page map that C set up.
+    ///
+    /// # Safety
+    ///
+    /// `map` must point to a `struct dev_pagemap` that fulfils the type invariant for `'a`.
+    #[inline]
+    pub unsafe fn from_raw<'a>(map: *mut bindings::dev_pagemap) -> &'a Self {
+        // SAFETY: By the safety requirements; `Self` is a transparent wrapper.
+        unsafe { &*map.cast() }
+    }
+
+    /// Returns the raw pointer.
+    #[inline]
+    pub fn as_raw(&self) -> *mut bindings::dev_pagemap {
+        self.0.get()
+    }
+
+    /// Creates the struct pages, as generic device memory (`MEMORY_DEVICE_GENERIC`), in compound
+    /// pages of `2^order` base pages; they go away when `dev` is unbound.
+    ///
+    /// May sleep. The errors are those of `devm_memremap_pages()`.
+    ///
+    /// # Safety
+    ///
+    /// - The caller owns the ranges until `dev` is unbound, and the page map is not in use.
+    /// - The page map stays valid until devres has undone this.
+    /// - Each range starts and ends at a multiple of `2^order` pages.
+    #[inline]
+    pub unsafe fn map_generic(&self, dev: &Device<Bound>, order: u32) -> Result {
+        // SAFETY: The page map is not in use, so nobody accesses the fields concurrently.
+        unsafe {
+            (*self.as_raw()).type_ = bindings::memory_type_MEMORY_DEVICE_GENERIC;
+            (*self.as_raw()).vmemmap_shift = order as usize;
+        }
+
+        // SAFETY: `dev` is bound; for the page map, by the safety requirements.
+        from_err_ptr(unsafe { bindings::devm_memremap_pages(dev.as_raw(), self.as_raw()) })?;
+        Ok(())
+    }
+}
