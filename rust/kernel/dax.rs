@@ -16,3 +16,12 @@ pub mod copy;
 pub mod liveness;
 pub mod operations;
 pub mod region;
+pub mod device;
+pub mod mapping;
+
+pub use self::device::{
+    Adapter,
+    Device,
+    Driver,
+    Kind, //
+};

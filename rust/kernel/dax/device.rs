@@ -1,0 +1,633 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The dax bus: instances, and the drivers that are bound to them.
+//!
+//! An instance ([`Device`]) is a part of a region: some ranges of physical memory, and an alignment
+//! that is also the size of every page table entry that maps it. The driver bound to it decides in
+//! which form the memory is offered.
+//!
+//! Before anybody can reach the memory, a driver takes three steps, each a type that only the step
+//! before can make: it reserves the ranges ([`Device::reserve`]), creates their struct pages
+//! ([`Reserved::map_generic`]) and lets accesses in ([`Mapped::run`]). While accesses are let in
+//! the instance is *alive*; whatever depends on that is reached through [`Live`] only.
+//!
+//! The core (`dax_bus_type`, `dax_device`) lies below the C symbols that this calls, and may be
+//! built from Rust or from C.
+//!
+//! C headers: `drivers/dax/bus.h`, `drivers/dax/dax-private.h`
+
+use crate::{
+    bindings,
+    device,
+    devres,
+    driver,
+    error::{
+        from_result,
+        to_result, //
+    },
+    mm::memremap::PageMap,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+    ThisModule, //
+};
+use core::{
+    marker::PhantomData,
+    mem::offset_of,
+    ptr::{
+        addr_of,
+        addr_of_mut,
+        NonNull, //
+    },
+    slice, //
+};
+
+/// The kinds of driver on the dax bus: `enum dax_driver_type`.
+///
+/// The bus binds an instance to the driver of the kind that its region asks for, until user space
+/// says otherwise (`new_id`, `bind`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Adds the memory to the page allocator.
+    Kmem = bindings::dax_driver_type_DAXDRV_KMEM_TYPE,
+    /// Offers the memory as a character device.
+    Device = bindings::dax_driver_type_DAXDRV_DEVICE_TYPE,
+    /// Offers the memory to file systems.
+    Fsdev = bindings::dax_driver_type_DAXDRV_FSDEV_TYPE,
+}
+
+/// An adapter for the registration of dax drivers.
+pub struct Adapter<T: Driver>(T);
+
+// SAFETY:
+// - `bindings::dax_device_driver` is a C type declared as `repr(C)`.
+// - `T::Data` is the type of the driver's device private data.
+// - `struct dax_device_driver` embeds a `struct device_driver`.
+// - `DEVICE_DRIVER_OFFSET` is the correct byte offset to the embedded `struct device_driver`.
+unsafe impl<T: Driver> driver::DriverLayout for Adapter<T> {
+    type DriverType = bindings::dax_device_driver;
+    type DriverData<'bound> = T::Data<'bound>;
+    const DEVICE_DRIVER_OFFSET: usize = offset_of!(Self::DriverType, drv);
+}
+
+// SAFETY: A call to `unregister` for a given instance of `DriverType` is guaranteed to be valid if
+// a preceding call to `register` has been successful.
+unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
+    unsafe fn register(
+        ddrv: &Opaque<Self::DriverType>,
+        name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> Result {
+        // SAFETY: It's safe to set the fields of `struct dax_device_driver` on initialization.
+        unsafe {
+            (*ddrv.get()).type_ = T::KIND as bindings::dax_driver_type;
+            (*ddrv.get()).probe = Some(Self::probe_callback);
+            (*ddrv.get()).remove = Some(Self::remove_callback);
+        }
+
+        // SAFETY: `ddrv` is guaranteed to be a valid `DriverType`.
+        to_result(unsafe {
+            bindings::__dax_driver_register(ddrv.get(), module.as_ptr(), name.as_char_ptr())
+        })
+    }
+
+    unsafe fn unregister(ddrv: &Opaque<Self::DriverType>) {
+        // SAFETY: `ddrv` is guaranteed to be a valid `DriverType`.
+        unsafe { bindings::dax_driver_unregister(ddrv.get()) }
+    }
+}
+
+impl<T: Driver> Adapter<T> {
+    extern "C" fn probe_callback(dev_dax: *mut bindings::dev_dax) -> c_int {
+        // SAFETY: The dax bus only ever calls the probe callback with a valid pointer to a
+        // `struct dev_dax`.
+        //
+        // INVARIANT: `dev_dax` is valid for the duration of `probe_callback()`.
+        let dev = unsafe { &*dev_dax.cast::<Device<device::CoreInternal<'_>>>() };
+
+        from_result(|| {
+            let data = T::probe(dev);
+
+            dev.as_ref().set_drvdata(data)?;
+            Ok(0)
+        })
+    }
+
+    extern "C" fn remove_callback(dev_dax: *mut bindings::dev_dax) {
+        // SAFETY: The dax bus only ever calls the remove callback with a valid pointer to a
+        // `struct dev_dax`.
+        //
+        // INVARIANT: `dev_dax` is valid for the duration of `remove_callback()`.
+        let dev = unsafe { &*dev_dax.cast::<Device<device::CoreInternal<'_>>>() };
+
+        // SAFETY: `remove_callback` is only ever called after a successful call to
+        // `probe_callback`, hence it's guaranteed that `Device::set_drvdata()` has been called
+        // and stored a `Pin<KBox<T::Data<'_>>>`.
+        let data = unsafe { dev.as_ref().drvdata_borrow::<T::Data<'_>>() };
+
+        T::unbind(dev, data);
+    }
+}
+
+/// Declares a kernel module that exposes a single dax driver.
+///
+/// The driver appears on the bus under the name of the module. The alias by which user space finds
+/// the module has to be given, as in C: `alias: ["dax:t0*"]`.
+#[macro_export]
+macro_rules! module_dax_driver {
+    ($($f:tt)*) => {
+        $crate::module_driver!(<T>, $crate::dax::Adapter<T>, { $($f)* });
+    };
+}
+
+/// The dax driver trait.
+///
+/// Drivers must implement this trait in order to get a dax driver registered.
+pub trait Driver {
+    /// What the driver does with the memory.
+    const KIND: Kind;
+
+    /// The type of the driver's bus device private data.
+    ///
+    /// It is dropped when the driver is unbound, before anything that was registered with devres
+    /// is released; so while the instance may still be alive.
+    type Data<'bound>: Send + 'bound;
+
+    /// Dax driver probe.
+    ///
+    /// Called when an instance that has memory is to be bound. Context: may sleep; the device lock
+    /// is held, so the alignment and the ranges of the instance do not change.
+    fn probe<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
+
+    /// Dax driver unbind.
+    ///
+    /// Called when a [`Device`] is unbound from its bound [`Driver`]. Implementing this callback
+    /// is optional; release operations for driver resources should be performed in `Drop`.
+    fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
+        let _ = (dev, this);
+    }
+}
+
+/// A range of physical memory of an instance: `struct dev_dax_range`.
+#[repr(transparent)]
+pub struct Range(bindings::dev_dax_range);
+
+impl Range {
+    /// The first physical address.
+    #[inline]
+    pub fn start(&self) -> u64 {
+        self.0.range.start
+    }
+
+    /// The last physical address.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.0.range.end
+    }
+
+    /// The length in bytes.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.end().wrapping_sub(self.start()).wrapping_add(1)
+    }
+}
+
+/// An instance of device DAX: `struct dev_dax`.
+///
+/// # Invariants
+///
+/// A [`Device`] instance represents a valid `struct dev_dax` created by the core, which includes
+/// that its `region` and `dax_dev` are valid.
+#[repr(transparent)]
+pub struct Device<Ctx: device::DeviceContext = device::Normal>(
+    Opaque<bindings::dev_dax>,
+    PhantomData<Ctx>,
+);
+
+impl<Ctx: device::DeviceContext> Device<Ctx> {
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::dev_dax {
+        self.0.get()
+    }
+
+    /// The alignment in bytes, which is also the size of the entries that map the instance.
+    ///
+    /// It may change whenever no driver is bound.
+    #[inline]
+    pub fn align(&self) -> usize {
+        // SAFETY: By the type invariant. The field may change concurrently, but not in halves.
+        let align = unsafe { addr_of!((*self.as_raw()).align).read_volatile() };
+
+        align as usize
+    }
+
+    /// The alignment as an order: an entry maps `2^order` pages.
+    ///
+    /// It may change whenever no driver is bound.
+    #[inline]
+    pub fn order(&self) -> u32 {
+        self.align()
+            .trailing_zeros()
+            .wrapping_sub(PAGE_SHIFT as u32)
+    }
+
+    /// Begins an access to the memory, if the instance is alive.
+    ///
+    /// May be called wherever sleeping is allowed; does not wait for anything itself.
+    #[inline]
+    pub fn live(&self) -> Option<Live<'_>> {
+        // SAFETY: Has no requirements.
+        let section = Section(unsafe { bindings::dax_read_lock() }, NotThreadSafe);
+
+        // SAFETY: By the type invariant; this is in a section that `dax_read_lock()` began.
+        if !unsafe { bindings::dax_alive((*self.as_raw()).dax_dev) } {
+            return None;
+        }
+
+        // SAFETY: By the type invariant. A driver sets the field before the instance comes alive,
+        // or, if it is not of the kind that `Mapped` serves, perhaps later.
+        let pgmap = unsafe { addr_of!((*self.as_raw()).pgmap).read_volatile() };
+        if pgmap.is_null() {
+            return None;
+        }
+        // SAFETY: The page map is valid as long as the instance is alive, which it is at least
+        // until the end of the section. These fields do not change meanwhile.
+        let (kind, order) = unsafe { ((*pgmap).type_, (*pgmap).vmemmap_shift) };
+        if kind != bindings::memory_type_MEMORY_DEVICE_GENERIC {
+            return None;
+        }
+
+        // INVARIANT: Checked above.
+        Some(Live {
+            dev: self.as_raw(),
+            order,
+            _section: section,
+            _dev: PhantomData,
+        })
+    }
+}
+
+impl Device<device::Bound> {
+    /// The ranges, ordered by their offset into the instance.
+    #[inline]
+    pub fn ranges(&self) -> &[Range] {
+        // SAFETY: By the type invariant. As long as a driver is bound the ranges do not change.
+        let (ranges, count) = unsafe { ((*self.as_raw()).ranges, (*self.as_raw()).nr_range) };
+
+        match usize::try_from(count) {
+            Ok(count) if !ranges.is_null() => {
+                // SAFETY: The core keeps that many ranges there; `Range` is a transparent wrapper.
+                unsafe { slice::from_raw_parts(ranges.cast::<Range>(), count) }
+            }
+            _ => &[],
+        }
+    }
+}
+
+impl Device<device::Core<'_>> {
+    /// Reserves the ranges in `/proc/iomem` under the name of the instance, until it is unbound.
+    ///
+    /// May sleep. Fails with `EBUSY` if a range, or a part of it, belongs to somebody else.
+    #[inline]
+    pub fn reserve(&self) -> Result<Reserved<'_>> {
+        let dev: &Device<device::Bound> = self;
+        let name = dev.as_ref().name();
+
+        for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+            // SAFETY: The instance is bound, so it is valid and so is its name, until devres has
+            // released the reservation.
+            let res = unsafe {
+                bindings::__devm_request_region(
+                    dev.as_ref().as_raw(),
+                    addr_of_mut!(bindings::iomem_resource),
+                    range.start(),
+                    range.len(),
+                    name.as_char_ptr(),
+                )
+            };
+            if res.is_null() {
+                dev_warn!(
+                    dev,
+                    "mapping{}: {:#x}-{:#x} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
+                    i,
+                    range.start(),
+                    range.end()
+                );
+                return Err(EBUSY);
+            }
+        }
+
+        // INVARIANT: All ranges were just reserved.
+        Ok(Reserved { dev })
+    }
+}
+
+/// An instance whose ranges are reserved; nobody else uses the memory.
+///
+/// # Invariants
+///
+/// The driver that is bound to `dev` has reserved its ranges, and nothing has been done with them
+/// since. There is no second one of these, for a range cannot be reserved twice.
+pub struct Reserved<'a> {
+    dev: &'a Device<device::Bound>,
+}
+
+impl<'a> Reserved<'a> {
+    /// Creates the struct pages, one compound page for each entry that can map it.
+    ///
+    /// May sleep. Fails with `EINVAL` if the alignment is not the size of a page table entry or if
+    /// a range does not start and end at a multiple of it, and with the errors of
+    /// `devm_memremap_pages()`.
+    #[inline]
+    pub fn map_generic(self) -> Result<Mapped<'a>> {
+        let dev = self.dev;
+        let align = dev.align();
+
+        // SAFETY: Has no requirements.
+        if !unsafe { bindings::dax_align_valid(align) } {
+            dev_warn!(
+                dev,
+                "align {:#x} is not the size of a page table entry; 0x1000, 0x200000 or 0x40000000 would be, as far as the CPU has them\n",
+                align
+            );
+            return Err(EINVAL);
+        }
+        for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+            if (range.start() | range.len()) & (align as u64).wrapping_sub(1) != 0 {
+                dev_warn!(
+                    dev,
+                    "mapping{}: {:#x}-{:#x} does not start and end at a multiple of the align {:#x}; set a smaller align, or delete the range and allocate another\n",
+                    i,
+                    range.start(),
+                    range.end(),
+                    align
+                );
+                return Err(EINVAL);
+            }
+        }
+
+        let pgmap = self.page_map()?;
+        // SAFETY:
+        // - By the type invariant the ranges are reserved by us, and nothing was done with them.
+        // - The page map belongs to the instance, or was allocated with devres before this.
+        // - That the ranges are aligned has just been checked. A page map that came with the
+        //   instance may begin earlier, to hold itself, but its pages begin with the ranges.
+        unsafe { pgmap.map_generic(dev.as_ref(), dev.order())? };
+
+        // INVARIANT: Just done.
+        Ok(Mapped { dev, pgmap })
+    }
+
+    /// The page map that came with the instance, or a new one of its ranges.
+    #[inline]
+    fn page_map(&self) -> Result<&'a PageMap> {
+        let dev = self.dev;
+        // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver.
+        let given = unsafe { (*dev.as_raw()).pgmap };
+
+        // SAFETY: By the type invariant of `Device`.
+        if unsafe { bindings::static_dev_dax(dev.as_raw()) } {
+            if given.is_null() || dev.ranges().len() != 1 {
+                dev_warn!(
+                    dev,
+                    "a static instance needs one range and a page map, it has {} ranges; its provider is at fault\n",
+                    dev.ranges().len()
+                );
+                return Err(EINVAL);
+            }
+            // SAFETY: The page map belongs to the instance, so it lives at least as long.
+            return Ok(unsafe { PageMap::from_raw(given) });
+        }
+
+        if !given.is_null() {
+            dev_warn!(
+                dev,
+                "a dynamic instance has a page map before it is bound; the driver before did not clear it\n"
+            );
+            return Err(EINVAL);
+        }
+        PageMap::new(
+            dev.as_ref(),
+            dev.ranges().iter().map(|range| range.0.range),
+        )
+    }
+}
+
+/// An instance whose memory has struct pages.
+///
+/// # Invariants
+///
+/// `pgmap` is mapped as generic device memory, in compound pages of the alignment of `dev`, until
+/// devres undoes it.
+pub struct Mapped<'a> {
+    dev: &'a Device<device::Bound>,
+    pgmap: &'a PageMap,
+}
+
+impl Mapped<'_> {
+    /// Lets accesses in: the instance comes alive, until it is unbound.
+    ///
+    /// The unbind then waits until all accesses have ended ([`Live`]) and removes the memory from
+    /// all address spaces, before the struct pages go away. May sleep. Fails with `ENOMEM`.
+    #[inline]
+    pub fn run(self) -> Result {
+        let dev = self.dev.as_raw();
+
+        // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver. The
+        // inode of the instance and its mapping live as long as it does, and pages of the mapping
+        // are dirtied only while it is alive.
+        unsafe {
+            (*dev).pgmap = self.pgmap.as_raw();
+            (*(*bindings::dax_inode((*dev).dax_dev)).i_mapping).a_ops = &DAX_AOPS;
+            bindings::run_dax((*dev).dax_dev);
+        }
+
+        // INVARIANT: Just done.
+        devres::register(
+            self.dev.as_ref(),
+            Running {
+                dev: self.dev.into(),
+            },
+            GFP_KERNEL,
+        )
+    }
+}
+
+/// An instance that is alive; dropping it ends that.
+///
+/// # Invariants
+///
+/// `dev` was brought alive by [`Mapped::run`], and is bound still.
+struct Running {
+    dev: ARef<Device>,
+}
+
+impl Drop for Running {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant of `Device`. The core may have done this already.
+        unsafe { bindings::kill_dev_dax(self.dev.as_raw()) };
+    }
+}
+
+/// The address space operations of the pages of an instance.
+///
+/// There is nothing to write back, so a page is never dirty. This is in the kernel image: the inode
+/// of the instance, and with it this pointer, can outlive the module.
+static DAX_AOPS: bindings::address_space_operations = bindings::address_space_operations {
+    dirty_folio: Some(bindings::noop_dirty_folio),
+    ..pin_init::zeroed()
+};
+
+/// A section begun by `dax_read_lock()`.
+struct Section(c_int, NotThreadSafe);
+
+impl Drop for Section {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: `self.0` is what `dax_read_lock()` returned.
+        unsafe { bindings::dax_read_unlock(self.0) };
+    }
+}
+
+/// An instance that is alive as long as this exists.
+///
+/// This is a read-side critical section of the core's SRCU domain; an unbind waits for its end.
+///
+/// # Invariants
+///
+/// The section was begun before `dev`, which is valid for `'a`, was seen to be alive with a page
+/// map of generic device memory in compound pages of `2^order` pages.
+#[must_use = "if unused, the section ends immediately"]
+pub struct Live<'a> {
+    dev: *mut bindings::dev_dax,
+    order: usize,
+    _section: Section,
+    _dev: PhantomData<&'a Device>,
+}
+
+impl Live<'_> {
+    /// The memory of `2^order` pages at an offset of `pgoff` pages into the instance.
+    ///
+    /// [`None`] if there is none, if a part of it lies in another range, or if `order` is not that
+    /// of the alignment.
+    #[inline]
+    pub fn folio(&self, pgoff: usize, order: u32) -> Option<LiveFolio<'_>> {
+        if self.order != order as usize {
+            return None;
+        }
+        // SAFETY: By the type invariant, `dev` is valid.
+        let phys = unsafe {
+            bindings::dax_pgoff_to_phys(self.dev, pgoff, PAGE_SIZE.wrapping_shl(order))
+        };
+        if phys == bindings::phys_addr_t::MAX {
+            return None;
+        }
+
+        // INVARIANT: The ranges start at multiples of the alignment and so do the compound pages
+        // of the page map, which by the type invariant exist as long as the section.
+        Some(LiveFolio {
+            // SAFETY: By the type invariant there is a struct page for the address.
+            folio: unsafe { bindings::pfn_folio((phys >> PAGE_SHIFT) as usize) },
+            pgoff,
+            _live: PhantomData,
+        })
+    }
+}
+
+/// A compound page of an instance that is alive.
+///
+/// # Invariants
+///
+/// `folio` is the folio at an offset of `pgoff` pages into an instance that is alive for `'a`.
+pub struct LiveFolio<'a> {
+    folio: *mut bindings::folio,
+    pgoff: usize,
+    _live: PhantomData<&'a ()>,
+}
+
+impl LiveFolio<'_> {
+    /// Returns the raw pointer.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::folio {
+        self.folio
+    }
+
+    /// Lets reverse lookups (memory failure) find the file of the instance from its memory.
+    ///
+    /// # Safety
+    ///
+    /// `mapping` must be that of the instance.
+    #[inline]
+    pub(crate) unsafe fn set_mapping(&self, mapping: *mut bindings::address_space) {
+        // SAFETY: By the type invariant the folio is valid. The fields belong to the driver of the
+        // page map. Whoever sets them concurrently sets the same values: they are the same for
+        // every mapping of this folio until the page map goes away.
+        unsafe {
+            let page = addr_of_mut!((*self.folio).__bindgen_anon_1.__bindgen_anon_1);
+
+            if (*page).mapping.is_null() {
+                (*page).mapping = mapping;
+                (*page).__bindgen_anon_2.index = self.pgoff;
+            }
+        }
+    }
+}
+
+// SAFETY: `Device` is a transparent wrapper of `struct dev_dax`.
+// The offset is guaranteed to point to a valid device field inside `Device`.
+unsafe impl<Ctx: device::DeviceContext> device::AsBusDevice<Ctx> for Device<Ctx> {
+    const OFFSET: usize = offset_of!(bindings::dev_dax, dev);
+}
+
+// SAFETY: `Device` is a transparent wrapper of a type that doesn't depend on `Device`'s generic
+// argument.
+kernel::impl_device_context_deref!(unsafe { Device });
+kernel::impl_device_context_into_aref!(Device);
+
+// SAFETY: Instances of `Device` are always reference-counted.
+unsafe impl AlwaysRefCounted for Device {
+    fn inc_ref(&self) {
+        // SAFETY: The existence of a shared reference guarantees that the refcount is non-zero.
+        unsafe { bindings::get_device(self.as_ref().as_raw()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The safety requirements guarantee that the refcount is non-zero, so `obj` is
+        // valid.
+        unsafe { bindings::put_device(obj.as_ref().as_ref().as_raw()) }
+    }
+}
+
+impl<Ctx: device::DeviceContext> AsRef<device::Device<Ctx>> for Device<Ctx> {
+    #[inline]
+    fn as_ref(&self) -> &device::Device<Ctx> {
+        // SAFETY: By the type invariant of `Self`, `self.as_raw()` is a pointer to a valid
+        // `struct dev_dax`, and so is the `struct device` in it.
+        unsafe { device::Device::from_raw(addr_of_mut!((*self.as_raw()).dev)) }
+    }
+}
+
+// SAFETY: A `Device` is always reference-counted and can be released from any thread.
+unsafe impl Send for Device {}
+
+// SAFETY: `Device` can be shared among threads because all methods of `Device`
+// (i.e. `Device<Normal>) are thread safe.
+unsafe impl Sync for Device {}
+
+// SAFETY: Same as `Device<Normal>` -- the underlying `struct dev_dax` is the same; `Bound` is a
+// zero-sized type-state marker that does not affect thread safety.
+unsafe impl Sync for Device<device::Bound> {}

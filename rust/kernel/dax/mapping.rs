@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The character device of an instance, and the mappings of it.
+//!
+//! A driver implements [`Operations`] and calls [`register`] once the instance is alive. What the
+//! rules of a mapping are is the driver's business; this makes sure that a file always belongs to
+//! an instance that exists, and that memory is mapped only while the instance is alive.
+//!
+//! A file holds a reference to the instance of its own. It may stay open across any number of
+//! unbinds and binds: what it was mapped to disappears with an unbind, and mapping it, or touching
+//! an old mapping of it, works again when the instance is alive again. Neither depends on the
+//! registration that the file was opened through; see [`cdev`](crate::cdev).
+//!
+//! The pages are known to `mm` under the inode that the core keeps for the instance, whatever
+//! device node the file was opened through. The node itself is left as it is.
+
+use super::device::{
+    Device,
+    Live,
+    LiveFolio, //
+};
+use crate::{
+    bindings,
+    cdev,
+    device,
+    devres,
+    error::from_result,
+    fmt,
+    mm::{
+        fault::{
+            FaultResult,
+            VmFault,
+            PMD_ORDER,
+            PTE_ORDER,
+            PUD_ORDER, //
+        },
+        vma_desc::VmaDesc, //
+    },
+    module::this_module,
+    page::PAGE_SHIFT,
+    prelude::*,
+    str::CStr,
+    sync::aref::ARef,
+    task::Task, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr::{
+        addr_of_mut,
+        NonNull, //
+    },
+};
+
+/// What a driver does with the files and mappings of its instances.
+///
+/// All of it may be called at any time for an instance that is not bound, or bound to another
+/// driver.
+#[vtable]
+pub trait Operations: Sized {
+    /// A mapping was asked for: accept it, or refuse it with an error.
+    ///
+    /// `desc` may be changed. Context: the mmap lock is held for writing.
+    fn mmap(dev: &Device, desc: &mut VmaDesc) -> Result;
+
+    /// Find an address for a mapping.
+    ///
+    /// Also asked about an address that user space insists on ([`Placement::fixed`]), and when a
+    /// mapping moves. Context: the mmap lock is held for writing.
+    fn place(dev: &Device, request: &Placement<'_>) -> Result<usize>;
+
+    /// A mapping is about to be cut in two at `addr`.
+    ///
+    /// Context: the mmap lock is held for writing.
+    fn may_split(dev: &Device, addr: usize) -> Result;
+
+    /// The size in bytes of the entries of a mapping, for `/proc/PID/smaps`.
+    fn pagesize(dev: &Device) -> usize;
+
+    /// Map the memory behind an address with one entry of `2^order` pages.
+    ///
+    /// Context: the mmap lock or the VMA lock is held for reading; may sleep.
+    fn fault(fault: &Fault<'_>, order: u32) -> FaultResult;
+}
+
+/// Offers an instance as a character device, until it is unbound.
+///
+/// Files can be opened while the instance is alive; otherwise opening fails with `ENXIO`. May
+/// sleep. Fails with `ENOMEM`.
+#[inline]
+pub fn register<T: Operations>(dev: &Device<device::Bound>) -> Result {
+    // SAFETY: The parent of the cdev, and so what `open` is called for, is the `struct device` of
+    // an instance. Devres drops the registration when the driver is unbound, which is before its
+    // module goes away.
+    let cdev = unsafe { cdev::Registration::new(dev.as_ref(), VTable::<T>::FILE)? };
+
+    devres::register(dev.as_ref(), cdev, GFP_KERNEL)
+}
+
+/// A request for an address.
+pub struct Placement<'a> {
+    file: &'a bindings::file,
+    addr: usize,
+    len: usize,
+    pgoff: usize,
+    flags: usize,
+}
+
+impl Placement<'_> {
+    /// The address that user space would like, or insists on; 0 if it does not care.
+    pub fn addr(&self) -> usize {
+        self.addr
+    }
+
+    /// Whether user space insists on the address.
+    pub fn fixed(&self) -> bool {
+        self.flags & bindings::MAP_FIXED as usize != 0
+    }
+
+    /// The length in bytes, a multiple of the page size.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The offset into the file in bytes.
+    ///
+    /// One that is too large for this wraps; `mm` refuses it elsewhere.
+    pub fn offset(&self) -> usize {
+        self.pgoff.wrapping_shl(PAGE_SHIFT as u32)
+    }
+
+    /// Finds an address the usual way, for a mapping of `len` bytes, near `addr` if not 0.
+    pub fn find(&self, addr: usize, len: usize) -> Result<usize> {
+        // SAFETY: The file is valid, and the lock of the address space is held.
+        let addr = unsafe {
+            bindings::mm_get_unmapped_area(
+                core::ptr::from_ref(self.file).cast_mut(),
+                addr,
+                len,
+                self.pgoff,
+                self.flags,
+            )
+        };
+
+        // Errors are the last addresses, as in an `ERR_PTR()`.
+        match i32::try_from(addr as isize) {
+            Ok(errno) if errno < 0 => Err(Error::from_errno(errno)),
+            _ => Ok(addr),
+        }
+    }
+}
+
+/// A page fault in a mapping of an instance.
+pub struct Fault<'a> {
+    vmf: &'a VmFault,
+    dev: &'a Device,
+}
+
+impl Deref for Fault<'_> {
+    type Target = VmFault;
+
+    #[inline]
+    fn deref(&self) -> &VmFault {
+        self.vmf
+    }
+}
+
+impl<'a> Fault<'a> {
+    /// The instance.
+    #[inline]
+    pub fn device(&self) -> &'a Device {
+        self.dev
+    }
+
+    /// Begins an access to the memory of the instance, if it is alive.
+    #[inline]
+    pub fn live(&self) -> Option<LiveFault<'_>> {
+        Some(LiveFault {
+            live: self.dev.live()?,
+            fault: self,
+        })
+    }
+}
+
+/// A page fault in a mapping of an instance that stays alive meanwhile.
+pub struct LiveFault<'a> {
+    live: Live<'a>,
+    fault: &'a Fault<'a>,
+}
+
+impl LiveFault<'_> {
+    /// Maps `2^order` pages, at an offset of `pgoff` pages into the instance, with one entry.
+    ///
+    /// Fails with `SIGBUS` if the instance has no such memory, or none that can be mapped so.
+    #[inline]
+    pub fn map(&self, pgoff: usize, order: u32) -> FaultResult {
+        match self.live.folio(pgoff, order) {
+            Some(folio) => self.insert(&folio, order),
+            None => FaultResult::SIGBUS,
+        }
+    }
+
+    #[inline]
+    fn insert(&self, folio: &LiveFolio<'_>, order: u32) -> FaultResult {
+        let vmf = self.fault.as_raw();
+        let write = self.fault.is_write();
+        let folio_ptr = folio.as_raw();
+
+        // SAFETY: The area and its file are valid during the fault; `open` made the mapping of the
+        // file that of the instance.
+        unsafe { folio.set_mapping((*(*self.fault.vma().as_ptr()).vm_file).f_mapping) };
+
+        // SAFETY: The fault is being handled, and the folio is valid and stays so until the
+        // instance is killed, which removes it from all mappings of the file.
+        FaultResult::from_raw(unsafe {
+            match order {
+                PTE_ORDER => {
+                    let page = addr_of_mut!((*folio_ptr).__bindgen_anon_1.page);
+                    bindings::vmf_insert_page_mkwrite(vmf, page, write)
+                }
+                PMD_ORDER => bindings::vmf_insert_folio_pmd(vmf, folio_ptr, write),
+                #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
+                PUD_ORDER => bindings::vmf_insert_folio_pud(vmf, folio_ptr, write),
+                _ => return FaultResult::SIGBUS,
+            }
+        })
+    }
+}
+
+/// The name and number of the task that makes a request, for messages that refuse it.
+pub struct Requester;
+
+impl fmt::Display for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let task = Task::current_raw();
+        let mut comm = [0u8; bindings::TASK_COMM_LEN as usize];
+
+        // SAFETY: `current` is valid, and the buffer is as long as the function expects.
+        unsafe { bindings::get_task_comm(comm.as_mut_ptr(), task) };
+        // SAFETY: The number of a task does not change.
+        let pid = unsafe { (*task).pid };
+        let comm = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
+
+        write!(f, "{}[{}]", fmt::Adapter(comm), pid)
+    }
+}
+
+/// The operations of `T` as C calls them.
+struct VTable<T: Operations>(PhantomData<T>);
+
+impl<T: Operations> VTable<T> {
+    const FILE: &'static bindings::file_operations = &bindings::file_operations {
+        owner: this_module::<T::OwnerModule>().as_ptr(),
+        fop_flags: bindings::FOP_MMAP_SYNC,
+        llseek: Some(bindings::noop_llseek),
+        open: Some(Self::open),
+        release: Some(Self::release),
+        mmap_prepare: Some(Self::mmap_prepare),
+        get_unmapped_area: Some(Self::get_unmapped_area),
+        ..pin_init::zeroed()
+    };
+
+    const VM: &'static bindings::vm_operations_struct = &bindings::vm_operations_struct {
+        may_split: Some(Self::may_split),
+        pagesize: Some(Self::pagesize),
+        fault: Some(Self::fault),
+        huge_fault: Some(Self::huge_fault),
+        ..pin_init::zeroed()
+    };
+
+    /// The instance that a file was opened for.
+    ///
+    /// # Safety
+    ///
+    /// `file` must have been opened through these operations, and stay open for `'a`.
+    #[inline]
+    unsafe fn device<'a>(file: *const bindings::file) -> &'a Device {
+        // SAFETY: `open` stored a reference to an instance there that `release` will drop.
+        unsafe { &*(*file).private_data.cast::<Device>() }
+    }
+
+    /// # Safety
+    ///
+    /// To be called from `chrdev_open()` only.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `register` is the only user of these operations.
+        let parent = unsafe { cdev::parent(inode) };
+        // SAFETY: `register` makes the `struct device` of an instance the parent.
+        let dev = unsafe { <Device as device::AsBusDevice<device::Normal>>::from_device(parent) };
+
+        // This may be a cdev of a bind in the past, cached in the inode. Whatever it was, the
+        // question is what the instance is now.
+        if dev.live().is_none() {
+            return ENXIO.to_errno();
+        }
+
+        // SAFETY: `file` is being opened, so it can be changed. The inode of the instance lives as
+        // long as the instance, to which the file gets a reference.
+        unsafe {
+            let mapping = (*bindings::dax_inode((*dev.as_raw()).dax_dev)).i_mapping;
+
+            (*file).f_mapping = mapping;
+            (*file).f_wb_err = bindings::filemap_sample_wb_err(mapping);
+            (*file).f_sb_err = bindings::file_sample_sb_err(file);
+            (*file).private_data = ARef::into_raw(ARef::from(dev)).as_ptr().cast();
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// `file` must have been opened with `open`, and be about to go away.
+    unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `open` stored a reference there.
+        if let Some(dev) = NonNull::new(unsafe { (*file).private_data.cast::<Device>() }) {
+            // SAFETY: The reference is ours now.
+            drop(unsafe { ARef::from_raw(dev) });
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// `desc` must describe a mapping that is being made of a file that was opened with `open`.
+    unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> c_int {
+        // SAFETY: The file stays open during the call.
+        let dev = unsafe { Self::device((*desc).file) };
+        // SAFETY: This is a call of `mmap_prepare`.
+        let desc = unsafe { VmaDesc::from_raw(desc) };
+
+        from_result(|| {
+            T::mmap(dev, desc)?;
+            // SAFETY: They are made for areas of a file of these operations.
+            unsafe { desc.set_vm_ops(Self::VM) };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `file` must have been opened with `open`, and the lock of the address space be held.
+    unsafe extern "C" fn get_unmapped_area(
+        file: *mut bindings::file,
+        addr: c_ulong,
+        len: c_ulong,
+        pgoff: c_ulong,
+        flags: c_ulong,
+    ) -> c_ulong {
+        // SAFETY: The file stays open during the call.
+        let dev = unsafe { Self::device(file) };
+        let request = Placement {
+            // SAFETY: As above.
+            file: unsafe { &*file },
+            addr,
+            len,
+            pgoff,
+            flags,
+        };
+
+        match T::place(dev, &request) {
+            Ok(addr) => addr,
+            Err(err) => err.to_errno() as c_ulong,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `vma` must be an area with these operations, with its lock held.
+    unsafe extern "C" fn may_split(vma: *mut bindings::vm_area_struct, addr: c_ulong) -> c_int {
+        // SAFETY: An area keeps its file open.
+        let dev = unsafe { Self::device((*vma).vm_file) };
+
+        from_result(|| T::may_split(dev, addr).map(|()| 0))
+    }
+
+    /// # Safety
+    ///
+    /// `vma` must be an area with these operations, with its lock held.
+    unsafe extern "C" fn pagesize(vma: *mut bindings::vm_area_struct) -> c_ulong {
+        // SAFETY: An area keeps its file open.
+        T::pagesize(unsafe { Self::device((*vma).vm_file) })
+    }
+
+    /// # Safety
+    ///
+    /// `vmf` must be a fault that is being handled, in an area with these operations.
+    unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: The requirements are the same.
+        unsafe { Self::huge_fault(vmf, PTE_ORDER) }
+    }
+
+    /// # Safety
+    ///
+    /// `vmf` must be a fault that is being handled, in an area with these operations.
+    #[inline(never)]
+    unsafe extern "C" fn huge_fault(
+        vmf: *mut bindings::vm_fault,
+        order: c_uint,
+    ) -> bindings::vm_fault_t {
+        // SAFETY: The fault is being handled.
+        let vmf = unsafe { VmFault::from_raw(vmf) };
+        // SAFETY: An area keeps its file open.
+        let dev = unsafe { Self::device((*vmf.vma().as_ptr()).vm_file) };
+
+        T::fault(&Fault { vmf, dev }, order).into_raw()
+    }
+}
