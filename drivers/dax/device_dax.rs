@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `device_dax`: a character device, `/dev/daxX.Y`, for each instance of device DAX.
+//!
+//! The device is mapped, never read or written. A page fault in a mapping installs exactly one page
+//! table entry, of the size that the instance is aligned to, or fails; never a smaller or a larger
+//! one. So a program that maps with 1 GiB entries gets 1 GiB entries, or is told why not.
+//!
+//! This file is the rules. How a mapping reaches the memory is in the `kernel::dax` abstractions;
+//! where the instances come from is in the core.
+
+use kernel::{
+    dax::{
+        self,
+        mapping::{
+            self,
+            Fault,
+            Placement,
+            Requester, //
+        },
+    },
+    dev_info_ratelimited,
+    device::Core,
+    mm::{
+        fault::FaultResult,
+        vma_desc::VmaDesc, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
+
+kernel::module_dax_driver! {
+    type: DeviceDax,
+    name: "device_dax",
+    authors: ["The device DAX in Rust authors"],
+    description: "Device DAX: direct access device driver",
+    license: "GPL",
+    alias: ["dax:t0*"],
+}
+
+/// The driver. All that a bound instance needs is undone by devres.
+struct DeviceDax;
+
+impl dax::Driver for DeviceDax {
+    const KIND: dax::Kind = dax::Kind::Device;
+
+    type Data<'bound> = Self;
+
+    fn probe<'bound>(
+        dev: &'bound dax::Device<Core<'_>>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Self::bind(dev)
+    }
+}
+
+impl DeviceDax {
+    fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
+        dev.reserve()?.map_generic()?.run()?;
+        // Only now, so that nobody opens an instance that is not alive yet.
+        mapping::register::<Self>(dev)?;
+        Ok(Self)
+    }
+}
+
+#[vtable]
+impl mapping::Operations for DeviceDax {
+    fn mmap(dev: &dax::Device, desc: &mut VmaDesc) -> Result {
+        if dev.live().is_none() {
+            dev_info_ratelimited!(
+                dev,
+                "{}: mmap refused: no driver serves the device any more; bind it to device_dax\n",
+                Requester
+            );
+            return Err(ENXIO);
+        }
+        if !desc.is_shared() {
+            dev_info_ratelimited!(
+                dev,
+                "{}: mmap refused: a private mapping would copy pages on write; use MAP_SHARED\n",
+                Requester
+            );
+            return Err(EINVAL);
+        }
+
+        let align = dev.align();
+        let offset = desc.pgoff().wrapping_shl(PAGE_SHIFT as u32);
+        if !aligned(desc.start() | desc.end() | offset, align) {
+            dev_info_ratelimited!(
+                dev,
+                "{}: mmap refused: address {:#x}, length {:#x} and offset {:#x} must be multiples of the align {:#x}\n",
+                Requester,
+                desc.start(),
+                desc.end().wrapping_sub(desc.start()),
+                offset,
+                align
+            );
+            return Err(EINVAL);
+        }
+        if !desc.is_dax() {
+            dev_info_ratelimited!(
+                dev,
+                "{}: mmap refused: this kernel cannot map files directly; it needs CONFIG_FS_DAX\n",
+                Requester
+            );
+            return Err(EINVAL);
+        }
+
+        desc.set_hugepage();
+        Ok(())
+    }
+
+    fn place(dev: &dax::Device, request: &Placement<'_>) -> Result<usize> {
+        let align = dev.align();
+        let congruent = |addr: usize| aligned(addr.wrapping_sub(request.offset()), align);
+
+        if request.fixed() || request.addr() != 0 {
+            // An entry could not be moved there, and what is mapped there now would be lost.
+            if !congruent(request.addr()) {
+                dev_info_ratelimited!(
+                    dev,
+                    "{}: mapping refused: address {:#x} and offset {:#x} must differ by a multiple of the align {:#x}\n",
+                    Requester,
+                    request.addr(),
+                    request.offset(),
+                    align
+                );
+                return Err(EINVAL);
+            }
+            let addr = request.find(request.addr(), request.len())?;
+            if request.fixed() || congruent(addr) {
+                return Ok(addr);
+            }
+        }
+
+        // Room for the mapping wherever it begins within an entry.
+        let Some(room) = request.len().checked_add(align) else {
+            return Err(ENOMEM);
+        };
+        let addr = match request.find(0, room) {
+            Ok(addr) => addr,
+            // No room to choose, but perhaps just enough.
+            Err(_) => return request.find(0, request.len()),
+        };
+        Ok(addr.wrapping_add(request.offset().wrapping_sub(addr) & align.wrapping_sub(1)))
+    }
+
+    fn may_split(dev: &dax::Device, addr: usize) -> Result {
+        if aligned(addr, dev.align()) {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    fn pagesize(dev: &dax::Device) -> usize {
+        dev.align()
+    }
+
+    #[inline]
+    fn fault(fault: &Fault<'_>, order: u32) -> FaultResult {
+        // Most faults are first tried with larger entries than the device has; say no at once.
+        let ours = fault.device().order();
+        if order != ours {
+            return if order > ours {
+                FaultResult::FALLBACK
+            } else {
+                FaultResult::SIGBUS
+            };
+        }
+
+        let Some(pgoff) = fault.entry(order) else {
+            return FaultResult::SIGBUS;
+        };
+        let Some(live) = fault.live() else {
+            return FaultResult::SIGBUS;
+        };
+        live.map(pgoff, order)
+    }
+}
+
+/// Whether a number is a multiple of the align, a power of two.
+fn aligned(number: usize, align: usize) -> bool {
+    number & align.wrapping_sub(1) == 0
+}
