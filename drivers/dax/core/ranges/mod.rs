@@ -31,7 +31,10 @@ pub(crate) use self::{
         Growth,
         Resize, //
     },
-    space::Space, //
+    space::{
+        Space,
+        ALIGNS, //
+    }, //
 };
 
 /// A non-empty range of physical addresses, both ends included like C's `struct range`.

@@ -38,6 +38,19 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
+    /// A device grows by `range`, wherever that is.
+    pub(crate) fn exactly(range: Range, align: Align) -> Result<Self, Error> {
+        if !align.fits(&range) {
+            return Err(Error::RangeMisaligned { range, align });
+        }
+        let mut added = KVVec::new();
+        added.push(range, GFP_KERNEL)?;
+        Ok(Self {
+            extension: None,
+            added,
+        })
+    }
+
     /// The last range of the device, as it is, and by how many bytes it is extended.
     pub(crate) fn extension(&self) -> Option<(Range, u64)> {
         self.extension

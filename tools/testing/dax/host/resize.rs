@@ -6,7 +6,9 @@ use crate::{
     lookup::Piece,
     model::{align, range, Model, UNIT},
     random::{check_sequences, Random},
-    ranges::{check_align, plan_resize, size_of_device, Align, Error, Range, Resize, Space},
+    ranges::{
+        check_align, plan_resize, size_of_device, Align, Error, Growth, Range, Resize, Space,
+    },
 };
 use kernel::alloc::{bytes, succeed};
 
@@ -178,6 +180,29 @@ fn refusals_say_why() {
         message,
         "of 0x40000 free bytes only 0x0 lie in pieces aligned to 0x40000"
     );
+}
+
+#[test]
+fn an_exact_range() {
+    let mut space = region_of(64);
+    let misaligned = Error::RangeMisaligned {
+        range: units(4, 8),
+        align: align(8 * UNIT),
+    };
+    let growth = Growth::exactly(units(4, 8), align(8 * UNIT));
+    assert_eq!(growth.err(), Some(misaligned));
+    let growth = Growth::exactly(units(8, 8), align(8 * UNIT)).unwrap();
+    assert_eq!(growth.extension(), None);
+    space.commit(&growth).unwrap();
+    assert_eq!(space.available(), 56 * UNIT);
+    let at = START + 8 * UNIT;
+    assert_eq!(space.commit(&growth), Err(Error::InUse { at }));
+    space.revert(&growth);
+    assert_eq!(space.available(), 64 * UNIT);
+    succeed(Some(0));
+    let growth = Growth::exactly(units(8, 8), align(UNIT));
+    assert_eq!(growth.err(), Some(Error::NoMemory));
+    succeed(None);
 }
 
 #[test]

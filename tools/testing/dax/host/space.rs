@@ -5,14 +5,14 @@
 use crate::{
     model::{align, range, Model, UNIT},
     random::{check_sequences, Random},
-    ranges::{Align, Error, Range, Space},
+    ranges::{Align, Error, Range, Space, ALIGNS as KINDS},
 };
 use kernel::alloc::{bytes, succeed, visits};
 
 const START: u64 = 0x1000_0000;
-const ALIGNS: [u64; 3] = [UNIT, 8 * UNIT, 64 * UNIT];
+const ALIGNS: [u64; KINDS] = [UNIT, 8 * UNIT, 64 * UNIT];
 
-fn aligns() -> [Align; 3] {
+fn aligns() -> [Align; KINDS] {
     ALIGNS.map(align)
 }
 

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KUnit tests of the logic of a dax region (`core/ranges`), with the kernel's own vectors.
+//!
+//! A module of its own with its own copy of the logic, so that it can be loaded, and so run, at any
+//! time and on any kernel. Only a handful of cases: the thorough tests run on the host, see
+//! `tools/testing/dax/host`.
+
+// Only the core has a use for all of it.
+#![allow(dead_code)]
+
+use kernel::prelude::*;
+
+#[path = "core/ranges/mod.rs"]
+mod ranges;
+
+module! {
+    type: DaxKunit,
+    name: "dax_kunit",
+    description: "DAX: KUnit tests of ranges",
+    license: "GPL",
+}
+
+/// Nothing happens on loading but the tests, which KUnit finds in the module's section.
+struct DaxKunit;
+
+impl kernel::Module for DaxKunit {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+#[kunit_tests(dax_ranges)]
+mod tests {
+    use super::ranges::{
+        lookup,
+        parse,
+        plan_resize,
+        Align,
+        Error,
+        Extent,
+        Range,
+        Resize,
+        Space,
+        ALIGNS, //
+    };
+    use kernel::prelude::*;
+
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+    /// Where the region is.
+    const BASE: u64 = 4 * GIB;
+
+    struct Piece(u64, Range);
+
+    impl Extent for Piece {
+        fn pgoff(&self) -> u64 {
+            self.0
+        }
+
+        fn start(&self) -> u64 {
+            self.1.start()
+        }
+
+        fn end(&self) -> u64 {
+            self.1.end()
+        }
+    }
+
+    fn align(bytes: u64) -> Result<Align> {
+        Align::new(bytes).ok_or(EINVAL)
+    }
+
+    fn mib(start: u64, len: u64) -> Result<Range> {
+        Range::from_len(BASE + start * MIB, len * MIB).ok_or(EINVAL)
+    }
+
+    fn space(len: u64) -> Result<Space> {
+        let aligns: [Align; ALIGNS] = [align(4096)?, align(2 * MIB)?, align(GIB)?];
+        Space::new(mib(0, len)?, aligns).map_err(|_| ENOMEM)
+    }
+
+    #[test]
+    fn reserve_and_release() -> Result {
+        let mut space = space(1024)?;
+        assert!(space.reserve(mib(100, 10)?).is_ok());
+        let at = BASE + 100 * MIB;
+        assert_eq!(space.reserve(mib(99, 2)?), Err(Error::InUse { at }));
+        let region = space.region();
+        assert_eq!(space.reserve(mib(1023, 2)?), Err(Error::Outside { region }));
+        assert_eq!(space.available(), 1014 * MIB);
+        assert_eq!(
+            space.find(110 * MIB, align(2 * MIB)?),
+            Ok(Some(at + 10 * MIB))
+        );
+        assert_eq!(space.largest(align(GIB)?), Ok(0));
+        assert!(space.release(mib(100, 10)?).is_ok());
+        assert_eq!(
+            space.release(mib(100, 10)?),
+            Err(Error::NotAllocated { at: BASE })
+        );
+        assert_eq!(space.largest(align(GIB)?), Ok(GIB));
+        Ok(())
+    }
+
+    #[test]
+    fn ten_thousand_devices_come_and_go() -> Result {
+        let mut space = space(40_000)?;
+        // A hole behind each, so that there are as many gaps.
+        for n in 0..10_000 {
+            assert!(space.reserve(mib(4 * n, 2)?).is_ok());
+        }
+        assert_eq!(space.available(), 20_000 * MIB);
+        assert_eq!(space.largest(align(2 * MIB)?), Ok(2 * MIB));
+        for n in 0..10_000 {
+            assert!(space.release(mib(4 * (n * 7919 % 10_000), 2)?).is_ok());
+        }
+        assert_eq!(space.largest(align(2 * MIB)?), Ok(40_000 * MIB));
+        Ok(())
+    }
+
+    #[test]
+    fn resize() -> Result {
+        let mut space = space(100)?;
+        for taken in [mib(0, 10)?, mib(20, 10)?] {
+            assert!(space.reserve(taken).is_ok());
+        }
+        let device = [Piece(0, mib(0, 10)?)];
+        let Ok(Resize::Grow(growth)) = plan_resize(&space, &device, 30 * MIB, align(2 * MIB)?)
+        else {
+            return Err(EINVAL);
+        };
+        assert_eq!(growth.extension(), Some((mib(0, 10)?, 10 * MIB)));
+        assert_eq!(growth.added(), &[mib(30, 10)?]);
+        assert!(space.commit(&growth).is_ok());
+        assert_eq!(space.available(), 60 * MIB);
+        space.revert(&growth);
+        assert_eq!(space.available(), 80 * MIB);
+
+        let Ok(Resize::Shrink(plan)) = plan_resize(&space, &device, 4 * MIB, align(2 * MIB)?)
+        else {
+            return Err(EINVAL);
+        };
+        assert_eq!(plan.keep, 1);
+        assert_eq!(plan.trim, Some((mib(0, 10)?, 6 * MIB)));
+        let error = plan_resize(&space, &device, 92 * MIB, align(2 * MIB)?).err();
+        let available = 80 * MIB;
+        assert_eq!(error, Some(Error::NoSpace { available }));
+        Ok(())
+    }
+
+    #[test]
+    fn page_to_address() -> Result {
+        let pages = |mib: u64| mib * MIB / kernel::page::PAGE_SIZE as u64;
+        let device = [
+            Piece(0, mib(8, 2)?),
+            Piece(pages(2), mib(0, 4)?),
+            Piece(pages(6), mib(4, 2)?),
+        ];
+        assert_eq!(lookup(&device, 0, 2 * MIB), Some(BASE + 8 * MIB));
+        assert_eq!(lookup(&device, pages(4), 2 * MIB), Some(BASE + 2 * MIB));
+        assert_eq!(lookup(&device, pages(4), 4 * MIB), None);
+        assert_eq!(lookup(&device, pages(8), 1), None);
+        assert_eq!(lookup(&device[..1], 1, 1), Some(BASE + 8 * MIB + 4096));
+        Ok(())
+    }
+
+    #[test]
+    fn strings() -> Result {
+        let name = parse::name(b"dax1.23\n").map_err(|_| EINVAL)?;
+        assert_eq!((name.region, name.instance), (1, 23));
+        assert_eq!(parse::name(b"dax01.2"), Err(Error::Malformed));
+        assert_eq!(parse::range(b"0x100000000-13fffffff\n"), Ok(mib(0, 1024)?));
+        assert_eq!(parse::range(b"2-1"), Err(Error::Empty));
+        assert_eq!(parse::size(b"0x200000\n"), Ok(2 * MIB));
+        assert_eq!(parse::size(b"18446744073709551616"), Err(Error::TooLarge));
+        Ok(())
+    }
+}
