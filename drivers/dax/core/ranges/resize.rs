@@ -43,12 +43,23 @@ impl Growth {
         if !align.fits(&range) {
             return Err(Error::RangeMisaligned { range, align });
         }
-        let mut added = KVVec::new();
-        added.push(range, GFP_KERNEL)?;
+        let mut growth = Self::with_room(1)?;
+        growth.add(range)?;
+        Ok(growth)
+    }
+
+    /// Nothing yet, but room for `ranges` new ranges.
+    fn with_room(ranges: usize) -> Result<Self, Error> {
         Ok(Self {
             extension: None,
-            added,
+            added: KVVec::with_capacity(ranges, GFP_KERNEL)?,
         })
+    }
+
+    fn add(&mut self, range: Range) -> Result<(), Error> {
+        self.added
+            .push_within_capacity(range)
+            .map_err(|_| Error::NoMemory)
     }
 
     /// The last range of the device, as it is, and by how many bytes it is extended.
@@ -124,21 +135,20 @@ fn plan_growth<E: Extent>(
         check_align(extents, align)?;
     }
 
-    let mut growth = Growth {
-        extension: None,
-        added: KVVec::new(),
-    };
-    let mut left = by;
-    space.for_each_usable(align, |part| {
-        let len = part.len().min(left);
-        let follows = last.filter(|last| last.after() == part.start());
-        match (follows, Range::from_len(part.start(), len)) {
-            (Some(last), _) if growth.added.is_empty() => growth.extension = Some((last, len)),
-            (_, Some(range)) => growth.added.push(range, GFP_KERNEL)?,
-            (_, None) => return Err(Error::Empty),
+    let mut pieces = 0usize;
+    space.for_each_piece(align, by, |_| {
+        pieces = pieces.saturating_add(1);
+        Ok(())
+    })?;
+    let mut growth = Growth::with_room(pieces)?;
+    space.for_each_piece(align, by, |piece| {
+        match last.filter(|last| last.after() == piece.start()) {
+            Some(last) if growth.added.is_empty() => {
+                growth.extension = Some((last, piece.len()));
+                Ok(())
+            }
+            _ => growth.add(piece),
         }
-        left = left.saturating_sub(len);
-        Ok(left > 0)
     })?;
     Ok(growth)
 }

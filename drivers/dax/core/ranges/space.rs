@@ -203,18 +203,24 @@ impl Space {
         }
     }
 
-    /// Calls `each` with the usable part of each gap that has one, lowest address first, until it
-    /// returns `false`.
-    pub(crate) fn for_each_usable(
+    /// Calls `each` with the usable parts of the gaps, lowest address first, until they add up to
+    /// `len`, of which the last one gets what is left of it.
+    pub(crate) fn for_each_piece(
         &self,
         align: Align,
-        mut each: impl FnMut(Range) -> Result<bool, Error>,
+        len: u64,
+        mut each: impl FnMut(Range) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let class = self.class(align)?;
         let least = align.bytes();
+        let mut left = len;
         let mut at = self.first_fitting(self.root, least, class);
         while let Some(part) = self.usable_part(at, class) {
-            if !each(part)? {
+            if let Some(piece) = Range::from_len(part.start(), part.len().min(left)) {
+                each(piece)?;
+                left = left.saturating_sub(piece.len());
+            }
+            if left == 0 {
                 break;
             }
             at = self.next_fitting(at, least, class);
@@ -382,8 +388,24 @@ impl Space {
     /// Sets memory aside for the gaps that `more` allocations can lead to.
     fn make_room(&mut self, more: usize) -> Result<(), AllocError> {
         let gaps = self.allocations.saturating_add(more).saturating_add(1);
-        self.nodes
-            .reserve(gaps.saturating_sub(self.nodes.len()), GFP_KERNEL)
+        let capacity = self.nodes.capacity();
+        if gaps <= capacity {
+            return Ok(());
+        }
+        self.move_arena(gaps.max(capacity.saturating_mul(2)))
+    }
+
+    /// Moves the nodes to a vector with room for `capacity` of them.
+    ///
+    /// A vector that is told to shrink may keep its memory, and the code of one that grows by itself
+    /// may panic as far as the compiler can see.
+    fn move_arena(&mut self, capacity: usize) -> Result<(), AllocError> {
+        let mut nodes = KVVec::with_capacity(capacity, GFP_KERNEL)?;
+        for node in self.nodes.iter() {
+            nodes.push_within_capacity(*node).map_err(|_| AllocError)?;
+        }
+        self.nodes = nodes;
+        Ok(())
     }
 
     /// Returns memory that was set aside for allocations that are gone.
@@ -397,15 +419,8 @@ impl Space {
         {
             return;
         }
-        // A vector that shrinks in place keeps its memory; so move. No memory for that? Next time.
-        if let Ok(mut nodes) = KVVec::with_capacity(needed, GFP_KERNEL) {
-            for node in self.nodes.iter() {
-                if nodes.push_within_capacity(*node).is_err() {
-                    return;
-                }
-            }
-            self.nodes = nodes;
-        }
+        // No memory for the smaller one? Next time, then.
+        let _ = self.move_arena(needed);
     }
 
     /// Takes `range` out of the gap `at`, which has all of it.

@@ -35,9 +35,9 @@ fn compare(space: &Space, model: &Model) {
         let mut walked = Vec::new();
         let each = |part| {
             walked.push(part);
-            Ok(true)
+            Ok(())
         };
-        space.for_each_usable(align, each).unwrap();
+        space.for_each_piece(align, u64::MAX, each).unwrap();
         assert_eq!(walked, usable);
 
         let mut sizes: Vec<u64> = usable.iter().map(Range::len).collect();
