@@ -5,15 +5,14 @@
 #include <linux/blkdev.h>
 #include <linux/cacheinfo.h>
 #include <linux/dax.h>
+#include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/idr.h>
-#include <linux/pagemap.h>
-#include <linux/ratelimit.h>
-#include <linux/srcu.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/ratelimit.h>
 #include <linux/sched.h>
+#include <linux/srcu.h>
 #include "../../drivers/dax/dax-private.h"
 
 __rust_helper bool rust_helper_dax_align_valid(unsigned long align)
@@ -107,6 +106,7 @@ __rust_helper void rust_helper_srcu_assert_held(struct srcu_struct *ssp)
 	lockdep_assert_held(ssp);
 }
 #endif
+
 __rust_helper void rust_helper_vma_desc_set_flags(struct vm_area_desc *desc,
 						  vma_flag_t bit)
 {
@@ -117,4 +117,9 @@ __rust_helper bool rust_helper_vma_desc_test(const struct vm_area_desc *desc,
 					     vma_flag_t bit)
 {
 	return vma_desc_test(desc, bit);
+}
+
+__rust_helper int rust_helper_dev_to_node(struct device *dev)
+{
+	return dev_to_node(dev);
 }

@@ -7,6 +7,8 @@
 //!
 //! C header: [`include/linux/idr.h`](srctree/include/linux/idr.h)
 
+use core::mem::ManuallyDrop;
+
 use crate::{
     alloc::Flags,
     bindings,
@@ -53,6 +55,16 @@ impl Ida {
     }
 }
 
+impl Ida {
+    /// Frees an identifier that was leaked; in any context.
+    ///
+    /// An identifier that is not allocated is left alone, with a warning.
+    pub fn free(&self, id: u32) {
+        // SAFETY: By the type invariant this is an initialised `struct ida`.
+        unsafe { bindings::ida_free(self.inner.get(), id) };
+    }
+}
+
 // SAFETY: A `struct ida` is not tied to the thread that made it.
 unsafe impl Send for Ida {}
 // SAFETY: The functions of a `struct ida` take its lock.
@@ -81,6 +93,11 @@ impl Id<'_> {
     /// Returns the number.
     pub fn get(&self) -> u32 {
         self.id
+    }
+
+    /// Returns the number, which stays allocated until it is given to [`Ida::free`].
+    pub fn leak(self) -> u32 {
+        ManuallyDrop::new(self).id
     }
 }
 
