@@ -13,11 +13,12 @@
 //! `drivers/dax/bus.h`, `drivers/dax/dax-private.h`
 
 pub mod copy;
+pub mod device;
+pub mod layout;
 pub mod liveness;
+pub mod mapping;
 pub mod operations;
 pub mod region;
-pub mod device;
-pub mod mapping;
 
 pub use self::device::{
     Adapter,

@@ -12,15 +12,21 @@
 
 use kernel::prelude::*;
 
+mod attributes;
+mod bus;
 mod dax_device;
 mod ffi {
     //! The functions that C code calls. They make references of pointers and call safe code.
 
+    mod bus;
     pub(crate) mod dax;
 }
 mod holder;
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 mod host;
+mod instance;
+mod ranges;
+mod region;
 
 /// The prefix of messages of this crate.
 const __LOG_PREFIX: &[u8] = b"dax\0";
@@ -28,6 +34,6 @@ const __LOG_PREFIX: &[u8] = b"dax\0";
 /// Starts the core; at `subsys_initcall`.
 fn start() -> Result {
     let registry = dax_device::Registry::new()?;
-    ffi::dax::bus_init()?;
+    bus::init()?;
     registry.publish()
 }

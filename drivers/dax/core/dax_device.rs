@@ -199,7 +199,6 @@ impl DaxDevice {
     ///
     /// It is dead until a driver is bound that calls [`Self::run`]. It is synchronous, nocache and
     /// nomc, and has no operations unless the driver sets some.
-    #[expect(dead_code)]
     pub(crate) fn for_instance(instance: Instance) -> Result<DaxRef> {
         Self::create(Liveness::new(Owner::Instance(instance), false), None, true)
     }

@@ -8,6 +8,7 @@
 #include <linux/dax.h>
 #include <linux/init.h>
 #include <linux/module.h>
+#include "../bus.h"
 #include "../dax-private.h"
 #include "exports.h"
 
@@ -55,6 +56,15 @@ EXPORT_SYMBOL_GPL(fs_dax_get_by_bdev);
 EXPORT_SYMBOL_GPL(dax_inode);
 EXPORT_SYMBOL_GPL(inode_dax);
 EXPORT_SYMBOL_GPL(run_dax);
+
+/* ffi/bus.rs: drivers/dax/bus.h, and the rest of dax-private.h */
+EXPORT_SYMBOL_GPL(__dax_driver_register);
+EXPORT_SYMBOL_GPL(alloc_dax_region);
+EXPORT_SYMBOL_GPL(dax_driver_unregister);
+EXPORT_SYMBOL_GPL(dax_pgoff_to_phys);
+EXPORT_SYMBOL_GPL(devm_create_dev_dax);
+EXPORT_SYMBOL_GPL(kill_dev_dax);
+EXPORT_SYMBOL_GPL(static_dev_dax);
 
 /*
  * Before device_initcall, when the drivers of the memory start: those that

@@ -34,7 +34,6 @@ use kernel::{
             Operations, //
         },
     },
-    error::to_result,
     ffi::{
         c_int,
         c_long,
@@ -49,12 +48,6 @@ use kernel::{
 pub(crate) fn domain() -> &'static StaticSrcu {
     // SAFETY: exports.c defines `dax_srcu` with DEFINE_SRCU().
     unsafe { StaticSrcu::from_raw(&raw mut bindings::dax_srcu) }
-}
-
-/// Starts the dax bus.
-pub(crate) fn bus_init() -> Result {
-    // SAFETY: The core is starting, and calls this once.
-    to_result(unsafe { bindings::dax_bus_init() })
 }
 
 /// Starts the core. Called once, by exports.c.

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files of the dax bus in sysfs, as Documentation/ABI/testing/sysfs-bus-dax has them.
+//!
+//! A write that asks for what cannot be done is refused, says why in the log, and changes nothing.
+
+use crate::{
+    instance::{
+        Instance,
+        Mapping, //
+    },
+    ranges::parse,
+    region::Region, //
+};
+use kernel::{
+    attribute_groups,
+    bindings,
+    dax::layout::Driver,
+    device::{
+        attribute::{
+            Attribute,
+            Hosted,
+            Mode,
+            Output, //
+        },
+        subclass::Subclass,
+    },
+    prelude::*,
+    str::kstrtobool_bytes, //
+};
+
+attribute_groups! {
+    /// The files in `/sys/bus/dax/devices/daxX.Y`.
+    pub(crate) static INSTANCE_GROUPS: Subclass<Instance> = of_device DeviceAttribute None, [
+        Modalias,
+        Size,
+        MappingRange,
+        TargetNode,
+        Align,
+        Resource,
+        NumaNode,
+        MemmapOnMemory,
+    ]
+}
+
+attribute_groups! {
+    /// The files in `daxX.Y/mappingN`.
+    pub(crate) static MAPPING_GROUPS: Subclass<Mapping> = of_device DeviceAttribute None, [
+        MappingStart,
+        MappingEnd,
+        MappingPageOffset,
+    ]
+}
+
+attribute_groups! {
+    /// The folder `dax_region` of the device that a region was found on.
+    pub(crate) static REGION_GROUPS: Hosted<Region> = of_device DeviceAttribute Some(c"dax_region"), [
+        AvailableSize,
+        RegionSize,
+        RegionAlign,
+        Create,
+        Seed,
+        Delete,
+        RegionId,
+    ]
+}
+
+/// Hides or bars a file where the region is static: what it is about was settled by the provider.
+fn unless_static(region: &Region, instead: Mode, mode: Mode) -> Mode {
+    if region.is_static() {
+        instead
+    } else {
+        mode
+    }
+}
+
+/// Defines an attribute: a unit struct and its [`Attribute`].
+macro_rules! attribute {
+    (
+        $(#[$meta:meta])*
+        $name:ident($owner:ty, $file:literal, $mode:literal) { $($item:item)* }
+    ) => {
+        $(#[$meta])*
+        struct $name;
+
+        impl Attribute for $name {
+            type Owner = $owner;
+
+            const NAME: &'static CStr = $file;
+            const MODE: Mode = $mode;
+
+            $($item)*
+        }
+    };
+}
+
+attribute! {
+    /// What udev loads a driver by.
+    Modalias(Subclass<Instance>, c"modalias", 0o444) {
+        fn show(_dev: &Subclass<Instance>, out: &mut Output) -> Result {
+            out.emit(fmt!("dax:t{}\n", crate::bus::MODALIAS_TYPE));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// Size of the instance in bytes. Written, it takes memory from the region or gives it back.
+    Size(Subclass<Instance>, c"size", 0o644) {
+        fn mode(dev: &Subclass<Instance>) -> Mode {
+            unless_static(dev.region(), 0o444, Self::MODE)
+        }
+
+        fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
+            let size = dev.region().with_slot(dev.id(), |slot| slot.size())?;
+
+            out.emit(fmt!("{size}\n"));
+            Ok(())
+        }
+
+        fn store(dev: &Subclass<Instance>, input: &[u8]) -> Result {
+            dev.region().resize(dev, parse::size(input)?)
+        }
+    }
+}
+
+attribute! {
+    /// Takes exactly this range of the region, `start-end` in hexadecimal.
+    MappingRange(Subclass<Instance>, c"mapping", 0o200) {
+        fn mode(dev: &Subclass<Instance>) -> Mode {
+            unless_static(dev.region(), 0, Self::MODE)
+        }
+
+        fn store(dev: &Subclass<Instance>, input: &[u8]) -> Result {
+            dev.region().add_range(dev, parse::range(input)?)
+        }
+    }
+}
+
+attribute! {
+    /// The NUMA node that the memory would be if it were onlined.
+    TargetNode(Subclass<Instance>, c"target_node", 0o444) {
+        fn mode(dev: &Subclass<Instance>) -> Mode {
+            if dev.region().target_node() < 0 {
+                0
+            } else {
+                Self::MODE
+            }
+        }
+
+        fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
+            out.emit(fmt!("{}\n", dev.region().target_node()));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// Size in bytes of the entries that map the instance.
+    Align(Subclass<Instance>, c"align", 0o644) {
+        fn mode(dev: &Subclass<Instance>) -> Mode {
+            unless_static(dev.region(), 0o444, Self::MODE)
+        }
+
+        fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
+            let align = dev.region().with_slot(dev.id(), |slot| slot.align())?;
+
+            out.emit(fmt!("{align}\n"));
+            Ok(())
+        }
+
+        fn store(dev: &Subclass<Instance>, input: &[u8]) -> Result {
+            // What is not a number is ENXIO here, as it always was.
+            dev.region()
+                .set_align(dev, parse::size(input).map_err(|_| ENXIO)?)
+        }
+    }
+}
+
+attribute! {
+    /// Where the memory starts.
+    Resource(Subclass<Instance>, c"resource", 0o400) {
+        fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
+            let region = dev.region();
+            let first = region.with_slot(dev.id(), |slot| slot.first())?;
+
+            out.emit(fmt!("{:#x}\n", first.unwrap_or(region.range().start())));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// The NUMA node that is closest to the memory.
+    NumaNode(Subclass<Instance>, c"numa_node", 0o444) {
+        fn mode(_dev: &Subclass<Instance>) -> Mode {
+            if cfg!(CONFIG_NUMA) {
+                Self::MODE
+            } else {
+                0
+            }
+        }
+
+        fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
+            out.emit(fmt!("{}\n", dev.numa_node()));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// Whether `kmem` keeps the memory map of the memory in the memory itself.
+    MemmapOnMemory(Subclass<Instance>, c"memmap_on_memory", 0o644) {
+        fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
+            let on = dev.region().with_slot(dev.id(), |slot| slot.memmap_on_memory)?;
+
+            out.emit(fmt!("{}\n", u8::from(on)));
+            Ok(())
+        }
+
+        fn store(dev: &Subclass<Instance>, input: &[u8]) -> Result {
+            let on = kstrtobool_bytes(input)?;
+
+            if on && !kernel::dax::layout::supports_memmap_on_memory() {
+                return Err(EOPNOTSUPP);
+            }
+            let guard = dev.lock();
+            let kmem = Driver::of(&guard)
+                .is_some_and(|drv| drv.kind() == bindings::dax_driver_type_DAXDRV_KMEM_TYPE);
+            dev.region().with_slot(dev.id(), |slot| {
+                if kmem && slot.memmap_on_memory != on {
+                    return Err(EBUSY);
+                }
+                slot.memmap_on_memory = on;
+                Ok(())
+            })?
+        }
+    }
+}
+
+attribute! {
+    /// The first address of the range.
+    MappingStart(Subclass<Mapping>, c"start", 0o400) {
+        fn show(dev: &Subclass<Mapping>, out: &mut Output) -> Result {
+            out.emit(fmt!("{:#x}\n", dev.extent()?.range.start()));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// The last address of the range.
+    MappingEnd(Subclass<Mapping>, c"end", 0o400) {
+        fn show(dev: &Subclass<Mapping>, out: &mut Output) -> Result {
+            out.emit(fmt!("{:#x}\n", dev.extent()?.range.end()));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// The page of the instance at which the range starts.
+    MappingPageOffset(Subclass<Mapping>, c"page_offset", 0o400) {
+        fn show(dev: &Subclass<Mapping>, out: &mut Output) -> Result {
+            out.emit(fmt!("{:#x}\n", dev.extent()?.pgoff));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// The number of the region.
+    RegionId(Hosted<Region>, c"id", 0o444) {
+        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+            out.emit(fmt!("{}\n", region.id()));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// Size of the region in bytes.
+    RegionSize(Hosted<Region>, c"size", 0o444) {
+        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+            out.emit(fmt!("{}\n", region.range().len()));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// The align that new instances get.
+    RegionAlign(Hosted<Region>, c"align", 0o400) {
+        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+            out.emit(fmt!("{}\n", region.align()));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// Bytes of the region that no instance has.
+    AvailableSize(Hosted<Region>, c"available_size", 0o444) {
+        fn mode(region: &Hosted<Region>) -> Mode {
+            unless_static(region, 0, Self::MODE)
+        }
+
+        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+            out.emit(fmt!("{}\n", region.available()));
+            Ok(())
+        }
+    }
+}
+
+attribute! {
+    /// Writing 1 makes a new instance without memory; read, the name of the one made last.
+    Create(Hosted<Region>, c"create", 0o644) {
+        fn mode(region: &Hosted<Region>) -> Mode {
+            unless_static(region, 0, Self::MODE)
+        }
+
+        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+            show_name(region, region.youngest(), out)
+        }
+
+        fn store(region: &Hosted<Region>, input: &[u8]) -> Result {
+            parse::create(input)?;
+            Region::create_empty(&region.arc().into())
+        }
+    }
+}
+
+attribute! {
+    /// The name of the first instance that has not been bound yet.
+    Seed(Hosted<Region>, c"seed", 0o444) {
+        fn mode(region: &Hosted<Region>) -> Mode {
+            unless_static(region, 0, Self::MODE)
+        }
+
+        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+            show_name(region, region.seed(), out)
+        }
+    }
+}
+
+attribute! {
+    /// Removes an instance that is idle and has no memory, by name.
+    Delete(Hosted<Region>, c"delete", 0o200) {
+        fn mode(region: &Hosted<Region>) -> Mode {
+            unless_static(region, 0, Self::MODE)
+        }
+
+        fn store(region: &Hosted<Region>, input: &[u8]) -> Result {
+            // A name that is none is that of no instance.
+            let name = parse::name(input).map_err(|_| ENXIO)?;
+
+            if name.region != region.id() {
+                return Err(ENXIO);
+            }
+            region.delete(name.instance)
+        }
+    }
+}
+
+fn show_name(region: &Region, id: Option<u32>, out: &mut Output) -> Result {
+    match id {
+        Some(id) => out.emit(fmt!("dax{}.{id}\n", region.id())),
+        None => out.emit(fmt!("\n")),
+    }
+    Ok(())
+}

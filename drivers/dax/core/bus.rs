@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The dax bus: which driver an instance is bound to, and what is checked before.
+//!
+//! A driver matches an instance by type, as the region wants it, or by name, when the name was
+//! written to the driver's `new_id`. What is matched are numbers: a name is only ever the numbers
+//! of the region and of the instance in it.
+
+use crate::{
+    instance::Instance,
+    ranges::parse,
+    region, //
+};
+use kernel::{
+    attribute_groups,
+    bindings,
+    bus::{
+        Binding,
+        Bus,
+        BusType,
+        Uevent, //
+    },
+    dax::layout::{
+        self,
+        Driver, //
+    },
+    device::{
+        attribute::{
+            Attribute,
+            Groups,
+            Mode, //
+        },
+        subclass::Subclass, //
+    },
+    new_mutex,
+    prelude::*,
+    rbtree::RBTree,
+    sync::{
+        Arc,
+        Mutex,
+        SetOnce, //
+    }, //
+};
+
+/// The bus, at `/sys/bus/dax`.
+pub(crate) static DAX_BUS: BusType<DaxBus> = BusType::new();
+
+/// The type of device in `modalias`, by which udev loads `device_dax`; there never was another one.
+pub(crate) const MODALIAS_TYPE: u32 = 0;
+
+/// A driver, a region and an instance in it: one name in the driver's list.
+type MatchId = (usize, u32, u32);
+
+/// The names that were written to the drivers' `new_id`.
+#[pin_data]
+struct MatchIds {
+    #[pin]
+    ids: Mutex<RBTree<MatchId, ()>>,
+}
+
+static MATCH_IDS: SetOnce<Arc<MatchIds>> = SetOnce::new();
+
+fn match_ids() -> Result<&'static Mutex<RBTree<MatchId, ()>>> {
+    MATCH_IDS.as_ref().map(|ids| &ids.ids).ok_or(ENODEV)
+}
+
+/// Makes the bus known. Called once, before any region or driver comes.
+pub(crate) fn init() -> Result {
+    let ids = Arc::pin_init(
+        pin_init!(MatchIds { ids <- new_mutex!(RBTree::new(), "dax::MatchIds") }),
+        GFP_KERNEL,
+    )?;
+
+    MATCH_IDS.populate(ids);
+    region::init()?;
+    DAX_BUS.register()
+}
+
+/// Forgets all names of a driver that is going.
+pub(crate) fn forget_driver(drv: &Driver) {
+    let Ok(ids) = match_ids() else { return };
+    let mut ids = ids.lock();
+
+    // The first of the driver's names is the first that is not below this.
+    while let Some(id) = ids
+        .cursor_lower_bound(&(drv.key(), 0, 0))
+        .map(|cursor| *cursor.current().0)
+        .filter(|id| id.0 == drv.key())
+    {
+        ids.remove(&id);
+    }
+}
+
+/// The policy of the dax bus.
+pub(crate) struct DaxBus;
+
+impl Bus for DaxBus {
+    const NAME: &'static CStr = c"dax";
+
+    type Device = Instance;
+    type Driver = Driver;
+
+    const DRIVER_GROUPS: &'static Groups<Driver> = &DRIVER_GROUPS;
+
+    fn matches(dev: &Subclass<Instance>, drv: &Driver) -> bool {
+        let named = match_ids().is_ok_and(|ids| {
+            ids.lock()
+                .get(&(drv.key(), dev.region().id(), dev.id()))
+                .is_some()
+        });
+
+        named || matches_type(dev, drv)
+    }
+
+    fn uevent(_dev: &Subclass<Instance>, env: &Uevent) -> Result {
+        env.add(fmt!("MODALIAS=dax:t{MODALIAS_TYPE}"))
+    }
+
+    fn probe(binding: Binding<'_, Self>) -> Result {
+        let dev = binding.device();
+        let layout = dev.region().layout(dev.id())?;
+
+        if layout.ranges.is_empty() {
+            return Err(ENXIO);
+        }
+        layout::probe(binding, layout)?;
+        dev.region().seed_was_bound(dev.id());
+        Ok(())
+    }
+
+    fn remove(dev: &Subclass<Instance>, drv: &Driver) {
+        drv.remove(dev)
+    }
+}
+
+/// Whether the driver is of the kind that the region wants for its instances.
+fn matches_type(dev: &Subclass<Instance>, drv: &Driver) -> bool {
+    let wanted = if dev.region().wants_kmem() {
+        bindings::dax_driver_type_DAXDRV_KMEM_TYPE
+    } else {
+        bindings::dax_driver_type_DAXDRV_DEVICE_TYPE
+    };
+
+    // Without kmem, memory that is meant for it is still of use as a device.
+    drv.kind() == wanted
+        || (drv.kind() == bindings::dax_driver_type_DAXDRV_DEVICE_TYPE
+            && cfg!(not(CONFIG_DEV_DAX_KMEM)))
+}
+
+attribute_groups! {
+    /// The files in `/sys/bus/dax/drivers/*`.
+    static DRIVER_GROUPS: Driver = of_driver DriverAttribute None, [NewId, RemoveId]
+}
+
+/// `new_id`: the driver is for the instance of this name, whatever its type.
+struct NewId;
+
+impl Attribute for NewId {
+    type Owner = Driver;
+
+    const NAME: &'static CStr = c"new_id";
+    const MODE: Mode = 0o200;
+
+    fn store(drv: &Driver, input: &[u8]) -> Result {
+        let name = parse::name(input)?;
+
+        match_ids()?.lock().try_create_and_insert(
+            (drv.key(), name.region, name.instance),
+            (),
+            GFP_KERNEL,
+        )?;
+        drv.attach()
+    }
+}
+
+/// `remove_id`: takes back what was written to `new_id`.
+///
+/// A name that is not in the list is no error: tools write the name of whatever they unbind.
+struct RemoveId;
+
+impl Attribute for RemoveId {
+    type Owner = Driver;
+
+    const NAME: &'static CStr = c"remove_id";
+    const MODE: Mode = 0o200;
+
+    fn store(drv: &Driver, input: &[u8]) -> Result {
+        let name = parse::name(input)?;
+
+        match_ids()?
+            .lock()
+            .remove(&(drv.key(), name.region, name.instance));
+        Ok(())
+    }
+}

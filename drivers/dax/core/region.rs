@@ -1,0 +1,847 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Regions: memory that a provider found, and the instances it is divided into.
+//!
+//! In a *static* region the provider decides: there is one instance, with all of the memory. A
+//! *dynamic* region is divided by whoever writes to its files in sysfs.
+//!
+//! # Locking
+//!
+//! Each region has a lock, a mutex, for what can change: which memory is free, which instances
+//! there are, and which ranges and which align each of them has. It is held for bookkeeping only,
+//! never while a device is registered, removed, bound or unbound, since all of these wait for
+//! code that takes it.
+//!
+//! The device lock of an instance is taken before the region's. Who holds it knows that no driver
+//! comes or goes, so the ranges and the align change only under both, while there is no driver.
+//! It also keeps two changes of one instance from mixing while mapping devices come and go.
+
+use crate::{
+    attributes,
+    bus::DAX_BUS,
+    dax_device::DaxDevice,
+    instance::{
+        self,
+        Instance,
+        Mapping, //
+    },
+    ranges::{
+        self,
+        plan_resize,
+        Align,
+        Growth,
+        Range,
+        Resize,
+        Space, //
+    }, //
+};
+use kernel::{
+    bindings,
+    dax::layout::{
+        self,
+        Identity,
+        Layout,
+        PageMap, //
+    },
+    device::{
+        attribute::{
+            Groups,
+            GroupsRegistration,
+            Guest,
+            Hosted, //
+        },
+        subclass::{
+            Registered,
+            Subclass, //
+        },
+        Bound,
+        Device, //
+    },
+    dev_info_ratelimited,
+    devres,
+    ida::Ida,
+    new_mutex,
+    page::PAGE_SHIFT,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex,
+        SetOnce, //
+    }, //
+};
+
+impl From<ranges::Error> for Error {
+    fn from(error: ranges::Error) -> Error {
+        use ranges::Error as E;
+
+        match error {
+            E::NoMemory => ENOMEM,
+            E::TooLarge => ERANGE,
+            E::InUse { .. } => EBUSY,
+            E::NotAllocated { .. } => ENXIO,
+            E::NoSpace { .. } | E::NoAlignedSpace { .. } => ENOSPC,
+            E::Malformed
+            | E::Empty
+            | E::Outside { .. }
+            | E::SizeMisaligned { .. }
+            | E::RangeMisaligned { .. }
+            | E::UnknownAlign { .. } => EINVAL,
+        }
+    }
+}
+
+/// A range of an instance, and the page of the instance at which it starts.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) pgoff: u64,
+    pub(crate) range: Range,
+}
+
+impl ranges::Extent for Extent {
+    fn pgoff(&self) -> u64 {
+        self.pgoff
+    }
+
+    fn start(&self) -> u64 {
+        self.range.start()
+    }
+
+    fn end(&self) -> u64 {
+        self.range.end()
+    }
+}
+
+impl ranges::Extent for bindings::dev_dax_range {
+    fn pgoff(&self) -> u64 {
+        self.pgoff as u64
+    }
+
+    fn start(&self) -> u64 {
+        self.range.start
+    }
+
+    fn end(&self) -> u64 {
+        self.range.end
+    }
+}
+
+/// What can change about an instance.
+pub(crate) struct Slot {
+    /// `None` while the instance is being registered.
+    device: Option<Registered<Instance>>,
+    extents: KVVec<Extent>,
+    /// The mapping devices, one for each of the extents, but for a moment while they change.
+    mappings: KVVec<Registered<Mapping>>,
+    align: Align,
+    pub(crate) memmap_on_memory: bool,
+}
+
+impl Slot {
+    /// Size of the instance, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        ranges::size_of_device(&self.extents)
+    }
+
+    /// Size of the entries that map the instance, in bytes.
+    pub(crate) fn align(&self) -> u64 {
+        self.align.bytes()
+    }
+
+    /// The first address of the instance, if it has memory.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.extents.first().map(|extent| extent.range.start())
+    }
+
+    /// Adds a range behind the others. The caller has reserved room in the vector.
+    fn push(&mut self, range: Range) -> Result {
+        let pgoff = self.size() >> PAGE_SHIFT;
+
+        self.extents.push(Extent { pgoff, range }, GFP_KERNEL)?;
+        Ok(())
+    }
+}
+
+/// What can change about a region.
+struct State {
+    /// Which memory is free.
+    space: Space,
+    /// The instances, by number.
+    slots: RBTree<u32, Slot>,
+    /// The first instance made by writing to `create` that has not been bound yet.
+    seed: Option<u32>,
+    /// The last instance made by writing to `create`.
+    youngest: Option<u32>,
+}
+
+/// Memory that a provider found.
+#[repr(C)]
+#[pin_data]
+pub(crate) struct Region {
+    /// First, so that a C pointer to it is one to the region.
+    head: layout::Region,
+    /// The provider's device.
+    dev: ARef<Device>,
+    range: Range,
+    align: Align,
+    /// The numbers of the instances, where the core chooses them.
+    #[pin]
+    ids: Ida,
+    #[pin]
+    state: Mutex<State>,
+}
+
+impl Guest for Region {
+    const GROUPS: &'static Groups<Hosted<Self>> = &attributes::REGION_GROUPS;
+}
+
+/// Which physical memory is in a region.
+#[pin_data]
+struct AllRegions {
+    #[pin]
+    space: Mutex<Space>,
+}
+
+static ALL_REGIONS: SetOnce<Arc<AllRegions>> = SetOnce::new();
+
+/// Prepares for regions. Called once, before the first one comes.
+pub(crate) fn init() -> Result {
+    // The largest address is one that no range may have.
+    let all = Range::new(0, u64::MAX - 1).ok_or(EINVAL)?;
+    let space = Space::new(all, units()?)?;
+    let regions = Arc::pin_init(
+        pin_init!(AllRegions { space <- new_mutex!(space, "dax::AllRegions") }),
+        GFP_KERNEL,
+    )?;
+
+    ALL_REGIONS.populate(regions);
+    Ok(())
+}
+
+/// The units in which memory is given to instances, one for each align there is.
+fn units() -> Result<[Align; ranges::ALIGNS]> {
+    let unit = |align: usize| unit(Align::new(align as u64).ok_or(EINVAL)?);
+
+    Ok([
+        unit(bindings::PAGE_SIZE)?,
+        unit(layout::PMD_SIZE)?,
+        unit(layout::PUD_SIZE)?,
+    ])
+}
+
+/// The unit in which memory is given to an instance: its align, but no less than what
+/// `memremap_pages()` can deal with.
+fn unit(align: Align) -> Result<Align> {
+    let least = Align::new(layout::memremap_compat_align() as u64).ok_or(EINVAL)?;
+
+    Ok(align.max(least))
+}
+
+/// A region's share of all memory, given back when this is dropped.
+struct Claim(Range);
+
+impl Claim {
+    fn new(range: Range) -> Result<Self> {
+        let regions = ALL_REGIONS.as_ref().ok_or(ENODEV)?;
+
+        regions.space.lock().reserve(range)?;
+        Ok(Self(range))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(regions) = ALL_REGIONS.as_ref() {
+            // Cannot fail: it was reserved when this was made.
+            let _ = regions.space.lock().release(self.0);
+        }
+    }
+}
+
+/// A region while the provider's driver is bound. Dropped in this order, it takes the region's
+/// files away, so that nobody divides it any more, then its instances, then its claim.
+struct Registration {
+    files: Option<GroupsRegistration<Region>>,
+    region: Arc<Region>,
+    _claim: Claim,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.files = None;
+        self.region.remove_all();
+    }
+}
+
+/// What a provider says of a region.
+pub(crate) struct Request {
+    pub(crate) id: c_int,
+    pub(crate) range: bindings::range,
+    pub(crate) target_node: c_int,
+    pub(crate) align: u32,
+    pub(crate) flags: usize,
+}
+
+/// Makes a region below the provider's device, for as long as the provider's driver is bound.
+///
+/// Refused, with the reason in the log, if the range cannot be mapped with entries of the align, or
+/// if another region has some of it.
+pub(crate) fn register(dev: &Device<Bound>, request: Request) -> Result<Arc<Region>> {
+    let Request {
+        id,
+        range: raw,
+        target_node,
+        align,
+        flags,
+    } = request;
+    let refused = |why: &dyn kernel::fmt::Display| {
+        dev_err!(
+            dev,
+            "dax region of {:#x}-{:#x} refused: {}\n",
+            raw.start,
+            raw.end,
+            why
+        );
+    };
+
+    let range = Range::new(raw.start, raw.end).ok_or(EINVAL)?;
+    let align = Align::new(align.into()).ok_or(EINVAL)?;
+    if !align.fits(&range) {
+        let why = ranges::Error::RangeMisaligned { range, align };
+        refused(&why);
+        return Err(why.into());
+    }
+    let claim = Claim::new(range).inspect_err(|_| refused(&"another region has some of it"))?;
+
+    let state = State {
+        space: Space::new(range, units()?)?,
+        slots: RBTree::new(),
+        seed: None,
+        youngest: None,
+    };
+    let region = Arc::pin_init(
+        try_pin_init!(Region {
+            head: layout::Region::new(dev, id, raw, target_node, align.bytes() as u32, flags),
+            dev: dev.into(),
+            range,
+            align,
+            ids <- Ida::new(),
+            state <- new_mutex!(state, "dax::Region"),
+        }),
+        GFP_KERNEL,
+    )?;
+    let files = GroupsRegistration::new(dev, region.clone())?;
+    let registration = Registration {
+        files: Some(files),
+        region: region.clone(),
+        _claim: claim,
+    };
+    devres::register(dev, registration, GFP_KERNEL)?;
+    Ok(region)
+}
+
+// What a region is.
+impl Region {
+    pub(crate) fn id(&self) -> u32 {
+        // Providers number their regions from 0.
+        self.head.id as u32
+    }
+
+    pub(crate) fn range(&self) -> Range {
+        self.range
+    }
+
+    /// The align that new instances get, in bytes.
+    pub(crate) fn align(&self) -> u64 {
+        self.align.bytes()
+    }
+
+    pub(crate) fn target_node(&self) -> c_int {
+        self.head.target_node
+    }
+
+    fn has_flag(&self, flag: usize) -> bool {
+        self.head.res.flags & flag != 0
+    }
+
+    /// Whether the provider decides what is in the region.
+    pub(crate) fn is_static(&self) -> bool {
+        self.has_flag(layout::IORESOURCE_DAX_STATIC)
+    }
+
+    /// Whether the provider wants the memory to be onlined.
+    pub(crate) fn wants_kmem(&self) -> bool {
+        self.has_flag(layout::IORESOURCE_DAX_KMEM)
+    }
+
+    /// A C driver's view of the region.
+    pub(crate) fn head_ptr(&self) -> *mut bindings::dax_region {
+        core::ptr::from_ref(&*self.head).cast_mut()
+    }
+}
+
+// What is in a region.
+impl Region {
+    /// Looks at, or changes, what can change about an instance; `ENXIO` if it is gone.
+    pub(crate) fn with_slot<R>(&self, id: u32, f: impl FnOnce(&mut Slot) -> R) -> Result<R> {
+        self.state.lock().slots.get_mut(&id).map(f).ok_or(ENXIO)
+    }
+
+    /// Bytes that no instance has.
+    pub(crate) fn available(&self) -> u64 {
+        self.state.lock().space.available()
+    }
+
+    pub(crate) fn seed(&self) -> Option<u32> {
+        self.state.lock().seed
+    }
+
+    pub(crate) fn youngest(&self) -> Option<u32> {
+        self.state.lock().youngest
+    }
+
+    /// The next instance to be bound is another one.
+    pub(crate) fn seed_was_bound(&self, id: u32) {
+        let mut state = self.state.lock();
+
+        if state.seed == Some(id) {
+            state.seed = None;
+        }
+    }
+
+    /// What a driver is told of an instance.
+    pub(crate) fn layout(&self, id: u32) -> Result<Layout> {
+        self.with_slot(id, |slot| {
+            let mut ranges = KVVec::with_capacity(slot.extents.len(), GFP_KERNEL)?;
+
+            for Extent { pgoff, range } in &slot.extents {
+                ranges.push(
+                    bindings::dev_dax_range {
+                        pgoff: *pgoff as usize,
+                        range: bindings::range {
+                            start: range.start(),
+                            end: range.end(),
+                        },
+                        mapping: core::ptr::null_mut(),
+                    },
+                    GFP_KERNEL,
+                )?;
+            }
+            Ok(Layout {
+                ranges,
+                align: slot.align() as u32,
+                memmap_on_memory: slot.memmap_on_memory,
+            })
+        })?
+    }
+}
+
+/// What a new instance is to be.
+pub(crate) struct NewInstance {
+    /// Its number, if the provider chooses that: in a static region, and only there.
+    pub(crate) id: Option<u32>,
+    /// Its size in bytes; the memory is at the start of the region.
+    pub(crate) size: u64,
+    /// The provider's page map, in a static region.
+    pub(crate) pgmap: Option<PageMap>,
+    pub(crate) memmap_on_memory: bool,
+}
+
+// Instances come and go.
+impl Region {
+    /// Makes an instance. If a driver matches, it is probed before this returns.
+    pub(crate) fn create(
+        self: &Arc<Self>,
+        new: NewInstance,
+    ) -> Result<ARef<Subclass<Instance>>> {
+        let id = match new.id {
+            Some(id) if self.is_static() => id,
+            None if !self.is_static() => self.ids.alloc_max(layout::MAX_ID, GFP_KERNEL)?.leak(),
+            _ => {
+                let rule = if self.is_static() {
+                    "chosen by the provider: the region is static"
+                } else {
+                    "left to the core: the region is dynamic"
+                };
+                dev_err!(self.dev, "dax instance refused: its id must be {}\n", rule);
+                return Err(EINVAL);
+            }
+        };
+
+        self.occupy(id, &new)
+            .inspect_err(|_| self.free_id(id))?;
+        self.add_device(id, new).inspect_err(|_| self.remove(id))
+    }
+
+    /// Makes an instance without memory, for whoever wrote to `create`.
+    pub(crate) fn create_empty(self: &Arc<Self>) -> Result {
+        if self.available() == 0 {
+            return Err(ENOSPC);
+        }
+        let dev = self.create(NewInstance {
+            id: None,
+            size: 0,
+            pgmap: None,
+            memmap_on_memory: false,
+        })?;
+
+        let mut state = self.state.lock();
+        if state.slots.get(&dev.id()).is_some() {
+            state.seed = state.seed.or(Some(dev.id()));
+            state.youngest = Some(dev.id());
+        }
+        Ok(())
+    }
+
+    /// Books an instance and its memory.
+    fn occupy(&self, id: u32, new: &NewInstance) -> Result {
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let mut slot = Slot {
+            device: None,
+            extents: KVVec::new(),
+            mappings: KVVec::new(),
+            align: self.align,
+            memmap_on_memory: new.memmap_on_memory,
+        };
+        let mut state = self.state.lock();
+
+        if state.slots.get(&id).is_some() {
+            return Err(EEXIST);
+        }
+        if let Some(range) = Range::from_len(self.range.start(), new.size) {
+            slot.push(range)?;
+            state.space.reserve(range)?;
+        }
+        state.slots.insert(node.into_node(id, slot));
+        Ok(())
+    }
+
+    /// Makes the device of an instance that is booked.
+    fn add_device(
+        self: &Arc<Self>,
+        id: u32,
+        new: NewInstance,
+    ) -> Result<ARef<Subclass<Instance>>> {
+        let mut dev = layout::new_instance(fmt!("dax{}.{id}", self.id()), |owner| {
+            let dax_dev = DaxDevice::for_instance(owner)?;
+
+            Ok(Instance::new(self.clone(), id, dax_dev, new.pgmap))
+        })?;
+        let identity = Identity {
+            region: self.head_ptr(),
+            dax_dev: dev.dax_dev().as_raw().cast(),
+            pgmap: dev.pgmap_ptr(),
+            id,
+            dyn_id: !self.is_static(),
+            target_node: self.target_node(),
+        };
+        layout::identify(&mut dev, identity);
+        let devt = dev.dax_dev().rdev();
+
+        let registered = dev.register_on(&self.dev, &DAX_BUS, devt)?;
+        let dev = registered.get();
+        self.with_slot(id, |slot| slot.device = Some(registered))?;
+
+        let guard = dev.lock();
+        let added = self.add_mappings(&dev);
+        drop(guard);
+        added.map(|()| dev)
+    }
+
+    /// Makes the mapping devices that an instance lacks. The device lock is held.
+    fn add_mappings(self: &Arc<Self>, dev: &Subclass<Instance>) -> Result {
+        loop {
+            let next = self.with_slot(dev.id(), |slot| {
+                slot.mappings.reserve(1, GFP_KERNEL)?;
+                let index = slot.mappings.len();
+                Ok::<_, Error>((index < slot.extents.len()).then_some(index))
+            })??;
+            let Some(index) = next else { return Ok(()) };
+
+            let mapping = Mapping {
+                region: self.clone(),
+                id: dev.id(),
+                index,
+            };
+            let mapping =
+                Subclass::new(fmt!("mapping{index}"), |_| Ok(mapping))?.register(dev.as_ref())?;
+            self.with_slot(dev.id(), |slot| slot.mappings.push(mapping, GFP_KERNEL))??;
+        }
+    }
+
+    /// Removes the mapping devices that an instance has too many of.
+    fn trim_mappings(&self, id: u32) {
+        // Each is removed, as it is dropped, when the region's lock is not held.
+        while let Ok(Some(mapping)) = self.with_slot(id, |slot| {
+            if slot.mappings.len() > slot.extents.len() {
+                slot.mappings.pop()
+            } else {
+                None
+            }
+        }) {
+            drop(mapping);
+        }
+    }
+
+    /// Removes an instance that has no memory, for whoever wrote to `delete`.
+    ///
+    /// The first instance stays: as long as there is a region, it is seen on the bus.
+    pub(crate) fn delete(&self, id: u32) -> Result {
+        let device = self.with_slot(id, |slot| slot.device.as_ref().map(Registered::get))?;
+        let dev = device.ok_or(EBUSY)?;
+        let refused = |why: &str| {
+            dev_info_ratelimited!(dev, "delete refused: {}\n", why);
+            Err(EBUSY)
+        };
+
+        let guard = dev.lock();
+        if guard.is_bound() {
+            return refused("bound to a driver; unbind it first");
+        }
+        if id == 0 {
+            return refused("the first instance of a region stays");
+        }
+        let mut state = self.state.lock();
+        if state.slots.get(&id).ok_or(ENXIO)?.size() != 0 {
+            drop(state);
+            return refused("it has memory; write 0 to its size first");
+        }
+        // Without a slot the instance cannot be bound any more, whoever takes the device lock.
+        let slot = state.slots.remove(&id);
+        state.forget(id);
+        drop(state);
+        drop(guard);
+
+        if let Some(slot) = slot {
+            self.finish(id, slot);
+        }
+        Ok(())
+    }
+
+    /// Removes an instance, whatever it is doing.
+    fn remove(&self, id: u32) {
+        let mut state = self.state.lock();
+        let slot = state.slots.remove(&id);
+        state.forget(id);
+        drop(state);
+
+        if let Some(slot) = slot {
+            self.finish(id, slot);
+        }
+    }
+
+    /// Removes all instances, the last one first.
+    fn remove_all(&self) {
+        loop {
+            let state = self.state.lock();
+            let last = state.slots.cursor_back().map(|cursor| *cursor.current().0);
+            drop(state);
+
+            match last {
+                Some(id) => self.remove(id),
+                None => return,
+            }
+        }
+    }
+
+    /// Takes apart an instance that nobody finds any more.
+    fn finish(&self, id: u32, slot: Slot) {
+        let Slot {
+            device,
+            extents,
+            mappings,
+            ..
+        } = slot;
+
+        drop(mappings);
+        if let Some(device) = device {
+            instance::kill(&device);
+            // The driver is unbound here, and the name is free after it.
+            drop(device);
+        }
+
+        let mut state = self.state.lock();
+        for extent in &extents {
+            // Cannot fail: it was reserved for the instance.
+            let _ = state.space.release(extent.range);
+        }
+        drop(state);
+        self.free_id(id);
+    }
+
+    fn free_id(&self, id: u32) {
+        if !self.is_static() {
+            self.ids.free(id);
+        }
+    }
+}
+
+impl State {
+    fn forget(&mut self, id: u32) {
+        for remembered in [&mut self.seed, &mut self.youngest] {
+            if *remembered == Some(id) {
+                *remembered = None;
+            }
+        }
+    }
+}
+
+/// Says in the log why a change of an instance is refused.
+fn refuse(
+    dev: &Subclass<Instance>,
+    what: kernel::fmt::Arguments<'_>,
+    why: ranges::Error,
+) -> Error {
+    dev_info_ratelimited!(dev, "{} refused: {}\n", what, why);
+    why.into()
+}
+
+// The memory of an instance changes.
+impl Region {
+    /// Runs a change of what a driver relies on. Refused while there is a driver.
+    fn while_unbound<R>(
+        &self,
+        dev: &Subclass<Instance>,
+        what: kernel::fmt::Arguments<'_>,
+        change: impl FnOnce() -> Result<R>,
+    ) -> Result<R> {
+        let guard = dev.lock();
+
+        if guard.is_bound() {
+            dev_info_ratelimited!(dev, "{} refused: bound to a driver; unbind it first\n", what);
+            return Err(EBUSY);
+        }
+        change()
+    }
+
+    /// Gives an instance a new size, in bytes.
+    pub(crate) fn resize(self: &Arc<Self>, dev: &Subclass<Instance>, size: u64) -> Result {
+        self.while_unbound(dev, fmt!("size {size:#x}"), || {
+            let mut state = self.state.lock();
+            let State { space, slots, .. } = &mut *state;
+            let slot = slots.get_mut(&dev.id()).ok_or(ENXIO)?;
+
+            let plan = plan_resize(space, &slot.extents, size, unit(slot.align)?)
+                .map_err(|why| refuse(dev, fmt!("size {size:#x}"), why))?;
+            match plan {
+                Resize::Keep => Ok(()),
+                Resize::Shrink(plan) => {
+                    while slot.extents.len() > plan.keep {
+                        let Some(extent) = slot.extents.pop() else { break };
+                        space.release(extent.range)?;
+                    }
+                    if let (Some((range, by)), Some(last)) = (plan.trim, slot.extents.last_mut()) {
+                        space.trim(range, by)?;
+                        last.range = range.trimmed(by).ok_or(EINVAL)?;
+                    }
+                    drop(state);
+
+                    self.trim_mappings(dev.id());
+                    Ok(())
+                }
+                Resize::Grow(plan) => {
+                    slot.extents.reserve(plan.added().len(), GFP_KERNEL)?;
+                    space.commit(&plan)?;
+                    slot.grow(&plan)?;
+                    drop(state);
+
+                    self.add_mappings(dev)
+                        .inspect_err(|_| self.undo(dev.id(), &plan))
+                }
+            }
+        })
+    }
+
+    /// Adds one range to an instance.
+    pub(crate) fn add_range(self: &Arc<Self>, dev: &Subclass<Instance>, range: Range) -> Result {
+        self.while_unbound(dev, fmt!("mapping {range}"), || {
+            let mut state = self.state.lock();
+            let State { space, slots, .. } = &mut *state;
+            let slot = slots.get_mut(&dev.id()).ok_or(ENXIO)?;
+
+            let plan = Growth::exactly(range, unit(slot.align)?)
+                .and_then(|plan| space.commit(&plan).map(|()| plan))
+                .map_err(|why| refuse(dev, fmt!("mapping {range}"), why))?;
+            slot.grow(&plan).inspect_err(|_| space.revert(&plan))?;
+            drop(state);
+
+            self.add_mappings(dev)
+                .inspect_err(|_| self.undo(dev.id(), &plan))
+        })
+    }
+
+    /// Takes back what an instance was just given.
+    fn undo(&self, id: u32, plan: &Growth) {
+        let mut state = self.state.lock();
+        let State { space, slots, .. } = &mut *state;
+        // A slot that is gone has given everything back.
+        let Some(slot) = slots.get_mut(&id) else {
+            return;
+        };
+
+        let keep = slot.extents.len().saturating_sub(plan.added().len());
+        slot.extents.truncate(keep);
+        if let (Some((range, _)), Some(last)) = (plan.extension(), slot.extents.last_mut()) {
+            last.range = range;
+        }
+        space.revert(plan);
+        drop(state);
+
+        self.trim_mappings(id);
+    }
+
+    /// Changes the size of the entries that map an instance, in bytes.
+    pub(crate) fn set_align(&self, dev: &Subclass<Instance>, bytes: u64) -> Result {
+        let align = Align::new(bytes)
+            .filter(|_| layout::align_valid(bytes))
+            .ok_or(EINVAL)
+            .inspect_err(|_| {
+                dev_info_ratelimited!(
+                    dev,
+                    "align {} refused: it must be the size of a pte, pmd or pud ({}, {} or {})\n",
+                    bytes,
+                    bindings::PAGE_SIZE,
+                    layout::PMD_SIZE,
+                    layout::PUD_SIZE
+                );
+            })?;
+
+        self.while_unbound(dev, fmt!("align {bytes}"), || {
+            let unit = unit(align)?;
+
+            self.with_slot(dev.id(), |slot| {
+                ranges::check_align(&slot.extents, unit)
+                    .map_err(|why| refuse(dev, fmt!("align {bytes}"), why))?;
+                slot.align = align;
+                Ok(())
+            })?
+        })
+    }
+}
+
+impl Slot {
+    /// Gives the instance what `plan` says. Changes nothing if there is no memory for it.
+    fn grow(&mut self, plan: &Growth) -> Result {
+        self.extents.reserve(plan.added().len(), GFP_KERNEL)?;
+        if let (Some((range, by)), Some(last)) = (plan.extension(), self.extents.last_mut()) {
+            last.range = range.extended(by).ok_or(EINVAL)?;
+        }
+        for range in plan.added() {
+            self.push(*range)?;
+        }
+        Ok(())
+    }
+}
+
+impl Mapping {
+    /// The range that the mapping device shows; `ENXIO` once it is gone.
+    pub(crate) fn extent(&self) -> Result<Extent> {
+        self.region
+            .with_slot(self.id, |slot| slot.extents.get(self.index).copied())?
+            .ok_or(ENXIO)
+    }
+}
