@@ -70,6 +70,8 @@ TOOLCHAIN_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 330, 1800, 900
 BUILD_STEPS = 2750
 
 MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
+# What is started so leaves no mount and no process behind, however it ends.
+ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 CHECKS = ("rustfmt", "lint", "checkpatch", "rustdoc")
 
 
@@ -236,13 +238,12 @@ class Lab:
         mounts = [(PROJECT, "project"), (self.build, "build"), (self.linux, "linux")]
         if impl:
             mounts.append((self.out(impl), "out"))
-        script = ["set -e", "mount --make-rprivate /"]
+        script = ["set -e"]
         script += [f'mount --bind "{path}" "{self.toolchain / name}"' for path, name in mounts]
         script += [f'mount -t proc proc "{self.toolchain}/proc"',
                    f'mount --rbind /dev "{self.toolchain}/dev"',
                    f'exec chroot "{self.toolchain}" "$@"']
-        return ["unshare", "--mount", "--pid", "--fork", "--kill-child",
-                "sh", "-c", "\n".join(script), "inside",
+        return [*ALONE, "sh", "-c", "\n".join(script), "inside",
                 "env", "-i", "PATH=/usr/lib/llvm-19/bin:/usr/bin:/usr/sbin", "HOME=/root",
                 "LANG=C.UTF-8", "KBUILD_BUILD_TIMESTAMP=1970-01-01", "KBUILD_BUILD_USER=dax",
                 "KBUILD_BUILD_HOST=dax", f"RUST_LIB_SRC={self.rust_source()}", *env, *command]
@@ -289,7 +290,7 @@ class Lab:
             if line.startswith("I: "):
                 stage[0] = line[3:].strip(". \n")
 
-        command = ["mmdebstrap", "--variant=apt", "--mode=root", f"--aptopt={options}",
+        command = [*ALONE, "mmdebstrap", "--variant=apt", "--mode=root", f"--aptopt={options}",
                    f"--include={','.join(packages)}", SUITE, str(new),
                    *(f"deb {mirror} {suite} main" for suite in suites)]
         with Progress(f"{name} tree ({len(packages)} packages and what they need)",
