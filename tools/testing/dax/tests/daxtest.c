@@ -1,0 +1,986 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * daxtest: one system call per line, and what came of it.
+ *
+ * The tests of device DAX are shell scripts; this is what they use where a
+ * shell cannot go: mappings, faults, signals. It reads commands from standard
+ * input and prints one line for each: "ok", a value, the name of an errno, or
+ * the signal that an access raised and where. A line of the form
+ *
+ *	COMMAND = PATTERN	(blanks around the "=")
+ *
+ * prints nothing when the result matches the pattern of fnmatch(3), extended,, and says what came
+ * instead when it does not; then the exit status is 1. The commands are listed
+ * in the table near the end. Numbers take K, M, G and 0x.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef MAP_SYNC
+#define MAP_SYNC 0x80000
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+#define MAX_NAMES 32
+#define MAX_ARGS 16
+#define MAX_LINE 8192
+
+struct file {
+	char name[32];
+	int fd;
+};
+
+struct map {
+	char name[32];
+	char *addr;
+	size_t len;
+	/* Offset in the device, so that patterns are those of the device. */
+	uint64_t off;
+};
+
+static struct file files[MAX_NAMES];
+static struct map maps[MAX_NAMES];
+static char result[MAX_LINE];
+
+static void say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(result, sizeof(result), fmt, ap);
+	va_end(ap);
+}
+
+static void say_errno(void)
+{
+	const char *name = strerrorname_np(errno);
+
+	say("%s", name ? name : "unknown errno");
+}
+
+static void say_rc(long rc)
+{
+	if (rc < 0)
+		say_errno();
+	else
+		say("ok");
+}
+
+static void bail(const char *what, const char *arg)
+{
+	printf("daxtest: %s: %s\n", what, arg);
+	exit(2);
+}
+
+static uint64_t number(const char *s)
+{
+	char *end;
+	uint64_t n = strtoull(s, &end, 0);
+
+	switch (*end) {
+	case 'G':
+		n <<= 10;
+		/* fallthrough */
+	case 'M':
+		n <<= 10;
+		/* fallthrough */
+	case 'K':
+		n <<= 10;
+		end++;
+	}
+	if (end == s || *end)
+		bail("not a number", s);
+	return n;
+}
+
+static struct file *file(const char *name)
+{
+	for (int i = 0; i < MAX_NAMES; i++)
+		if (!strcmp(files[i].name, name))
+			return &files[i];
+	bail("no such file", name);
+	return NULL;
+}
+
+static struct map *map(const char *name)
+{
+	for (int i = 0; i < MAX_NAMES; i++)
+		if (!strcmp(maps[i].name, name))
+			return &maps[i];
+	bail("no such mapping", name);
+	return NULL;
+}
+
+/* NAME or NAME+OFFSET of a mapping, or a number. */
+static char *address(const char *s)
+{
+	char name[32];
+	const char *plus = strchr(s, '+');
+
+	if (*s >= '0' && *s <= '9')
+		return (char *)number(s);
+	snprintf(name, sizeof(name), "%.*s", plus ? (int)(plus - s) : 31, s);
+	return map(name)->addr + (plus ? number(plus + 1) : 0);
+}
+
+/* ---- accesses that may raise a signal ---- */
+
+static __thread sigjmp_buf trap;
+static __thread volatile bool armed;
+static __thread siginfo_t trapped;
+
+static void on_signal(int sig, siginfo_t *info, void *context)
+{
+	if (!armed) {
+		signal(sig, SIG_DFL);
+		raise(sig);
+		return;
+	}
+	trapped = *info;
+	armed = false;
+	siglongjmp(trap, 1);
+}
+
+#define TRAP() (armed = true, sigsetjmp(trap, 1))
+#define UNTRAP() (armed = false)
+
+static void say_signal(struct map *m)
+{
+	int sig = trapped.si_signo, code = trapped.si_code;
+	const char *why = "?";
+
+	if (sig == SIGBUS)
+		why = code == BUS_ADRERR ? "ADRERR" : code == BUS_ADRALN ? "ADRALN" :
+		      code == BUS_MCEERR_AR ? "MCEERR_AR" : code == BUS_OBJERR ? "OBJERR" : "?";
+	else if (sig == SIGSEGV)
+		why = code == SEGV_MAPERR ? "MAPERR" : code == SEGV_ACCERR ? "ACCERR" : "?";
+	say("SIG%s %s at %#lx", sigabbrev_np(sig), why,
+	    (unsigned long)((char *)trapped.si_addr - m->addr));
+}
+
+static uint64_t word(uint64_t off, uint64_t seed)
+{
+	return (off / 8 + 1) * 0x9e3779b97f4a7c15ull ^ seed;
+}
+
+static long faults(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return u.ru_minflt + u.ru_majflt;
+}
+
+/* ---- the commands; argv[0] is the command, missing arguments are NULL ---- */
+
+static void do_open(char **a)
+{
+	int flags = O_RDWR, i;
+
+	for (i = 3; a[i]; i++) {
+		if (!strcmp(a[i], "ro"))
+			flags = (flags & ~O_ACCMODE) | O_RDONLY;
+		else if (!strcmp(a[i], "wo"))
+			flags = (flags & ~O_ACCMODE) | O_WRONLY;
+		else if (!strcmp(a[i], "direct"))
+			flags |= O_DIRECT;
+		else if (!strcmp(a[i], "creat"))
+			flags |= O_CREAT;
+		else if (!strcmp(a[i], "trunc"))
+			flags |= O_TRUNC;
+		else if (!strcmp(a[i], "append"))
+			flags |= O_APPEND;
+		else if (!strcmp(a[i], "path"))
+			flags |= O_PATH;
+		else if (strcmp(a[i], "rw"))
+			bail("open flag", a[i]);
+	}
+	for (i = 0; i < MAX_NAMES && files[i].name[0] && strcmp(files[i].name, a[1]); i++)
+		;
+	if (i == MAX_NAMES)
+		bail("too many files", a[1]);
+	if (files[i].name[0])
+		close(files[i].fd);
+	files[i].fd = open(a[2], flags | O_CLOEXEC, 0600);
+	if (files[i].fd >= 0)
+		snprintf(files[i].name, sizeof(files[i].name), "%s", a[1]);
+	else
+		files[i].name[0] = 0;
+	say_rc(files[i].fd);
+}
+
+static void do_close(char **a)
+{
+	struct file *f = file(a[1]);
+
+	say_rc(close(f->fd));
+	f->name[0] = 0;
+}
+
+static int protection(const char *s)
+{
+	int prot = 0;
+
+	if (!strcmp(s, "none"))
+		return PROT_NONE;
+	for (; *s; s++)
+		prot |= *s == 'r' ? PROT_READ : *s == 'w' ? PROT_WRITE : *s == 'x' ? PROT_EXEC : 0;
+	return prot;
+}
+
+/* mmap M F LEN OFF [r|rw|none|...] [shared|private|validate] [sync] [populate] [hint=A] [fixed=A] */
+static void do_mmap(char **a)
+{
+	int prot = PROT_READ | PROT_WRITE, type = MAP_SHARED, flags = 0, fd = -1, i;
+	void *hint = NULL, *p;
+
+	if (strcmp(a[2], "anon"))
+		fd = file(a[2])->fd;
+	else
+		flags |= MAP_ANONYMOUS;
+	for (i = 5; a[i]; i++) {
+		if (!strcmp(a[i], "shared"))
+			type = MAP_SHARED;
+		else if (!strcmp(a[i], "private"))
+			type = MAP_PRIVATE;
+		else if (!strcmp(a[i], "validate"))
+			type = MAP_SHARED_VALIDATE;
+		else if (!strcmp(a[i], "sync"))
+			flags |= MAP_SYNC;
+		else if (!strcmp(a[i], "populate"))
+			flags |= MAP_POPULATE;
+		else if (!strcmp(a[i], "locked"))
+			flags |= MAP_LOCKED;
+		else if (!strncmp(a[i], "hint=", 5))
+			hint = address(a[i] + 5);
+		else if (!strncmp(a[i], "fixed=", 6)) {
+			hint = address(a[i] + 6);
+			flags |= MAP_FIXED;
+		} else
+			prot = protection(a[i]);
+	}
+	p = mmap(hint, number(a[3]), prot, type | flags, fd, number(a[4]));
+	if (p == MAP_FAILED) {
+		say_errno();
+		return;
+	}
+	for (i = 0; i < MAX_NAMES && maps[i].name[0] && strcmp(maps[i].name, a[1]); i++)
+		;
+	if (i == MAX_NAMES)
+		bail("too many mappings", a[1]);
+	snprintf(maps[i].name, sizeof(maps[i].name), "%s", a[1]);
+	maps[i] = (struct map) { .addr = p, .len = number(a[3]), .off = number(a[4]) };
+	snprintf(maps[i].name, sizeof(maps[i].name), "%s", a[1]);
+	say("ok");
+}
+
+/* addr M [MODULUS] */
+static void do_addr(char **a)
+{
+	uint64_t at = (uint64_t)map(a[1])->addr;
+
+	say("%#lx", (unsigned long)(a[2] ? at % number(a[2]) : at));
+}
+
+/* munmap M [OFF LEN] */
+static void do_munmap(char **a)
+{
+	struct map *m = map(a[1]);
+	int rc = munmap(m->addr + (a[2] ? number(a[2]) : 0), a[2] ? number(a[3]) : m->len);
+
+	if (!rc && !a[2])
+		m->name[0] = 0;
+	say_rc(rc);
+}
+
+/* mremap M OFF LEN NEWLEN [maymove] [dontunmap] [fixed=A] */
+static void do_mremap(char **a)
+{
+	struct map *m = map(a[1]);
+	void *to = NULL, *p;
+	int flags = 0;
+
+	for (int i = 5; a[i]; i++) {
+		if (!strcmp(a[i], "maymove"))
+			flags |= MREMAP_MAYMOVE;
+		else if (!strcmp(a[i], "dontunmap"))
+			flags |= MREMAP_DONTUNMAP | MREMAP_MAYMOVE;
+		else if (!strncmp(a[i], "fixed=", 6)) {
+			to = address(a[i] + 6);
+			flags |= MREMAP_FIXED | MREMAP_MAYMOVE;
+		}
+	}
+	p = mremap(m->addr + number(a[2]), number(a[3]), number(a[4]), flags, to);
+	if (p == MAP_FAILED) {
+		say_errno();
+		return;
+	}
+	if (!number(a[2])) {
+		m->addr = p;
+		m->len = number(a[4]);
+	}
+	say("ok");
+}
+
+static void do_mprotect(char **a)
+{
+	say_rc(mprotect(map(a[1])->addr + number(a[2]), number(a[3]), protection(a[4])));
+}
+
+static void do_madvise(char **a)
+{
+	static const struct {
+		const char *name;
+		int advice;
+	} known[] = {
+		{ "dontneed", MADV_DONTNEED }, { "willneed", MADV_WILLNEED },
+		{ "remove", MADV_REMOVE }, { "hugepage", MADV_HUGEPAGE },
+		{ "nohugepage", MADV_NOHUGEPAGE }, { "free", MADV_FREE },
+		{ "cold", MADV_COLD }, { "pageout", MADV_PAGEOUT },
+		{ "mergeable", MADV_MERGEABLE }, { "dontfork", MADV_DONTFORK },
+		{ "collapse", MADV_COLLAPSE }, { "populate_read", MADV_POPULATE_READ },
+		{ "populate_write", MADV_POPULATE_WRITE }, { "wipeonfork", MADV_WIPEONFORK },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strcmp(known[i].name, a[4])) {
+			say_rc(madvise(map(a[1])->addr + number(a[2]), number(a[3]),
+				       known[i].advice));
+			return;
+		}
+	bail("advice", a[4]);
+}
+
+static void do_msync(char **a)
+{
+	say_rc(msync(map(a[1])->addr + number(a[2]), number(a[3]), MS_SYNC));
+}
+
+static void do_mlock(char **a)
+{
+	say_rc(mlock(map(a[1])->addr + number(a[2]), number(a[3])));
+}
+
+static void do_read(char **a)
+{
+	struct map *m = map(a[1]);
+	uint64_t value;
+
+	if (TRAP()) {
+		say_signal(m);
+		return;
+	}
+	value = *(volatile uint64_t *)(m->addr + number(a[2]));
+	UNTRAP();
+	say("%lu", (unsigned long)value);
+}
+
+static void do_write(char **a)
+{
+	struct map *m = map(a[1]);
+
+	if (TRAP()) {
+		say_signal(m);
+		return;
+	}
+	*(volatile uint64_t *)(m->addr + number(a[2])) = number(a[3]);
+	UNTRAP();
+	say("ok");
+}
+
+/* touch M OFF LEN STEP r|w: how many faults it took */
+static void do_touch(char **a)
+{
+	struct map *m = map(a[1]);
+	uint64_t off = number(a[2]), len = number(a[3]), step = number(a[4]), at;
+	bool write = a[5] && *a[5] == 'w';
+	long before, after;
+
+	faults();
+	if (TRAP()) {
+		say_signal(m);
+		return;
+	}
+	before = faults();
+	for (at = off; at < off + len; at += step) {
+		volatile uint64_t *p = (volatile uint64_t *)(m->addr + at);
+
+		if (write)
+			*p = *p;
+		else
+			(void)*p;
+	}
+	after = faults();
+	UNTRAP();
+	say("faults %ld", after - before);
+}
+
+/* store M OFF LEN STEP: as touch, but the first access of each page is a write */
+static void do_store(char **a)
+{
+	struct map *m = map(a[1]);
+	uint64_t off = number(a[2]), len = number(a[3]), step = number(a[4]), at;
+	long before, after;
+
+	faults();
+	if (TRAP()) {
+		say_signal(m);
+		return;
+	}
+	before = faults();
+	for (at = off; at < off + len; at += step)
+		*(volatile uint64_t *)(m->addr + at) = word(m->off + at, 0);
+	after = faults();
+	UNTRAP();
+	say("faults %ld", after - before);
+}
+
+/* fill M OFF LEN SEED [STEP] */
+static void do_fill(char **a)
+{
+	struct map *m = map(a[1]);
+	uint64_t off = number(a[2]), len = number(a[3]), seed = number(a[4]), at;
+	uint64_t step = a[5] ? number(a[5]) : 8;
+
+	if (TRAP()) {
+		say_signal(m);
+		return;
+	}
+	for (at = off; at < off + len; at += step)
+		*(volatile uint64_t *)(m->addr + at) = word(m->off + at, seed);
+	UNTRAP();
+	say("ok");
+}
+
+/* verify M OFF LEN SEED [STEP] */
+static void do_verify(char **a)
+{
+	struct map *m = map(a[1]);
+	uint64_t off = number(a[2]), len = number(a[3]), seed = number(a[4]), at, got;
+	uint64_t step = a[5] ? number(a[5]) : 8;
+
+	if (TRAP()) {
+		say_signal(m);
+		return;
+	}
+	for (at = off; at < off + len; at += step) {
+		got = *(volatile uint64_t *)(m->addr + at);
+		if (got != word(m->off + at, seed)) {
+			UNTRAP();
+			say("differs at %#lx: %#lx, not %#lx", (unsigned long)at,
+			    (unsigned long)got, (unsigned long)word(m->off + at, seed));
+			return;
+		}
+	}
+	UNTRAP();
+	say("ok");
+}
+
+/* expect PATH OFF LEN SEED DEVOFF: the pattern of a device, read from a file or block device */
+static void do_expect(char **a)
+{
+	uint64_t off = number(a[2]), len = number(a[3]), seed = number(a[4]), dev = number(a[5]);
+	uint64_t step = a[6] ? number(a[6]) : 8, at, got;
+	int fd = open(a[1], O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		say_errno();
+		return;
+	}
+	for (at = 0; at < len; at += step) {
+		if (pread(fd, &got, 8, off + at) != 8) {
+			say("cannot read at %#lx", (unsigned long)(off + at));
+			break;
+		}
+		if (got != word(dev + at, seed)) {
+			say("differs at %#lx: %#lx, not %#lx", (unsigned long)(off + at),
+			    (unsigned long)got, (unsigned long)word(dev + at, seed));
+			break;
+		}
+	}
+	if (at >= len)
+		say("ok");
+	close(fd);
+}
+
+static FILE *smaps_of(struct map *m)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned long start, end;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2 && start == (unsigned long)m->addr)
+			return f;
+	if (f)
+		fclose(f);
+	return NULL;
+}
+
+/* smaps M FIELD: of the area that begins where the mapping does */
+static void do_smaps(char **a)
+{
+	FILE *f = smaps_of(map(a[1]));
+	size_t len = strlen(a[2]);
+	char line[512];
+
+	say("no such area");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, a[2], len) && line[len] == ':') {
+			char *value = line + len + 1 + strspn(line + len + 1, " ");
+
+			value[strcspn(value, "\n")] = 0;
+			while (*value && value[strlen(value) - 1] == ' ')
+				value[strlen(value) - 1] = 0;
+			say("%s", value);
+			break;
+		}
+	if (f)
+		fclose(f);
+}
+
+/* areas M: how many areas (VMAs) cover the mapping */
+static void do_areas(char **a)
+{
+	struct map *m = map(a[1]);
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long start, end;
+	char line[512];
+	int n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2 &&
+		    start < (unsigned long)m->addr + m->len && end > (unsigned long)m->addr)
+			n++;
+	if (f)
+		fclose(f);
+	say("%d", n);
+}
+
+/* phys M OFF: from pagemap, in hexadecimal */
+static void do_phys(char **a)
+{
+	uint64_t at = (uint64_t)map(a[1])->addr + number(a[2]), entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || pread(fd, &entry, 8, at / 4096 * 8) != 8)
+		say_errno();
+	else if (!(entry >> 63))
+		say("none");
+	else
+		say("%#lx", (unsigned long)((entry & ((1ull << 55) - 1)) * 4096 + at % 4096));
+	close(fd);
+}
+
+/* Through the kernel's own access to our memory: get_user_pages on the mapping. */
+static void do_procread(char **a)
+{
+	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	uint64_t value;
+	ssize_t n = pread(fd, &value, 8, (off_t)(map(a[1])->addr + number(a[2])));
+
+	if (n < 0)
+		say_errno();
+	else
+		say("%lu", (unsigned long)value);
+	close(fd);
+}
+
+static void say_count(ssize_t n)
+{
+	if (n < 0)
+		say_errno();
+	else
+		say("%zd", n);
+}
+
+/* pread F LEN OFF [M MOFF], pwrite likewise: to a buffer of its own, or the mapping */
+static void do_pread(char **a)
+{
+	size_t len = number(a[2]);
+	char *buf = a[4] ? map(a[4])->addr + number(a[5]) : malloc(len);
+
+	say_count(pread(file(a[1])->fd, buf, len, number(a[3])));
+	if (!a[4])
+		free(buf);
+}
+
+static void do_pwrite(char **a)
+{
+	size_t len = number(a[2]);
+	char *buf = a[4] ? map(a[4])->addr + number(a[5]) : calloc(1, len);
+
+	say_count(pwrite(file(a[1])->fd, buf, len, number(a[3])));
+	if (!a[4])
+		free(buf);
+}
+
+static void do_sysread(char **a)
+{
+	char buf[64];
+
+	say_count(read(file(a[1])->fd, buf, sizeof(buf)));
+}
+
+static void do_syswrite(char **a)
+{
+	char buf[64] = "";
+
+	say_count(write(file(a[1])->fd, buf, sizeof(buf)));
+}
+
+static void do_lseek(char **a)
+{
+	int whence = !strcmp(a[3], "set") ? SEEK_SET : !strcmp(a[3], "cur") ? SEEK_CUR :
+		     !strcmp(a[3], "end") ? SEEK_END : !strcmp(a[3], "data") ? SEEK_DATA :
+		     SEEK_HOLE;
+	bool negative = *a[2] == '-';
+	off_t off = number(a[2] + negative);
+
+	say_count(lseek(file(a[1])->fd, negative ? -off : off, whence));
+}
+
+static void do_ftruncate(char **a)
+{
+	say_rc(ftruncate(file(a[1])->fd, number(a[2])));
+}
+
+static void do_truncate(char **a)
+{
+	say_rc(truncate(a[1], number(a[2])));
+}
+
+static void do_fallocate(char **a)
+{
+	int mode = !strcmp(a[2], "punch") ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE :
+		   !strcmp(a[2], "zero") ? FALLOC_FL_ZERO_RANGE : 0;
+
+	say_rc(fallocate(file(a[1])->fd, mode, number(a[3]), number(a[4])));
+}
+
+static void do_fsync(char **a)
+{
+	say_rc(fsync(file(a[1])->fd));
+}
+
+static void do_fstat(char **a)
+{
+	struct stat st;
+
+	if (fstat(file(a[1])->fd, &st) < 0)
+		say_errno();
+	else
+		say("%s %u:%u size %lu", S_ISCHR(st.st_mode) ? "char" : "other",
+		    major(st.st_rdev), minor(st.st_rdev), (unsigned long)st.st_size);
+}
+
+/* put PATH VALUE...: one write(2) of the rest of the line; \n, \0, \xNN, and \*N:c for N times c */
+static void do_put(char **a)
+{
+	static char buf[1 << 17];
+	size_t n = 0;
+	int fd;
+
+	for (const char *s = a[2] ? a[2] : ""; *s && n < sizeof(buf); s++) {
+		if (*s != '\\') {
+			buf[n++] = *s;
+		} else if (*++s == 'n') {
+			buf[n++] = '\n';
+		} else if (*s == '0') {
+			buf[n++] = 0;
+		} else if (*s == 'x') {
+			unsigned int byte = 0;
+
+			sscanf(s + 1, "%2x", &byte);
+			buf[n++] = byte;
+			s += 2;
+		} else if (*s == '*') {
+			char *end;
+			size_t count = strtoul(s + 1, &end, 10);
+
+			for (; count && n < sizeof(buf); count--)
+				buf[n++] = end[1];
+			s = end + 1;
+		} else {
+			buf[n++] = *s;
+		}
+	}
+	fd = open(a[1], O_WRONLY | O_CLOEXEC);
+	if (fd < 0) {
+		say_errno();
+		return;
+	}
+	say_rc(write(fd, buf, n));
+	close(fd);
+}
+
+/* get PATH: the content of a small file, its last newline left out */
+static void do_get(char **a)
+{
+	char buf[4096];
+	int fd = open(a[1], O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, buf, sizeof(buf) - 1);
+
+	if (fd < 0 || n < 0) {
+		say_errno();
+	} else {
+		buf[n] = 0;
+		if (n && buf[n - 1] == '\n')
+			buf[n - 1] = 0;
+		for (char *p = buf; *p; p++)
+			if (*p == '\n')
+				*p = ' ';
+		say("%s", buf);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void run(char *line);
+
+/* child COMMAND...: the same in a forked child that then exits */
+static void do_child(char **a)
+{
+	char line[MAX_LINE] = "";
+	int pipes[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	for (int i = 1; a[i]; i++) {
+		strncat(line, a[i], sizeof(line) - strlen(line) - 2);
+		strcat(line, " ");
+	}
+	if (pipe(pipes) < 0 || (fflush(stdout), pid = fork()) < 0)
+		bail("cannot fork", strerror(errno));
+	if (!pid) {
+		run(line);
+		n = write(pipes[1], result, strlen(result));
+		_exit(0);
+	}
+	close(pipes[1]);
+	n = read(pipes[0], result, sizeof(result) - 1);
+	result[n > 0 ? n : 0] = 0;
+	close(pipes[0]);
+	waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status))
+		say("killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
+}
+
+/* ---- threads that fault all the time ---- */
+
+struct storm {
+	pthread_t threads[16];
+	int nr;
+	struct map map;
+	uint64_t step;
+	unsigned long faults;
+	volatile bool stop;
+};
+
+static struct storm storm;
+
+static void *storm_thread(void *arg)
+{
+	struct storm *s = arg;
+	/* Volatile: they change between sigsetjmp() and siglongjmp(). */
+	volatile unsigned long n = 0;
+	volatile uint64_t at = 0;
+
+	if (TRAP())
+		goto out;
+	while (!s->stop) {
+		*(volatile uint64_t *)(s->map.addr + at);
+		n++;
+		madvise(s->map.addr + at, s->step, MADV_DONTNEED);
+		at = (at + s->step) % s->map.len;
+	}
+	UNTRAP();
+	__atomic_add_fetch(&s->faults, n, __ATOMIC_RELAXED);
+	return NULL;
+out:
+	__atomic_add_fetch(&s->faults, n, __ATOMIC_RELAXED);
+	return (void *)(long)trapped.si_signo;
+}
+
+/* storm M THREADS STEP: start threads that touch, drop and touch the mapping again */
+static void do_storm(char **a)
+{
+	storm = (struct storm) { .map = *map(a[1]), .nr = number(a[2]), .step = number(a[3]) };
+	if (storm.nr > 16)
+		bail("too many threads", a[2]);
+	for (int i = 0; i < storm.nr; i++)
+		if (pthread_create(&storm.threads[i], NULL, storm_thread, &storm))
+			bail("cannot start a thread", a[2]);
+	say("ok");
+}
+
+/* calm [stop]: wait until each thread got a signal (or stop them); how they ended */
+static void do_calm(char **a)
+{
+	int sigbus = 0, other = 0;
+	void *sig;
+
+	storm.stop = a[1] != NULL;
+	for (int i = 0; i < storm.nr; i++) {
+		pthread_join(storm.threads[i], &sig);
+		if ((long)sig == SIGBUS)
+			sigbus++;
+		else if (sig)
+			other++;
+	}
+	if (!storm.faults)
+		say("no faults at all");
+	else
+		say("%d SIGBUS %d other", sigbus, other);
+}
+
+static void do_loop(char **a)
+{
+	char line[MAX_LINE], first[MAX_LINE];
+	unsigned long n = number(a[1]);
+
+	for (unsigned long i = 0; i < n; i++) {
+		line[0] = 0;
+		for (int k = 2; a[k]; k++) {
+			strncat(line, a[k], sizeof(line) - strlen(line) - 2);
+			strcat(line, " ");
+		}
+		run(line);
+		if (i && strcmp(first, result)) {
+			char last[256];
+
+			snprintf(last, sizeof(last), "%.255s", result);
+			say("%.255s, but in turn %lu: %s", first, i, last);
+			return;
+		}
+		snprintf(first, sizeof(first), "%s", result);
+	}
+}
+
+static void do_uid(char **a)
+{
+	say_rc(setresuid(number(a[1]), number(a[1]), number(a[1])));
+}
+
+static const struct {
+	const char *name;
+	void (*run)(char **a);
+	/* Arguments it must have. */
+	int nr;
+	/* The last of them takes the rest of the line as it is. */
+	bool rest;
+} commands[] = {
+	{ "open", do_open, 2 }, { "close", do_close, 1 }, { "mmap", do_mmap, 4 },
+	{ "addr", do_addr, 1 }, { "munmap", do_munmap, 1 }, { "mremap", do_mremap, 4 },
+	{ "mprotect", do_mprotect, 4 }, { "madvise", do_madvise, 4 }, { "msync", do_msync, 3 },
+	{ "mlock", do_mlock, 3 }, { "read", do_read, 2 }, { "write", do_write, 3 },
+	{ "touch", do_touch, 5 }, { "store", do_store, 4 }, { "fill", do_fill, 4 },
+	{ "verify", do_verify, 4 }, { "expect", do_expect, 5 }, { "smaps", do_smaps, 2 },
+	{ "areas", do_areas, 1 }, { "phys", do_phys, 2 }, { "procread", do_procread, 2 },
+	{ "pread", do_pread, 3 }, { "pwrite", do_pwrite, 3 }, { "sysread", do_sysread, 1 },
+	{ "syswrite", do_syswrite, 1 }, { "lseek", do_lseek, 3 },
+	{ "ftruncate", do_ftruncate, 2 }, { "truncate", do_truncate, 2 },
+	{ "fallocate", do_fallocate, 4 }, { "fsync", do_fsync, 1 }, { "fstat", do_fstat, 1 },
+	{ "put", do_put, 1, true }, { "get", do_get, 1 }, { "child", do_child, 1 },
+	{ "storm", do_storm, 3 }, { "calm", do_calm, 0 }, { "loop", do_loop, 2 },
+	{ "uid", do_uid, 1 },
+};
+
+static void run(char *line)
+{
+	char *a[MAX_ARGS + 1] = { NULL }, *s = line;
+	int n = 0, want = MAX_ARGS;
+	size_t c = 0;
+
+	while (n < want) {
+		s += strspn(s, " \t");
+		if (!*s)
+			break;
+		a[n++] = s;
+		if (n == 1) {
+			size_t len = strcspn(s, " \t");
+
+			for (c = 0; c < sizeof(commands) / sizeof(*commands); c++)
+				if (strlen(commands[c].name) == len &&
+				    !strncmp(s, commands[c].name, len))
+					break;
+			if (c == sizeof(commands) / sizeof(*commands))
+				bail("no such command", s);
+		}
+		/* The value of a put: after one blank, as it is. */
+		if (commands[c].rest && n == commands[c].nr + 1) {
+			s += strcspn(s, " \t");
+			if (*s) {
+				*s++ = 0;
+				a[n++] = s;
+			}
+			break;
+		}
+		s += strcspn(s, " \t");
+		if (*s)
+			*s++ = 0;
+	}
+	if (n <= commands[c].nr)
+		bail("missing arguments", line);
+	commands[c].run(a);
+}
+
+int main(void)
+{
+	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
+	char line[MAX_LINE], command[MAX_LINE];
+	int bad = 0, nr = 0;
+
+	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	while (fgets(line, sizeof(line), stdin)) {
+		char *want = NULL, *at = line;
+
+		nr++;
+		line[strcspn(line, "\n")] = 0;
+		at += strspn(at, " \t");
+		if (!*at || *at == '#')
+			continue;
+		/* The last lone "=", so that a value may hold one. */
+		for (char *p = at; (p = strchr(p + 1, '='));)
+			if (strchr(" \t", p[-1]) && strchr(" \t", p[1]))
+				want = p;
+		if (want) {
+			for (char *end = want--; end > at && strchr(" \t=", *end); end--)
+				*end = 0;
+			want += 2;
+			want += strspn(want, " \t");
+		}
+		snprintf(command, sizeof(command), "%s", at);
+		run(at);
+		if (!want) {
+			printf("%s\n", result);
+		} else if (fnmatch(want, result, FNM_EXTMATCH)) {
+			printf("line %d: %s: got \"%s\", expected \"%s\"\n", nr, command, result,
+			       want);
+			bad = 1;
+		}
+	}
+	return bad;
+}

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the system tests share. A test is a bash script in this folder that sources
+# this file, calls the functions below, and ends with "done_testing". Its head says
+# where and how it runs:
+#
+#   # machines: nvdimm legacy    machines that it runs on (default: nvdimm)
+#   # boots: 2                   boots with the same persistent memory (default: 1);
+#                                $BOOT says which this is
+#   # limit: 60                  seconds that it may take in one boot (default: 60)
+#   # impl: rust                 runs only on the Rust kernel; the line says why
+#
+# From the session: MACHINE, IMPL (rust or c), BOOT, and PERSIST, a folder that is the
+# same in each boot. The output is KTAP.
+
+set -u
+export LC_ALL=C
+
+nr=0
+failed=0
+todo=
+TMP=$(mktemp -d /tmp/test.XXXXXX)
+at_exit=()
+
+echo "KTAP version 1"
+
+# ---- results ----
+
+ok() { nr=$((nr + 1)); todo=; echo "ok $nr - $1"; }
+
+not_ok()
+{
+	nr=$((nr + 1))
+	if [ -n "$todo" ]; then
+		echo "not ok $nr - $1 # TODO $todo"
+	else
+		failed=$((failed + 1))
+		echo "not ok $nr - $1"
+	fi
+	[ $# -lt 2 ] || [ -z "$2" ] || printf '%s\n' "$2" | head -40 | sed 's/^/# /'
+	todo=
+}
+
+skip() { nr=$((nr + 1)); echo "ok $nr - $1 # SKIP $2"; }
+
+# The next case fails on upstream's C, for this reason; a Rust kernel has to pass it.
+c_known_wrong() { [ "$IMPL" != c ] || todo="C: known wrong: $*"; }
+
+# check DESCRIPTION COMMAND...: the command succeeds
+check()
+{
+	local what=$1 out
+	shift
+	if out=$("$@" 2>&1); then ok "$what"; else not_ok "$what" "$* failed: $out"; fi
+}
+
+# refuse DESCRIPTION PATTERN COMMAND...: the command fails and says so
+refuse()
+{
+	local what=$1 pattern=$2 out
+	shift 2
+	if out=$("$@" 2>&1); then
+		not_ok "$what" "$* succeeded: $out"
+	elif ! grep -qiE -- "$pattern" <<<"$out"; then
+		not_ok "$what" "$* says: $out (expected: $pattern)"
+	else
+		ok "$what"
+	fi
+}
+
+# is DESCRIPTION GOT EXPECTED
+is() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got \"$2\", expected \"$3\""; fi; }
+
+# like DESCRIPTION GOT REGEX
+like()
+{
+	if grep -qE -- "$3" <<<"$2"; then ok "$1"; else not_ok "$1" "got \"$2\", expected /$3/"; fi
+}
+
+# dax DESCRIPTION <<EOF: a script for daxtest in which every line comes out as it says
+dax()
+{
+	local out
+	if out=$(daxtest 2>&1) && [ -z "$out" ]; then ok "$1"; else not_ok "$1" "$out"; fi
+}
+
+bail_out() { echo "Bail out! $*"; exit 1; }
+
+done_testing() { echo "1..$nr"; exit $((failed > 0)); }
+
+# ---- the end ----
+
+on_exit() { at_exit=("$*" "${at_exit[@]}"); }
+
+finish()
+{
+	local status=$? todo
+	trap - EXIT
+	for todo in "${at_exit[@]}"; do eval "$todo"; done
+	jobs -p | xargs -r kill -KILL 2>/dev/null
+	wait 2>/dev/null
+	rm -rf "$TMP"
+	exit $status
+}
+trap finish EXIT
+
+# ---- the kernel's log ----
+
+mark=
+
+log_mark() { mark="dax-test mark $$ $RANDOM$RANDOM"; echo "$mark" >/dev/kmsg; }
+
+log_since() { dmesg | sed -n "/$mark/,\$p" | tail -n +2; }
+
+# log_has DESCRIPTION REGEX: since the mark
+log_has()
+{
+	if log_since | grep -qE -- "$2"; then
+		ok "$1"
+	else
+		not_ok "$1" "nothing like /$2/ in the log: $(log_since | tail -n 20)"
+	fi
+}
+
+# ---- devices ----
+
+# What a new device is: DEV (dax0.0), NODE (/dev/dax0.0), NS (namespace0.0),
+# SYS (its folder in /sys), SIZE in bytes.
+DEV='' NODE='' NS='' SYS='' SIZE=''
+
+# Namespaces can be made with a size and many to a region.
+has_labels() { case $MACHINE in nvdimm*) true ;; *) false ;; esac; }
+
+# dax_device ALIGN [MAP] [SIZE] [more for ndctl]: a namespace in devdax mode and
+# its device, bound; they go when the test ends
+dax_device()
+{
+	local align=$1 map=${2:-mem} size=${3:-512M} json args
+	shift $(($# < 3 ? $# : 3))
+	if has_labels; then
+		args=(-s "$size")
+	else
+		# One namespace for the whole of a region.
+		args=(-f -e namespace0.0)
+	fi
+	json=$(ndctl create-namespace -m devdax -a "$align" -M "$map" "${args[@]}" "$@" 2>"$TMP/ndctl") ||
+		bail_out "ndctl create-namespace -m devdax -a $align -M $map ${args[*]}: $(cat "$TMP/ndctl")"
+	NS=$(jq -r .dev <<<"$json")
+	DEV=$(jq -r '.daxregion.devices[0].chardev' <<<"$json")
+	on_exit "ndctl destroy-namespace -f $NS >/dev/null 2>&1"
+	use_device "$DEV"
+	wait_bound || bail_out "$DEV is not bound to device_dax"
+}
+
+# destroy_device: the one that dax_device made last
+destroy_device() { ndctl destroy-namespace -f "$NS" 2>&1; }
+
+use_device()
+{
+	DEV=$1
+	NODE=/dev/$DEV
+	SYS=$(readlink -f "/sys/bus/dax/devices/$DEV")
+	SIZE=$(cat "$SYS/size")
+}
+
+# The driver's module may be loaded by udev, after the device was made.
+wait_bound()
+{
+	udevadm settle --timeout=20
+	[ -e "$SYS/driver" ] && [ -c "$NODE" ]
+}
+
+DRV=/sys/bus/dax/drivers/device_dax
+unbind() { echo "$DEV" >$DRV/unbind; }
+bind() { echo "$DEV" >$DRV/bind; }
+
+bytes() { numfmt --from=iec "$1"; }
+
+# ---- daxtest that stays while the script does something else ----
+
+declare -A pid_of in_of out_of
+
+# session NAME: start one
+session()
+{
+	local name=$1 in out
+	mkfifo "$TMP/$name.in" "$TMP/$name.out"
+	daxtest <"$TMP/$name.in" >"$TMP/$name.out" 2>&1 &
+	pid_of[$name]=$!
+	exec {in}>"$TMP/$name.in" {out}<"$TMP/$name.out"
+	in_of[$name]=$in out_of[$name]=$out
+	rm "$TMP/$name.in" "$TMP/$name.out"
+}
+
+# ask NAME COMMAND...: its answer
+ask()
+{
+	local name=$1 reply
+	shift
+	echo "$*" >&"${in_of[$name]}"
+	if read -r -t 60 reply <&"${out_of[$name]}"; then
+		echo "$reply"
+	else
+		echo "no answer"
+	fi
+}
+
+# tell NAME COMMAND...: without waiting for the answer
+tell() { local name=$1; shift; echo "$*" >&"${in_of[$name]}"; }
+
+# answer NAME: the answer to an earlier tell
+answer() { local reply; read -r -t 60 reply <&"${out_of[$1]}" && echo "$reply" || echo "no answer"; }
+
+# leave NAME: end it, and wait until it is gone
+leave()
+{
+	local name=$1 in=${in_of[$1]} out=${out_of[$1]}
+	exec {in}>&- {out}<&-
+	kill -KILL "${pid_of[$name]}" 2>/dev/null
+	wait "${pid_of[$name]}" 2>/dev/null
+	true
+}

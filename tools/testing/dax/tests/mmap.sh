@@ -1,0 +1,115 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Mapping a device: one entry of the device's align for each fault, the right
+# addresses, the right memory.
+# machines: nvdimm legacy
+# limit: 120
+. ./lib.sh
+
+for align in 4K 2M 1G; do
+	case $align in 1G) size=3G ;; *) size=256M ;; esac
+	dax_device $align mem $size
+	len=$SIZE
+	# Enough to see that the next entry takes a fault of its own; whole aligns.
+	case $align in 4K) part=16M n=4096 ;; 2M) part=64M n=32 ;; 1G) part=$len n=$((len >> 30)) ;; esac
+	kb=$(($(bytes $align) >> 10))
+
+	dax "$align: open, map the whole device, write, read back" <<-DAX
+		open f $NODE			= ok
+		mmap m f $len 0			= ok
+		addr m $align			= 0
+		fill m 0 1M 7			= ok
+		fill m $((len - 65536)) 64K 7	= ok
+		verify m 0 1M 7			= ok
+		verify m $((len - 65536)) 64K 7	= ok
+		munmap m			= ok
+		mmap m f $len 0 r		= ok
+		verify m 0 1M 7			= ok
+		verify m $((len - 65536)) 64K 7	= ok
+		close f				= ok
+		verify m 0 1M 7			= ok
+	DAX
+
+	dax "$align: smaps shows its page size" <<-DAX
+		open f $NODE			= ok
+		mmap m f $len 0			= ok
+		write m 0 1			= ok
+		smaps m KernelPageSize		= $kb kB
+		smaps m MMUPageSize		= $kb kB
+		smaps m Size			= $((len >> 10)) kB
+	DAX
+
+	dax "$align: each read fault installs one entry of $align" <<-DAX
+		open f $NODE			= ok
+		mmap m f $len 0			= ok
+		touch m 0 8 8 r			= faults 1
+		touch m 0 $align $((kb << 6)) r	= faults 0
+		touch m 0 $part $((kb << 6)) r	= faults $((n - 1))
+		touch m 0 $part $((kb << 6)) r	= faults 0
+	DAX
+
+	dax "$align: each write fault installs one entry of $align" <<-DAX
+		open f $NODE			= ok
+		mmap m f $len 0			= ok
+		store m 0 8 8			= faults 1
+		store m 0 $align $((kb << 6))	= faults 0
+		store m 0 $part $((kb << 6))	= faults $((n - 1))
+		store m 0 $part $((kb << 6))	= faults 0
+	DAX
+
+	dax "$align: an entry that a read installed can be written" <<-DAX
+		open f $NODE			= ok
+		mmap m f $len 0			= ok
+		touch m 0 8 8 r			= faults 1
+		write m 0 99			= ok
+		read m 0			= 99
+		procread m 0			= 99
+	DAX
+
+	dax "$align: an offset of a mapping is one in the device" <<-DAX
+		open f $NODE			= ok
+		mmap a f $len 0			= ok
+		write a $((len - $(bytes $align))) 4711	= ok
+		mmap b f $align $((len - $(bytes $align)))	= ok
+		addr b $align			= 0
+		read b 0			= 4711
+		write b 8 4712			= ok
+		read a $((len - $(bytes $align) + 8))	= 4712
+	DAX
+
+	# The last word of the device is the last word of its memory: past the info block
+	# and, with --map=mem, at data offset + size.
+	dax "$align: pages are mapped where /sys says the device is" <<-DAX
+		open f $NODE			= ok
+		mmap m f $len 0			= ok
+		write m 0 1			= ok
+		$( [ $align = 1G ] || printf 'phys m 0 = %#x\n' "$(cat "$SYS/resource")")
+		$( [ $align = 1G ] || printf 'write m 6M 1 = ok\nphys m 0x601000 = %s\n' \
+			"$( [ $align = 4K ] && echo none || printf '%#x' $(($(cat "$SYS/resource") + 0x601000)))")
+	DAX
+
+	dax "$align: reading, writing or both as the file was opened" <<-DAX
+		open r $NODE ro			= ok
+		mmap m r $align 0 rw		= EACCES
+		mmap m r $align 0 r		= ok
+		read m 0			= 1
+		write m 0 2			= SIGSEGV ACCERR at 0
+		mprotect m 0 $align rw		= EACCES
+	DAX
+
+	dax "$align: populate takes the faults in mmap" <<-DAX
+		open f $NODE			= ok
+		mmap m f $align 0 populate	= ok
+		touch m 0 $align $((kb << 8)) r	= faults 0
+		touch m 0 $align $((kb << 8)) w	= faults 0
+	DAX
+
+	dax "$align: MAP_SYNC is a promise that the device keeps" <<-DAX
+		open f $NODE			= ok
+		mmap m f $align 0 validate sync	= ok
+		fill m 0 4K 5			= ok
+		verify m 0 4K 5			= ok
+	DAX
+	destroy_device >/dev/null
+done
+done_testing

@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Mappings that a device cannot serve are refused, and the log says why; past the
+# end of the device there is SIGBUS, and nowhere else.
+# machines: nvdimm legacy
+# limit: 120
+. ./lib.sh
+
+for align in 4K 2M 1G; do
+	case $align in 1G) size=3G ;; *) size=256M ;; esac
+	dax_device $align mem $size
+	a=$(bytes $align)
+
+	log_mark
+	dax "$align: a private mapping is refused" <<-DAX
+		open f $NODE			= ok
+		mmap m f $align 0 private	= EINVAL
+		mmap m f $align 0 r private	= EINVAL
+		mmap m f $align 0 shared	= ok
+	DAX
+	log_has "$align: the log names the device and the private mapping" "$DEV: .*private"
+
+	if [ $align != 4K ]; then
+		log_mark
+		dax "$align: a misaligned length is refused" <<-DAX
+			open f $NODE			= ok
+			mmap m f 4K 0			= EINVAL
+			mmap m f $((a - 4096)) 0	= EINVAL
+			mmap m f $((a + 4096)) 0	= EINVAL
+			mmap m f $align 0		= ok
+		DAX
+		log_has "$align: the log names the device and the alignment" "$DEV: .*align"
+
+		log_mark
+		dax "$align: a misaligned address is refused" <<-DAX
+			open f $NODE				= ok
+			mmap hole anon $((4 * a)) 0 none private	= ok
+			mmap at f $align 0			= ok
+			mmap m f $align 0 fixed=hole+4K		= EINVAL
+		DAX
+		log_has "$align: the log names the device and the alignment" "$DEV: .*align"
+
+		dax "$align: a misaligned offset is refused" <<-DAX
+			open f $NODE			= ok
+			mmap m f $align 4K		= EINVAL
+			mmap m f $align $((a / 2))	= EINVAL
+		DAX
+
+		# Even where the address is aligned: an entry cannot begin in the middle of a page.
+		c_known_wrong "the offset is not looked at; a fault then maps what begins in the middle of a folio"
+		dax "$align: a misaligned offset at an aligned address is refused" <<-DAX
+			open f $NODE			= ok
+			mmap m f $align 4K fixed=0x200000000000	= EINVAL
+			mmap m f $align $((a / 2)) fixed=0x200000000000	= EINVAL
+			mmap m f $align 0 fixed=0x200000000000	= ok
+		DAX
+	fi
+
+	dax "$align: a length of zero and an offset that is no page are refused" <<-DAX
+		open f $NODE			= ok
+		mmap m f 0 0			= EINVAL
+		mmap m f $align 512		= EINVAL
+	DAX
+
+	dax "$align: beyond the end there is SIGBUS, the rest works" <<-DAX
+		open f $NODE				= ok
+		mmap m f $((SIZE + a)) 0		= ok
+		write m $((SIZE - 8)) 5			= ok
+		read m $SIZE				= SIGBUS ADRERR at $(printf '%#x' "$SIZE")
+		write m $SIZE 1				= SIGBUS ADRERR at $(printf '%#x' "$SIZE")
+		read m $((SIZE + a - 8))		= SIGBUS ADRERR at $(printf '%#x' $((SIZE + a - 8)))
+		read m $((SIZE - 8))			= 5
+		mmap n f $align $SIZE			= ok
+		read n 0				= SIGBUS ADRERR at 0
+		mmap o f $align 0x7fffffc000000000	= ok
+		read o 0				= SIGBUS ADRERR at 0
+		read m $((SIZE - 8))			= 5
+	DAX
+
+	destroy_device >/dev/null
+done
+done_testing

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A file stays open, and mapped, across any number of unbinds and rebinds.
+# machines: nvdimm legacy
+# limit: 120
+# impl: rust - C: known wrong: probe initialises the cdev that the open file still
+#       refers to, so that its reference count is corrupt
+. ./lib.sh
+
+for align in 4K 2M; do
+	dax_device $align mem 256M
+	session old
+	ask old open f "$NODE" >/dev/null
+	ask old mmap m f "$SIZE" 0 >/dev/null
+	ask old write m 0 51 >/dev/null
+
+	wrong=''
+	for turn in $(seq 30); do
+		unbind
+		got=$(ask old read m 0)
+		[ "$got" = "SIGBUS ADRERR at 0" ] || wrong+="turn $turn, unbound: $got; "
+		got=$(ask old mmap n f $align 0)
+		[ "$got" = ENXIO ] || wrong+="turn $turn, unbound: mmap of the old file: $got; "
+		bind
+		# Opened at once; no settling.
+		got=$(printf '%s\n' "open f $NODE" "mmap m f $align 0" "read m 0" | daxtest | tr '\n' ' ')
+		[ "$got" = "ok ok 51 " ] || wrong+="turn $turn, bound again: $got; "
+		# The old file belongs to an earlier life of the device, or to this one; either
+		# is sound, stale memory or a hang is not.
+		case $(ask old read m 0) in
+		51 | "SIGBUS ADRERR at 0") ;;
+		*) wrong+="turn $turn, bound again: the old mapping is neither dead nor right; " ;;
+		esac
+		# A file of each life stays open.
+		[ $((turn % 10)) != 5 ] || {
+			session "life$turn"
+			ask "life$turn" open f "$NODE" >/dev/null
+			ask "life$turn" mmap m f $align 0 >/dev/null
+			ask "life$turn" read m 0 >/dev/null
+		}
+	done
+	is "$align: 30 unbinds and rebinds with files open" "$wrong" ""
+
+	check "$align: the device goes while files of four lives are open" destroy_device
+	for who in life5 life15 life25 old; do
+		is "$align: $who is dead" "$(ask $who read m 0)" "SIGBUS ADRERR at 0"
+		leave $who
+	done
+
+	# The other order: files close first, then the device goes.
+	dax_device $align mem 256M
+	session old
+	ask old open f "$NODE" >/dev/null
+	ask old mmap m f $align 0 >/dev/null
+	for turn in 1 2 3; do
+		unbind
+		bind
+	done
+	leave old
+	dax "$align: the last close of an old file leaves the device alone" <<-DAX
+		open f $NODE		= ok
+		mmap m f $align 0	= ok
+		write m 0 1		= ok
+		read m 0		= 1
+	DAX
+	check "$align: and it goes" destroy_device
+done
+check "no module is kept by the files of earlier lives" modprobe -r device_dax
+modprobe device_dax
+done_testing

@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in the guest: session.sh TEST... runs the tests one after the other, each in
+# a process of its own, and looks after each whether it left anything behind. The
+# lines with ## are for run_tests.py. From it: IMPL, MACHINE, BOOT, PERSIST.
+
+cd "$(dirname "$0")" || exit 1
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+export PATH=$PWD:$PATH
+head_of() { sed -n "s/^# $2: *//p" "$1.sh" | head -1; }
+
+# Labels, so that a region can hold many namespaces: once for new NVDIMMs.
+label()
+{
+	local dimm
+	for dimm in $(ndctl list -D | jq -r '.[].dev'); do
+		ndctl check-labels "$dimm" >/dev/null 2>&1 && continue
+		ndctl disable-region all
+		ndctl init-labels -f "$dimm"
+		ndctl enable-region all
+	done
+}
+
+# What has to be the same after a test as before.
+state()
+{
+	ls /sys/bus/dax/devices /sys/bus/dax/drivers
+	grep -E ' : (dax|namespace)' /proc/iomem
+	ls /dev | grep -E '^(dax|pmem)'
+	ndctl list -Ni | jq -c '.[] | select(.size > 0) | [.dev, .mode, .size]'
+	lsmod | awk '/^(device_dax|dax_pmem|kmem) / { print $1, $3 }'
+	grep -E '/dev/(pmem|dax)' /proc/mounts
+}
+
+case $MACHINE in nvdimm*) label >/dev/null 2>&1 ;; esac
+# The drivers, so that each test finds the same; that they load by themselves has its own test.
+modprobe -a dax_pmem device_dax kmem fsdev_dax
+udevadm settle
+# Address space is what the tests reserve, not memory.
+echo 1 >/proc/sys/vm/overcommit_memory
+
+for name in "$@"; do
+	limit=$(head_of "$name" limit)
+	boots=$(head_of "$name" boots)
+	limit=${limit:-60}
+	before=$(state)
+	echo "## begin $name"
+	echo "dax-test: $MACHINE $name begins" >/dev/kmsg
+	start=$EPOCHREALTIME
+	timeout -k 5 "$limit" bash "./$name.sh" 2>&1 </dev/null &
+	pid=$!
+	(
+		sleep $((limit + 15))
+		echo "# hangs; what is blocked is in the kernel's log"
+		echo w >/proc/sysrq-trigger
+		sleep 2
+		echo "## hung $name"
+		sync
+		echo o >/proc/sysrq-trigger
+	) &
+	dog=$!
+	wait $pid
+	status=$?
+	# shellcheck disable=SC2046
+	kill $dog $(ps -o pid= --ppid $dog) 2>/dev/null
+	wait $dog 2>/dev/null
+	udevadm settle
+	# What is to live through a reboot may stay.
+	if [ "${boots:-1}" = 1 ] && ! left=$(diff <(echo "$before") <(state)); then
+		sed 's/^/# /' <<<"$left"
+		echo "## left $name"
+	fi
+	echo "dax-test: $MACHINE $name ended" >/dev/kmsg
+	echo "## end $name $status $(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }")"
+done

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# One device, several processes.
+# machines: nvdimm legacy
+. ./lib.sh
+
+for align in 4K 2M 1G; do
+	case $align in 1G) size=3G ;; *) size=256M ;; esac
+	dax_device $align mem $size
+
+	session one
+	session two
+	for who in one two; do
+		ask $who open f "$NODE" >/dev/null
+		ask $who mmap m f "$SIZE" 0 >/dev/null
+	done
+	ask one write m 0 11 >/dev/null
+	is "$align: what one process writes another reads" "$(ask two read m 0)" 11
+	ask two fill m 4K 64K 3 >/dev/null
+	is "$align: and the other way round" "$(ask one verify m 4K 64K 3)" ok
+	leave one
+	is "$align: a process that is killed takes nothing away" "$(ask two verify m 4K 64K 3)" ok
+	session one
+	ask one open f "$NODE" >/dev/null
+	ask one mmap m f "$SIZE" 0 r >/dev/null
+	is "$align: a process that comes later sees it all" "$(ask one verify m 4K 64K 3)" ok
+	leave one
+	leave two
+
+	dax "$align: fork shares the mapping" <<-DAX
+		open f $NODE			= ok
+		mmap m f $align 0		= ok
+		write m 0 1			= ok
+		child read m 0			= 1
+		child write m 0 2		= ok
+		read m 0			= 2
+		child fill m 0 4K 9		= ok
+		verify m 0 4K 9			= ok
+	DAX
+
+	dax "$align: a child takes its faults itself, and one for an entry" <<-DAX
+		open f $NODE			= ok
+		mmap m f $align 0		= ok
+		child store m 0 8 8		= faults 1
+		touch m 0 8 8 r			= faults 1
+	DAX
+
+	dax "$align: a child may unmap, protect and close what it inherited" <<-DAX
+		open f $NODE			= ok
+		mmap m f $align 0		= ok
+		write m 0 1			= ok
+		child munmap m			= ok
+		child mprotect m 0 $align none	= ok
+		child close f			= ok
+		read m 0			= 1
+		write m 0 5			= ok
+		child read m 0			= 5
+	DAX
+	destroy_device >/dev/null
+done
+done_testing

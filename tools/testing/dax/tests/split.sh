@@ -1,0 +1,140 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Nothing may cut an entry: munmap, mprotect, mremap and madvise on part of one are
+# refused; on whole ones they work.
+# machines: nvdimm legacy
+. ./lib.sh
+
+for align in 4K 2M 1G; do
+	case $align in 1G) size=3G ;; *) size=256M ;; esac
+	dax_device $align mem $size
+	a=$(bytes $align)
+	# Two entries, the size of each half of an entry.
+	two=$((2 * a)) half=$((a / 2))
+	script="open f $NODE		= ok
+		mmap m f $two 0		= ok
+		fill m 0 4K 1		= ok
+		fill m $align 4K 1	= ok"
+
+	if [ $align != 4K ]; then
+		dax "$align: munmap of part of an entry is refused" <<-DAX
+			$script
+			munmap m 0 4K			= EINVAL
+			munmap m $half $half		= EINVAL
+			munmap m $half $align		= EINVAL
+			munmap m $((two - 4096)) 4K	= EINVAL
+			areas m				= 1
+			verify m 0 4K 1			= ok
+			verify m $align 4K 1		= ok
+		DAX
+
+		dax "$align: mprotect of part of an entry is refused" <<-DAX
+			$script
+			mprotect m 0 4K r		= EINVAL
+			mprotect m $half $half r	= EINVAL
+			mprotect m 4K 8K none		= EINVAL
+			areas m				= 1
+			write m 0 3			= ok
+			write m $half 3			= ok
+		DAX
+
+		dax "$align: mremap of part of an entry is refused" <<-DAX
+			$script
+			mremap m 0 $two $half			= EINVAL
+			mremap m 0 $align 4K			= EINVAL
+			mremap m 0 4K 4K fixed=0x200000000000	= EINVAL
+			mremap m 4K 4K 8K maymove		= E*
+			areas m					= 1
+			verify m 0 4K 1				= ok
+			verify m $align 4K 1			= ok
+		DAX
+
+		dax "$align: advice that needs an area of its own is refused for part of an entry" <<-DAX
+			$script
+			madvise m 0 4K dontfork		= EINVAL
+			madvise m $half $half nohugepage	= EINVAL
+			mlock m 0 4K			= *
+			areas m				= 1
+			verify m 0 4K 1			= ok
+		DAX
+	fi
+
+	dax "$align: munmap of a whole entry leaves the other" <<-DAX
+		$script
+		munmap m 0 $align		= ok
+		read m 0			= SIGSEGV MAPERR at 0
+		verify m $align 4K 1		= ok
+		areas m				= 1
+	DAX
+
+	dax "$align: mprotect of a whole entry" <<-DAX
+		$script
+		mprotect m 0 $align r		= ok
+		areas m				= 2
+		write m 0 3			= SIGSEGV ACCERR at 0
+		write m $align 3		= ok
+		mprotect m 0 $align rw		= ok
+		write m 0 3			= ok
+		mprotect m 0 $two none		= ok
+		read m $align			= SIGSEGV ACCERR at $(printf '%#x' "$a")
+		mprotect m 0 $two rw		= ok
+		read m 0			= 3
+		read m $align			= 3
+	DAX
+
+	dax "$align: mremap shrinks by whole entries" <<-DAX
+		$script
+		mremap m 0 $two $align			= ok
+		verify m 0 4K 1				= ok
+		areas m					= 1
+	DAX
+
+	# Not at 1G: mm/mremap.c takes the entry for a corrupt one ("bad pud"), whatever
+	# driver is below it.
+	[ $align = 1G ] || dax "$align: mremap moves whole entries" <<-DAX
+		$script
+		mremap m 0 $two $two fixed=0x200000000000	= ok
+		addr m					= 0x200000000000
+		verify m 0 4K 1				= ok
+		verify m $align 4K 1			= ok
+		fill m 0 4K 2				= ok
+		mmap n f $align 0			= ok
+		verify n 0 4K 2				= ok
+	DAX
+
+	# Whether or not the move is refused: the right memory, or none.
+	[ $align != 2M ] || dax "$align: mremap to a misaligned address shows no wrong memory" <<-DAX
+		$script
+		mremap m 0 $two $two fixed=0x200000001000	= @(EINVAL|ok)
+		verify m 0 4K 1				= @(ok|SIGBUS*)
+		verify m $align 4K 1			= @(ok|SIGBUS*)
+	DAX
+
+	[ $align = 1G ] || dax "$align: a mapping that grows shows nothing past the device" <<-DAX
+		$script
+		mremap m 0 $two $((SIZE + a)) maymove	= @(ok|E*)
+		read m $((SIZE - 8))			= @([0-9]*|SIGSEGV*)
+		read m $SIZE				= @(SIGBUS*|SIGSEGV*)
+	DAX
+
+	dax "$align: dropped entries are there again at the next touch" <<-DAX
+		$script
+		madvise m 0 $two dontneed	= ok
+		touch m 0 8 8 r			= faults 1
+		verify m 0 4K 1			= ok
+		verify m $align 4K 1		= ok
+	DAX
+
+	dax "$align: advice cannot free or change the memory" <<-DAX
+		$script
+		madvise m 0 $align free		= EINVAL
+		madvise m 0 $align wipeonfork	= EINVAL
+		madvise m 0 $align remove	= E*
+		madvise m 0 $align pageout	= *
+		madvise m 0 $align collapse	= E*
+		madvise m 0 $align populate_write	= ok
+		verify m 0 4K 1			= ok
+	DAX
+	destroy_device >/dev/null
+done
+done_testing

@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A device that loses its driver, or goes away, while it is open and mapped:
+# SIGBUS at the next touch, never stale memory, and nothing waits for the process.
+# machines: nvdimm legacy
+# limit: 180
+. ./lib.sh
+
+for align in 4K 2M 1G; do
+	case $align in 1G) size=3G ;; *) size=256M ;; esac
+	dax_device $align mem $size
+	last=$((SIZE - $(bytes $align)))
+
+	session a
+	ask a open f "$NODE" >/dev/null
+	ask a mmap m f "$SIZE" 0 >/dev/null
+	ask a write m 0 31 >/dev/null
+	check "$align: unbind under a live mapping" timeout 20 bash -c "echo $DEV >$DRV/unbind"
+	is "$align: what was mapped raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+	is "$align: for a write, too" "$(ask a write m 8 1)" "SIGBUS ADRERR at 0x8"
+	is "$align: so does what was never touched" \
+		"$(ask a read m $last)" "SIGBUS ADRERR at $(printf '%#x' $last)"
+	is "$align: in a child, too" "$(ask a child read m 0)" "SIGBUS ADRERR at 0"
+	is "$align: the open file maps nothing more" "$(ask a mmap n f $align 0)" ENXIO
+	c_known_wrong "open finds the dead device by the inode, and makes a file without a device"
+	is "$align: the device cannot be opened while an old file is open" "$(ask a open g "$NODE")" ENXIO
+	is "$align: the dead mapping can be protected" "$(ask a mprotect m 0 "$SIZE" r)" ok
+	is "$align: and unmapped" "$(ask a munmap m)" ok
+	leave a
+	check "$align: bind again" bind
+	dax "$align: at once the device serves opens, with its data" <<-DAX
+		open f $NODE		= ok
+		mmap m f $align 0	= ok
+		read m 0		= 31
+		write m 8 32		= ok
+	DAX
+
+	session a
+	ask a open f "$NODE" >/dev/null
+	ask a mmap m f "$SIZE" 0 >/dev/null
+	is "$align: threads that fault all the time" "$(ask a storm m 4 $align)" ok
+	check "$align: do not keep unbind from ending" timeout 40 bash -c "echo $DEV >$DRV/unbind"
+	is "$align: and each of them gets its SIGBUS" "$(ask a calm)" "4 SIGBUS 0 other"
+	leave a
+	bind
+
+	session a
+	ask a open f "$NODE" >/dev/null
+	ask a mmap m f "$SIZE" 0 >/dev/null
+	ask a write m 0 33 >/dev/null
+	check "$align: the namespace is disabled under a live mapping" \
+		timeout 20 ndctl disable-namespace "$NS"
+	is "$align: SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+	is "$align: the file of a device that is gone maps nothing" "$(ask a mmap n f $align 0)" ENXIO
+	is "$align: and cannot be read" "$(ask a sysread f)" EINVAL
+	check "$align: the device is gone from /sys" test ! -e "/sys/bus/dax/devices/$DEV"
+	check "$align: and from /dev" test ! -e "$NODE"
+	check "$align: its memory is free in /proc/iomem" bash -c "! grep -q $DEV /proc/iomem"
+	check "$align: the namespace can be enabled while the old file is open" \
+		timeout 20 ndctl enable-namespace "$NS"
+	udevadm settle
+	dax "$align: the new device works, with the data" <<-DAX
+		open f $NODE		= ok
+		mmap m f $align 0	= ok
+		read m 0		= 33
+	DAX
+	is "$align: the old mapping stays dead" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+	is "$align: the old file stays dead" "$(ask a mmap n f $align 0)" ENXIO
+	leave a
+	dax "$align: and takes nothing with it" <<-DAX
+		open f $NODE		= ok
+		mmap m f $align 0	= ok
+		read m 0		= 33
+	DAX
+
+	session a
+	ask a open f "$NODE" >/dev/null
+	ask a mmap m f $align 0 >/dev/null
+	ask a read m 0 >/dev/null
+	check "$align: the namespace is destroyed under a live mapping" \
+		timeout 20 ndctl destroy-namespace -f "$NS"
+	is "$align: SIGBUS again" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+	leave a
+done
+done_testing
