@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Drivers of the dax bus: matching by type and by name, one driver for a device,
 # modules that load by themselves and do not go while they are in use.
-# machines: nvdimm legacy
+# machines: nvdimm
 # limit: 120
 . ./lib.sh
 dax_device 2M mem 512M

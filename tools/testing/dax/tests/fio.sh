@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # fio's own engine for device DAX, with verification.
-# machines: nvdimm legacy
+# machines: nvdimm
 # limit: 120
 . ./lib.sh
 

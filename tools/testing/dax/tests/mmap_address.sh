@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Where the kernel puts a mapping: aligned by itself, and a hint is a hint.
-# machines: nvdimm legacy
+# machines: nvdimm
 . ./lib.sh
 
 for align in 2M 1G; do

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # One device, several processes.
-# machines: nvdimm legacy
+# machines: nvdimm
 . ./lib.sh
 
 for align in 4K 2M 1G; do

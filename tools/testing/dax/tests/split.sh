@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Nothing may cut an entry: munmap, mprotect, mremap and madvise on part of one are
 # refused; on whole ones they work.
-# machines: nvdimm legacy
+# machines: nvdimm
 . ./lib.sh
 
 for align in 4K 2M 1G; do

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Bad strings to every file in /sys that takes one: the errno, and nothing changed.
-# machines: nvdimm legacy
+# machines: nvdimm
 . ./lib.sh
 dax_device 2M mem 512M
 region=$(readlink -f "$SYS/../dax_region")

@@ -1,0 +1,536 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Run the tests, all or some.
+
+  run_tests.py [NAME...]     each NAME is a test or part of a test's name; T= does the same
+  run_tests.py --list        what there is
+
+IMPL=c runs the system tests on upstream's C kernel instead: what they expect is what C
+does, but for what a test marks as known to be wrong there.
+
+The last line is "N passed, N failed"; the status is 0 when none failed. A system test is
+a script in tests/ (see tests/lib.sh) and counts for as many as it has cases. Several run
+in one boot. Whatever one says, it fails when the kernel reports a bug meanwhile, when it
+leaves devices behind, or when it takes too long.
+"""
+
+import concurrent.futures
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parents[2]
+sys.path[:0] = [str(HERE / "machine"), str(HERE)]
+
+import lab as lab_module  # noqa: E402
+import overlay  # noqa: E402
+import vm  # noqa: E402
+
+BUILD = Path(os.environ.get("BUILD") or PROJECT / "build").resolve()
+IMPL = os.environ.get("IMPL") or "rust"
+LAB = lab_module.Lab(BUILD)
+# In the toolchain tree, by their names there.
+TESTS = "/project/" + str((HERE / "tests").relative_to(PROJECT))
+# At the same time; each has two processors.
+MACHINES = int(os.environ.get("JOBS") or 2)
+# Tests that restart after a crash took the machine with it.
+MAX_RESTARTS = 3
+
+screen = threading.Lock()
+
+
+def say(text):
+    with screen:
+        print(text, flush=True)
+
+
+@dataclass
+class Outcome:
+    """What came of a test: how many cases did what, and what is to be said of them."""
+
+    passed: int = 0
+    skipped: int = 0
+    wrong: list = field(default_factory=list)    # of each failed case, what happened
+    known: list = field(default_factory=list)    # failed as the test says C does
+    seconds: float = 0
+
+    def line(self, name):
+        words = [f"{self.passed} passed"] if self.passed or not self.skipped else []
+        if self.wrong:
+            words.append(f"{len(self.wrong)} FAILED")
+        if self.skipped:
+            words.append(f"{self.skipped} skipped")
+        if self.known:
+            words.append(f"{len(self.known)} known wrong in C")
+        text = f"  {name:<28} {', '.join(words):<30} {self.seconds:6.1f} s"
+        return "\n".join([text, *(f"      {line}" for why in self.wrong for line in why.splitlines())])
+
+
+# ---- tests on this machine ----
+
+def command(*arguments, env=None):
+    """Run it; status and output."""
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+                          env={**os.environ, "BUILD": str(BUILD), **(env or {})})
+    return done.returncode, done.stdout
+
+
+def inside(*arguments, impl=None):
+    """The same in the toolchain tree."""
+    return command(*LAB.inside(list(arguments), impl))
+
+
+def tail(text, lines=40):
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def counted(status, output):
+    """Of a program that ends with "N passed, N failed"."""
+    outcome = Outcome()
+    found = re.findall(r"^(\d+) passed, (\d+) failed", output, re.M)
+    if not found:
+        outcome.wrong.append(f"ended with status {status}:\n{tail(output)}")
+        return outcome
+    outcome.passed, failed = int(found[-1][0]), int(found[-1][1])
+    if failed or status:
+        outcome.wrong = [tail(output)] + ["see above"] * (failed - 1)
+    return outcome
+
+
+def host():
+    """The logic of regions, compiled for this machine."""
+    target = "/build/host-tests"
+    return counted(*inside("env", f"BUILD={target}", "/project/tools/testing/dax/host/run"))
+
+
+def overlay_step():
+    """The step that puts the overlay into a Linux tree."""
+    status, output = command(sys.executable, str(HERE / "test_overlay.py"))
+    ran = re.search(r"^Ran (\d+) tests?", output, re.M)
+    bad = sum(map(int, re.findall(r"(?:failures|errors)=(\d+)", output)))
+    if not ran or (status and not bad):
+        return Outcome(wrong=[tail(output)])
+    return Outcome(passed=int(ran[1]) - bad,
+                   wrong=[tail(output)] * bool(bad) + ["see above"] * (bad - 1))
+
+
+def static(which):
+    def check():
+        status, output = command(str(HERE / "machine/lab"), "check", which)
+        return Outcome(wrong=[tail(output)]) if status else Outcome(passed=1)
+    check.__doc__ = f"make check-{which}"
+    return check
+
+
+def cases(found):
+    """An outcome of (description, complaint or nothing)."""
+    outcome = Outcome()
+    for what, complaint in found:
+        if complaint:
+            outcome.wrong.append(f"{what}: {complaint}")
+        else:
+            outcome.passed += 1
+    return outcome
+
+
+def source():
+    """What holds for every source file."""
+    files = [Path(name) for name in overlay.project_files()]
+    files += [Path("overlay.toml"), Path("Makefile")]
+    no_licence, unsafe = [], []
+    for name in files:
+        text = (PROJECT / name).read_text(errors="replace")
+        if name.suffix not in (".json", ".svg") and name.name != "COPYING":
+            if "SPDX-License-Identifier: GPL-2.0" not in "\n".join(text.splitlines()[:3]):
+                no_licence.append(str(name))
+        if name.suffix == ".rs" and name.parts[:2] == ("drivers", "dax") and "ffi" not in name.parts:
+            code = re.sub(r"//.*|\"(\\.|[^\"\\])*\"", "", text)
+            if re.search(r"\bunsafe\b", code):
+                unsafe.append(str(name))
+    yield "each file has its licence", ", ".join(no_licence)
+    yield "unsafe is only in the core's C entry points", ", ".join(unsafe)
+
+
+# Functions that only upstream's C has: file -> names.
+ONLY_IN_C = {
+    "super.c": ["dax_init_fs_context", "dax_destroy_inode", "dax_fs_init"],
+    "bus.c": ["trim_dev_dax_range", "adjust_dev_dax_range", "do_id_store", "dax_mapping_release"],
+    "device.c": ["__dev_dax_pmd_fault", "dev_dax_huge_fault", "dax_mmap_prepare"],
+    "pmem.c": ["__dax_pmem_probe"],
+}
+MODULES = {"device_dax": "dax:t0*", "dax_pmem": "nd:t7*"}
+
+
+def symbols(path, *options):
+    status, output = inside("llvm-nm", *options, path)
+    if status:
+        raise RuntimeError(f"nm {path}: {output.strip()}")
+    return [line.split()[-1] for line in output.splitlines() if line.split()]
+
+
+def kernel():
+    """What the kernel image and the modules are made of."""
+    ko = {name: f"/build/kernel-rust/modules/{path.relative_to(BUILD / 'kernel-rust/modules')}"
+          for name in MODULES
+          for path in (BUILD / "kernel-rust/modules").rglob(f"{name}.ko")}
+    image = set(symbols("/build/kernel-rust/vmlinux"))
+    module = {name: set(symbols(path)) for name, path in ko.items()}
+    everywhere = image.union(*module.values())
+    for file, names in ONLY_IN_C.items():
+        yield f"nothing of {file} is in the kernel", ", ".join(everywhere.intersection(names))
+    _, members = inside("llvm-ar", "t", "/out/drivers/dax/built-in.a", impl="rust")
+    yield ("the built-in part of drivers/dax is not upstream's",
+           ", ".join(re.findall(r"\b(?:super|bus)\.o", members)))
+    core = [name for name in image if name.startswith("_R") and "8dax_core" in name]
+    yield "the core in the kernel image is Rust", "" if core else "it has no symbol of dax_core"
+    for name, alias in MODULES.items():
+        if name not in ko:
+            yield f"{name} is built", "there is no such module"
+            continue
+        rust = [symbol for symbol in module[name] if symbol.startswith("_R")]
+        yield f"{name} is Rust", "" if rust else "it has no Rust symbol"
+        fields = {key: inside("modinfo", "-F", key, ko[name])[1].split("\n")[0]
+                  for key in ("name", "license", "description", "author", "alias")}
+        yield f"modinfo names {name}", "" if fields["name"] == name else fields["name"]
+        yield (f"{name} has licence, author and description",
+               "" if fields["license"].startswith("GPL") and fields["author"] and fields["description"]
+               else str(fields))
+        yield f"{name} is loaded for {alias}", "" if fields["alias"] == alias else fields["alias"]
+
+
+def panics():
+    """No code of ours can reach Rust's panics."""
+    objects = sorted({str(path.relative_to(BUILD / "out-rust"))
+                      for path in (BUILD / "out-rust/drivers/dax").rglob("*.o")
+                      if (PROJECT / path.relative_to(BUILD / "out-rust").with_suffix(".rs")).is_file()})
+    if not objects:
+        yield "there are objects", "none; is the kernel built?"
+    for name in objects:
+        if "kunit" in name:
+            continue
+        found = [symbol for symbol in symbols(f"/build/out-rust/{name}", "-u")
+                 if "core9panicking" in symbol]
+        yield f"{name} refers to nothing in core::panicking", ", ".join(found)
+
+
+HOST_TESTS = {
+    "host": host,
+    "overlay": overlay_step,
+    "source": lambda: cases(source()),
+    **{which: static(which) for which in lab_module.CHECKS},
+    "kernel": lambda: cases(kernel()),
+    "panics": lambda: cases(panics()),
+}
+
+
+# ---- tests in the reference machines ----
+
+@dataclass
+class System:
+    """A script of tests/ on a machine."""
+
+    machine: str
+    script: str
+    boots: int
+    limit: int
+    only: str       # the implementation that it is for, and why; empty for both
+    splat: str      # what the kernel may say meanwhile
+
+    @property
+    def name(self):
+        return f"{self.machine}/{self.script}"
+
+
+def header(text, key, default):
+    found = re.search(rf"^# {key}: *(.+)", text, re.M)
+    return found[1].strip() if found else default
+
+
+def system_tests():
+    found = []
+    for path in sorted((HERE / "tests").glob("*.sh")):
+        if path.stem in ("lib", "session"):
+            continue
+        text = path.read_text()
+        for machine in header(text, "machines", "nvdimm").split():
+            found.append(System(machine, path.stem, int(header(text, "boots", "1")),
+                                int(header(text, "limit", "60")), header(text, "impl", ""),
+                                header(text, "splat", "")))
+    return found
+
+
+class Running:
+    """Follows the lines of a session.sh."""
+
+    def __init__(self, tests, finished):
+        self.tests = {test.script: test for test in tests}
+        self.finished = finished
+        self.name, self.lines, self.rest = None, [], ""
+        self.done = {}
+
+    def feed(self, piece):
+        *lines, self.rest = (self.rest + piece).split("\n")
+        for line in lines:
+            self.line(line)
+
+    def line(self, line):
+        mark = re.match(r"## (\w+) (\S+)(?: (\d+) ([\d.]+))?", line)
+        if not mark:
+            self.lines.append(line)
+        elif mark[1] == "begin":
+            self.name, self.lines = mark[2], []
+        elif mark[1] == "left":
+            self.lines.append("## left")
+        elif mark[1] == "end" and mark[2] == self.name:
+            outcome = judge(self.lines, int(mark[3]), self.tests[self.name].limit)
+            outcome.seconds = float(mark[4])
+            self.done[self.name] = outcome
+            self.name = None
+            self.finished()
+
+
+def judge(lines, status, limit):
+    """The outcome of one test, from its KTAP."""
+    outcome = Outcome()
+    plan, seen, detail = None, 0, None
+    left = []
+    for line in lines:
+        case = re.match(r"(not )?ok (\d+)(?: -)? (.*)", line)
+        if case:
+            seen += 1
+            detail = None
+            what = case[3]
+            if "# SKIP" in what:
+                outcome.skipped += 1
+            elif "# TODO" in what:
+                if case[1]:
+                    outcome.known.append(what)
+                else:
+                    outcome.passed += 1
+            elif case[1]:
+                detail = [f"not ok: {what}"]
+                outcome.wrong.append(detail)
+            else:
+                outcome.passed += 1
+        elif re.match(r"1\.\.\d+$", line):
+            plan, detail = int(line[3:]), left
+        elif line.startswith("Bail out!"):
+            outcome.wrong.append([line])
+            plan = seen
+        elif line == "## left":
+            outcome.wrong.append(["it left something behind, or took something away:", *left])
+        elif detail is not None and len(detail) < 30:
+            detail.append(line)
+    if status == 124 or status == 137:
+        outcome.wrong.append([f"it took longer than its limit of {limit} s", *lines[-10:]])
+    elif plan != seen:
+        outcome.wrong.append([f"it ended early, with status {status}:", *lines[-15:]])
+    outcome.wrong = ["\n".join(why) for why in outcome.wrong]
+    return outcome
+
+
+def blame(console, tests, results):
+    """What the kernel reported, to whoever was running then."""
+    script = None
+    scripts = {test.script: test for test in tests}
+    reports = {}
+    for line in console.splitlines():
+        mark = re.search(r"dax-test: \S+ (\S+) (begins|ended)", line)
+        if mark:
+            script = mark[1] if mark[2] == "begins" else None
+        elif vm.SPLAT.search(line):
+            test = scripts.get(script)
+            if not (test and test.splat and re.search(test.splat, line)):
+                reports.setdefault(script, []).append(line.strip())
+    for script, lines in reports.items():
+        # Between two tests: the next one to be told is as good as any.
+        owner = script if script in results else next(iter(results), None)
+        if owner:
+            results[owner].wrong.append("the kernel reports a bug:\n" + "\n".join(lines[:12]))
+
+
+class Group:
+    """Tests that run on one machine, one after the other, in as few boots as they need."""
+
+    def __init__(self, tests, stage):
+        self.tests = tests
+        self.stage = stage
+        self.machine = tests[0].machine
+        self.boots = max(test.boots for test in tests)
+        self.weight = sum(test.limit * test.boots for test in tests)
+
+    def run(self, report):
+        tests, restarts = self.tests, 0
+        while tests:
+            results, whole = self.once(tests)
+            for test in tests:
+                if test.script in results:
+                    report(test, results[test.script])
+            tests = [test for test in tests if test.script not in results]
+            if whole or not tests:
+                break
+            restarts += 1
+            if restarts > MAX_RESTARTS:
+                break
+        for test in tests:
+            report(test, Outcome(wrong=["it did not run: the machine did not live so long"]))
+
+    def once(self, tests):
+        """Run them in one machine's life. The results, and whether all ran."""
+        results = {}
+        with vm.Machine(BUILD, self.machine, impl=IMPL, shares={"tests": self.stage}) as machine:
+            persist = machine.backing / "persist"
+            persist.mkdir(parents=True)
+            machine.shares["persist"] = persist
+            for boot in range(1, self.boots + 1):
+                now = [test for test in tests if test.boots >= boot]
+                running = Running(now, lambda: None)
+                result = machine.run(
+                    f"IMPL={IMPL} MACHINE={self.machine} BOOT={boot} PERSIST=/mnt/persist "
+                    f"bash /mnt/tests/session.sh {' '.join(test.script for test in now)}",
+                    limit=120 + sum(test.limit + 20 for test in now), show=running.feed)
+                if result.status is None or running.name:
+                    culprit = running.name or next(
+                        (test.script for test in now if test.script not in running.done), None)
+                    log = tail(result.console, 60)
+                    if culprit:
+                        running.done[culprit] = Outcome(seconds=result.seconds, wrong=[
+                            f"{result.why() or 'the session ended'} during this test:\n"
+                            f"{tail(chr(10).join(running.lines), 15)}\nthe kernel's log:\n{log}"])
+                blame(result.console, now, running.done)
+                for script, outcome in running.done.items():
+                    if script in results:
+                        first = results[script]
+                        outcome.passed += first.passed
+                        outcome.skipped += first.skipped
+                        outcome.wrong = first.wrong + outcome.wrong
+                        outcome.known = first.known + outcome.known
+                        outcome.seconds += first.seconds
+                    results[script] = outcome
+                if result.status is None or running.name:
+                    if boot > 1:
+                        continue
+                    return results, False
+        missing = [test for test in tests if test.script not in results]
+        return results, not missing
+
+
+def prepare_stage():
+    """What the guest sees of the tests: the scripts, and the program that they use."""
+    stage = BUILD / "tests"
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(HERE / "tests", stage)
+    status, output = inside("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
+                            "-Wno-missing-field-initializers", "-static", "-pthread",
+                            "-o", "/build/tests/daxtest", f"{TESTS}/daxtest.c")
+    if status:
+        sys.exit(f"daxtest.c does not compile:\n{output}")
+    return stage
+
+
+def groups(tests, stage):
+    """Few boots, but enough of them to keep all processors busy."""
+    found = []
+    for machine in dict.fromkeys(test.machine for test in tests):
+        here = [test for test in tests if test.machine == machine]
+        once = sorted((test for test in here if test.boots == 1), key=lambda t: -t.limit)
+        twice = [test for test in here if test.boots > 1]
+        parts = 2 if sum(test.limit for test in once) > 600 else 1
+        found += [part for part in ([*once[i::parts]] for i in range(parts)) if part]
+        if twice and parts == 1 and found and found[-1][0].machine == machine:
+            found[-1] += twice
+        elif twice:
+            found.append(twice)
+    return sorted((Group(part, stage) for part in found), key=lambda group: -group.weight)
+
+
+# ---- all of it ----
+
+def chosen(names, wanted):
+    """Of NAMES those that are meant: by the whole name if there is one, or by a part."""
+    if not wanted:
+        return names
+    found = []
+    for word in wanted:
+        exact = [name for name in names if word in (name, name.split("/")[-1])]
+        part = [name for name in names if word in name]
+        if not exact and not part:
+            sys.exit(f"there is no test named like {word}; there are:\n  " + "\n  ".join(names))
+        found += exact or part
+    return [name for name in names if name in found]
+
+
+def main(argv):
+    systems = {test.name: test for test in system_tests()}
+    names = [*(HOST_TESTS if IMPL == "rust" else ()), *systems]
+    if "--list" in argv:
+        print("\n".join(names))
+        return 0
+    if IMPL not in lab_module.KERNELS:
+        sys.exit(f"there is no IMPL={IMPL}; it is rust or c")
+    names = chosen(names, argv[1:] or os.environ.get("T", "").split())
+    start = time.monotonic()
+    total = Outcome()
+    failed = []
+
+    def report(name, outcome):
+        with screen:
+            print(outcome.line(name), flush=True)
+            total.passed += outcome.passed
+            total.skipped += outcome.skipped
+            total.wrong += outcome.wrong
+            total.known += outcome.known
+            if outcome.wrong:
+                failed.append(name)
+
+    for name in names:
+        if name not in HOST_TESTS:
+            continue
+        begin = time.monotonic()
+        try:
+            outcome = HOST_TESTS[name]()
+        except Exception as why:  # A test that breaks has failed; the others go on.
+            outcome = Outcome(wrong=[f"{type(why).__name__}: {why}"])
+        outcome.seconds = time.monotonic() - begin
+        report(name, outcome)
+
+    tests = [systems[name] for name in names if name in systems]
+    other = [test for test in tests if test.only and test.only.split()[0] != IMPL]
+    for test in other:
+        report(test.name, Outcome(skipped=1))
+    tests = [test for test in tests if test not in other]
+    if tests:
+        kernel_folder = BUILD / f"kernel-{IMPL}"
+        if not (kernel_folder / "bzImage").is_file():
+            sys.exit(f"there is no kernel in {kernel_folder}; run 'make kernel IMPL={IMPL}' first")
+        stage = prepare_stage()
+        with concurrent.futures.ThreadPoolExecutor(MACHINES) as pool:
+            done = [pool.submit(group.run, lambda test, outcome: report(test.name, outcome))
+                    for group in groups(tests, stage)]
+            for future in concurrent.futures.as_completed(done):
+                future.result()
+
+    seconds = int(time.monotonic() - start)
+    print(f"\n{IMPL} kernel, {seconds // 60} min {seconds % 60} s")
+    for line in total.known:
+        print(f"known wrong in C: {line}")
+    for name in failed:
+        print(f"FAILED: {name}")
+    print(f"{total.passed} passed, {len(total.wrong)} failed"
+          + (f", {total.skipped} skipped" if total.skipped else ""))
+    return 1 if total.wrong else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv))
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted")
