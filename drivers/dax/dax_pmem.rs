@@ -227,7 +227,7 @@ impl fmt::Display for Fault {
             Self::Active => write!(f, "it is in use in another mode"),
             Self::Locked => write!(f, "a DIMM below it is locked"),
             Self::NotConfigured => write!(f, "its UUID, map (mem or dev) or capacity is not set"),
-            Self::Busy => write!(f, "somebody else reserved its metadata, see /proc/iomem"),
+            Self::Busy => write!(f, "something else holds its metadata's addresses, see /proc/iomem"),
             Self::Unreadable => write!(f, "media error at its info block, at offset 0x1000"),
             Self::NotWritten => write!(f, "it has no info block, and libnvdimm cannot write one"),
             Self::Checksum => write!(f, "its info block is damaged: the checksum is wrong"),
@@ -273,9 +273,9 @@ impl Fault {
         match self {
             Self::Active => "to stop that: ndctl disable-namespace",
             Self::Locked => "unlock it, then: ndctl enable-namespace",
-            Self::Busy | Self::Core => "when that is settled: ndctl enable-namespace",
+            Self::Busy | Self::Core => "once that is settled: ndctl enable-namespace",
             Self::Settings => "to go by the info block: ndctl enable-namespace",
-            Self::Start { .. } => "to give it up: ndctl destroy-namespace -f",
+            Self::Start { .. } => "move it, or give it up: ndctl destroy-namespace -f",
             Self::Version(_) => {
                 "use the kernel that wrote it, or start over: ndctl create-namespace -f -m devdax -e"
             }
