@@ -13,11 +13,11 @@
 use kernel::{
     dax::region::{
         Flags,
-        PageMap,
         Region, //
     },
     device::Core,
     fmt,
+    mm::memremap::PageMap,
     nvdimm::{
         self,
         Dax,

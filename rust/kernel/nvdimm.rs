@@ -32,6 +32,7 @@ use crate::{
         from_result,
         to_result, //
     },
+    mm::memremap::PageMap,
     page::PAGE_SIZE,
     prelude::*,
     sizes::SZ_4K,
@@ -449,7 +450,7 @@ impl InfoBlockAccess<'_> {
     /// [`EOPNOTSUPP`] for most that can be wrong with an info block; also [`ENXIO`], [`EINVAL`],
     /// [`EBUSY`]. Of some, not all, libnvdimm tells in the log.
     #[inline]
-    pub fn set_up(self) -> Result<(InfoBlock, dax::region::PageMap)> {
+    pub fn set_up(self) -> Result<(InfoBlock, PageMap)> {
         let nd_pfn = self.0.dax.pfn();
 
         // SAFETY: `nd_pfn` is valid by the type invariant of `Dax`, and its namespace is enabled;
@@ -457,7 +458,7 @@ impl InfoBlockAccess<'_> {
         let fill = |pgmap| to_result(unsafe { bindings::nvdimm_setup_pfn(nd_pfn, pgmap) });
 
         // SAFETY: On success, `nvdimm_setup_pfn` has described one range.
-        let pgmap = match unsafe { dax::region::PageMap::try_new(fill) } {
+        let pgmap = match unsafe { PageMap::try_new_single(fill) } {
             Ok(pgmap) => pgmap,
             Err(e) => {
                 // To clear media errors it enables the namespace anew, for all of the metadata. If

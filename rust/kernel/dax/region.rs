@@ -18,8 +18,8 @@ use crate::{
         Device, //
     },
     error::from_err_ptr,
-    prelude::*,
-    types::Opaque, //
+    mm::memremap::PageMap,
+    prelude::*, //
 };
 use core::{
     marker::PhantomData,
@@ -50,34 +50,6 @@ pub struct Flags(c_ulong);
 impl Flags {
     /// The region is one instance and stays so: user space can neither resize nor create any.
     pub const STATIC: Self = Self(bindings::IORESOURCE_DAX_STATIC);
-}
-
-/// The page map (`struct dev_pagemap`) that a provider prepares for its static instance.
-///
-/// It is a description; `device_dax` creates the pages when it binds the instance.
-///
-/// # Invariants
-///
-/// The embedded `struct dev_pagemap` is initialised and describes one range.
-pub struct PageMap(Opaque<bindings::dev_pagemap>);
-
-impl PageMap {
-    /// Makes a page map from what `fill` writes into a zeroed `struct dev_pagemap`.
-    ///
-    /// # Safety
-    ///
-    /// When `fill` returns `Ok`, what it wrote is a valid description of one range.
-    #[inline]
-    pub(crate) unsafe fn try_new(
-        fill: impl FnOnce(*mut bindings::dev_pagemap) -> Result,
-    ) -> Result<Self> {
-        let pgmap = Opaque::zeroed();
-
-        fill(pgmap.get())?;
-
-        // INVARIANT: By the safety requirement on `fill`.
-        Ok(Self(pgmap))
-    }
 }
 
 /// A region of the dax bus (`struct dax_region`), seen by the provider that registers it.
@@ -149,6 +121,8 @@ impl<'a> Region<'a> {
     /// Creates the instance `daxR.I` that a static region consists of; R is the region's number and
     /// I is `id`.
     ///
+    /// `pgmap` describes the pages; `device_dax` creates them when it binds the instance.
+    ///
     /// # Errors
     ///
     /// - [`EINVAL`] if `id` is negative.
@@ -157,7 +131,7 @@ impl<'a> Region<'a> {
     pub fn create_static(&self, id: i32, pgmap: &PageMap) -> Result {
         let mut data = bindings::dev_dax_data {
             dax_region: self.region.as_ptr(),
-            pgmap: pgmap.0.get(),
+            pgmap: pgmap.as_raw(),
             size: self.size,
             id,
             memmap_on_memory: false,

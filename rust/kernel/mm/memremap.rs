@@ -72,6 +72,23 @@ impl PageMap {
         Ok(unsafe { Self::from_raw(map) })
     }
 
+    /// Makes a page map of one range, from what `fill` writes into a zeroed `struct dev_pagemap`.
+    ///
+    /// # Safety
+    ///
+    /// When `fill` returns `Ok`, what it wrote is a valid description of one range.
+    #[inline]
+    pub(crate) unsafe fn try_new_single(
+        fill: impl FnOnce(*mut bindings::dev_pagemap) -> Result,
+    ) -> Result<Self> {
+        let map = Opaque::zeroed();
+
+        fill(map.get())?;
+
+        // INVARIANT: By the safety requirement on `fill`; the one range is a part of the struct.
+        Ok(Self(map))
+    }
+
     /// Wraps a page map that C set up.
     ///
     /// # Safety
