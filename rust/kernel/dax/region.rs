@@ -4,7 +4,8 @@
 //!
 //! A provider is a driver of some other bus (libnvdimm, CXL, platform devices) that found memory.
 //! It wraps a [`Region`] around it; instances, the devices of the dax bus, are parts of a region.
-//! A *static* region has one instance, all of it, with an identity that the provider knows.
+//! A *static* region has one instance, all of it, with an identity that the provider knows. A
+//! *dynamic* region is divided by user space, from what the provider begins with.
 //!
 //! Region and instances belong to the provider's device: the driver core takes them away, instances
 //! first, when the provider is unbound. There is no handle to keep and nothing to undo.
@@ -18,16 +19,20 @@ use crate::{
         Device, //
     },
     error::from_err_ptr,
+    faux,
     mm::memremap::PageMap,
     prelude::*, //
 };
 use core::{
     marker::PhantomData,
     ops::Range,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 
-/// A device that can be the parent of a [`Region`], while its `probe` runs.
+/// A device that can be the parent of a [`Region`].
 ///
 /// The core stores its region in the driver data of the parent, and the attributes in the parent's
 /// `dax_region` directory follow that pointer without a check. So a bus whose Rust adapter keeps
@@ -35,12 +40,24 @@ use core::{
 ///
 /// # Safety
 ///
-/// - The type stands for a device whose driver is in `probe`, as a device in the
-///   [`Core`](crate::device::Core) context does there.
+/// - The type stands for a device that stays bound as long as it is borrowed: one whose driver is
+///   in `probe`, as a device in the [`Core`](crate::device::Core) context is there, or one that
+///   only its owner can unbind.
 /// - Until the device is unbound, nothing but the dax core sets or reads its driver data.
 pub unsafe trait Parent {
     /// The device itself.
     fn device(&self) -> &Device<Bound>;
+}
+
+// SAFETY: A faux device is bound from when it is made until its registration is dropped, which a
+// borrow prevents; user space cannot unbind it. It has no driver that would use the driver data.
+unsafe impl Parent for faux::Registration {
+    #[inline]
+    fn device(&self) -> &Device<Bound> {
+        let dev: &faux::Device<Bound> = self.as_ref();
+
+        dev.as_ref()
+    }
 }
 
 /// How a [`Region`] is divided and used.
@@ -50,6 +67,9 @@ pub struct Flags(c_ulong);
 impl Flags {
     /// The region is one instance and stays so: user space can neither resize nor create any.
     pub const STATIC: Self = Self(bindings::IORESOURCE_DAX_STATIC);
+
+    /// User space divides the region into instances, and resizes them.
+    pub const DYNAMIC: Self = Self(0);
 }
 
 /// A region of the dax bus (`struct dax_region`), seen by the provider that registers it.
@@ -129,16 +149,34 @@ impl<'a> Region<'a> {
     /// - [`ENOMEM`], [`EEXIST`] and what else the driver core has against a device.
     #[inline]
     pub fn create_static(&self, id: i32, pgmap: &PageMap) -> Result {
+        self.create_instance(id, self.size, pgmap.as_raw())
+    }
+
+    /// Creates an instance of a dynamic region, with the first `size` bytes of it, 0 for none. The
+    /// core chooses the second number in its name.
+    ///
+    /// # Errors
+    ///
+    /// - [`EINVAL`] if the region is static, or has fewer bytes than `size`.
+    /// - [`EBUSY`] if another instance has some of the memory.
+    /// - [`ENOMEM`], and what else the driver core has against a device.
+    #[inline]
+    pub fn create(&self, size: u64) -> Result {
+        self.create_instance(-1, size, ptr::null_mut())
+    }
+
+    #[inline]
+    fn create_instance(&self, id: i32, size: u64, pgmap: *mut bindings::dev_pagemap) -> Result {
         let mut data = bindings::dev_dax_data {
             dax_region: self.region.as_ptr(),
-            pgmap: pgmap.as_raw(),
-            size: self.size,
+            pgmap,
+            size,
             id,
             memmap_on_memory: false,
         };
 
-        // SAFETY: The region is registered, by the type invariant. The core copies the page map,
-        // and uses neither it nor `data` after the call.
+        // SAFETY: The region is registered, by the type invariant. The core copies the page map if
+        // there is one, and uses neither it nor `data` after the call.
         from_err_ptr(unsafe { bindings::devm_create_dev_dax(&mut data) })?;
 
         Ok(())
