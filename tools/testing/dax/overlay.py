@@ -23,7 +23,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
 # The folders of the project that have a place in a Linux tree.
-FOLDERS = ("Documentation", "drivers", "include", "rust", "tools")
+FOLDERS = ("Documentation", "drivers", "include", "rust", "samples", "tools")
 SKIP = {"__pycache__", "target", "Cargo.lock"}
 STATE = ".dax-overlay"
 

@@ -52,13 +52,13 @@ def built(lab, title, *targets):
     found = complaints(log, ours(".rs", ".c", ".h", "Kconfig", "Makefile"))
     if found:
         # make would not say it again.
-        for path in ("rust/kernel.o", "rust/helpers/helpers.o", "drivers/dax"):
+        for path in ("rust/kernel.o", "rust/helpers/helpers.o", "drivers/dax", "samples/rust"):
             lab.remove(lab.out("check") / path)
     return found
 
 
 def lint(lab):
-    return built(lab, "clippy and W=1", "CLIPPY=1", "W=1", "drivers/dax/")
+    return built(lab, "clippy and W=1", "CLIPPY=1", "W=1", "drivers/dax/", "samples/rust/")
 
 
 def rustdoc(lab):

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Rust DAX sample: a provider and a consumer on the dax bus.
+//!
+//! The *provider* offers a piece of physical memory as a region with one instance, `dax1000.0`.
+//! Which piece, it is told by the parameters `start` and `size`; it has to be kept from the page
+//! allocator, for instance by `memmap=64M$0x100000000` on the kernel's command line. A real
+//! provider finds its memory on some bus.
+//!
+//! The *consumer* is a small version of `device_dax`: it makes `/dev/dax1000.0` of the instance,
+//! which is mapped page by page.
+//!
+//! See Documentation/driver-api/dax/writing-drivers.rst.
+
+use kernel::{
+    dax::{
+        self,
+        mapping::{
+            self,
+            Fault,
+            Placement,
+            Requester, //
+        },
+        region::{
+            Flags,
+            Region, //
+        },
+    },
+    dev_info_ratelimited,
+    device::Core,
+    driver,
+    faux,
+    mm::{
+        fault::{
+            FaultResult,
+            PTE_ORDER, //
+        },
+        vma_desc::VmaDesc, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    InPlaceModule, //
+};
+
+/// The number of the region. Drivers whose regions come and go get one from `memregion_alloc()`,
+/// which counts from 0.
+const REGION: i32 = 1000;
+
+/// NUMA_NO_NODE: it is not said which node the memory would be as System RAM.
+const NO_NODE: i32 = -1;
+
+module! {
+    type: Sample,
+    name: "rust_driver_dax",
+    authors: ["Rust for Linux Contributors"],
+    description: "Rust DAX sample: a provider and a consumer",
+    license: "GPL",
+    params: {
+        start: u64 {
+            default: 0,
+            description: "Physical address of the memory to offer",
+        },
+        size: u64 {
+            default: 0,
+            description: "Size in bytes of the memory to offer",
+        },
+    },
+}
+
+#[pin_data]
+struct Sample {
+    #[pin]
+    _consumer: driver::Registration<dax::Adapter<Consumer>>,
+    // The region and its instance belong to this device, and go with it.
+    _provider: faux::Registration,
+}
+
+impl InPlaceModule for Sample {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // First, so that it is there when the instance looks for a driver.
+            _consumer <- driver::Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),
+            _provider: provide()?,
+        })
+    }
+}
+
+/// The provider: makes a region, and an instance of all of its memory.
+fn provide() -> Result<faux::Registration> {
+    let start = module_parameters::start.value();
+    let size = module_parameters::size.value();
+    let end = start.checked_add(size).ok_or(EINVAL)?;
+    let parent = faux::Registration::new(c"rust_driver_dax", None)?;
+
+    let region = Region::new(
+        &parent,
+        REGION,
+        start..end,
+        NO_NODE,
+        PAGE_SIZE as u32,
+        Flags::DYNAMIC,
+    )
+    .inspect_err(|_| {
+        dev_err!(
+            parent.as_ref(),
+            "no region of {:#x} bytes at {:#x}; start= and size= must be multiples of {}\n",
+            size,
+            start,
+            PAGE_SIZE
+        );
+    })?;
+    region.create(size)?;
+
+    Ok(parent)
+}
+
+/// The consumer. It has no data of its own: devres undoes all that `probe` does.
+struct Consumer;
+
+impl dax::Driver for Consumer {
+    // The bus offers it whatever instance has no driver and is not meant for kmem.
+    const KIND: dax::Kind = dax::Kind::Device;
+
+    type Data<'bound> = Self;
+
+    fn probe<'bound>(
+        dev: &'bound dax::Device<Core<'_>>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Self::bind(dev)
+    }
+}
+
+impl Consumer {
+    fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
+        // With this errno the bus goes on to the next driver.
+        if !dev.as_ref().name().to_bytes().starts_with(b"dax1000.") {
+            return Err(ENODEV);
+        }
+        if dev.align() != PAGE_SIZE {
+            dev_warn!(
+                dev,
+                "align {:#x} is not supported; set {:#x}, or bind the instance to device_dax\n",
+                dev.align(),
+                PAGE_SIZE
+            );
+            return Err(EINVAL);
+        }
+
+        // Reserve the memory, create its struct pages, let accesses in: in this order only.
+        dev.reserve()?.map_generic()?.run()?;
+        // Last, so that nobody opens an instance that is not alive.
+        mapping::register::<Self>(dev)?;
+
+        for (i, range) in dev.ranges().iter().enumerate() {
+            dev_info!(
+                dev,
+                "range {}: {:#x}-{:#x}\n",
+                i,
+                range.start(),
+                range.end()
+            );
+        }
+        Ok(Self)
+    }
+}
+
+#[vtable]
+impl mapping::Operations for Consumer {
+    fn mmap(dev: &dax::Device, desc: &mut VmaDesc) -> Result {
+        // A file may be older than the driver's last unbind.
+        if dev.live().is_none() {
+            return Err(ENXIO);
+        }
+        if !desc.is_shared() {
+            dev_info_ratelimited!(dev, "{}: mmap refused: use MAP_SHARED\n", Requester);
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    fn place(_dev: &dax::Device, request: &Placement<'_>) -> Result<usize> {
+        request.find(request.addr(), request.len())
+    }
+
+    fn may_split(_dev: &dax::Device, _addr: usize) -> Result {
+        // Page by page: any page boundary will do.
+        Ok(())
+    }
+
+    fn pagesize(_dev: &dax::Device) -> usize {
+        PAGE_SIZE
+    }
+
+    fn fault(fault: &Fault<'_>, order: u32) -> FaultResult {
+        if order != PTE_ORDER {
+            return FaultResult::FALLBACK;
+        }
+        // Which page of the instance is it, and is the instance alive? It is until `live` goes.
+        match (fault.entry(order), fault.live()) {
+            (Some(pgoff), Some(live)) => live.map(pgoff, order),
+            _ => FaultResult::SIGBUS,
+        }
+    }
+}
