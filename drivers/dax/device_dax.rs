@@ -22,10 +22,16 @@ use kernel::{
     dev_info_ratelimited,
     device::Core,
     mm::{
-        fault::FaultResult,
+        fault::{
+            FaultResult,
+            PMD_ORDER, //
+        },
         vma_desc::VmaDesc, //
     },
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*, //
 };
 
@@ -37,6 +43,9 @@ kernel::module_dax_driver! {
     license: "GPL",
     alias: ["dax:t0*"],
 }
+
+/// The size in bytes of the memory that a pmd entry maps.
+const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
 
 /// The driver. All that a bound instance needs is undone by devres.
 struct DeviceDax;
@@ -111,6 +120,12 @@ impl mapping::Operations for DeviceDax {
 
     fn place(dev: &dax::Device, request: &Placement<'_>) -> Result<usize> {
         let align = dev.align();
+        // mm/mremap.c takes a pud entry for a corrupt page table, throws it away without a flush and
+        // forgets about the memory. This is the only place from where to prevent that.
+        if align > PMD_SIZE {
+            request.drop_entries();
+        }
+
         let congruent = |addr: usize| aligned(addr.wrapping_sub(request.offset()), align);
 
         if request.fixed() || request.addr() != 0 {
@@ -158,10 +173,11 @@ impl mapping::Operations for DeviceDax {
 
     #[inline]
     fn fault(fault: &Fault<'_>, order: u32) -> FaultResult {
-        // Most faults are first tried with larger entries than the device has; say no at once.
-        let ours = fault.device().order();
-        if order != ours {
-            return if order > ours {
+        // A fault is first tried with the largest entries that mm has; say no at once.
+        let size = PAGE_SIZE.wrapping_shl(order);
+        let align = fault.device().align();
+        if size != align {
+            return if size > align {
                 FaultResult::FALLBACK
             } else {
                 FaultResult::SIGBUS

@@ -42,6 +42,11 @@ __rust_helper void rust_helper_get_task_comm(char *buf,
 	strscpy_pad(buf, task->comm, TASK_COMM_LEN);
 }
 
+__rust_helper bool rust_helper_mapping_mapped(const struct address_space *mapping)
+{
+	return mapping_mapped(mapping);
+}
+
 __rust_helper struct folio *rust_helper_pfn_folio(unsigned long pfn)
 {
 	return pfn_folio(pfn);
@@ -122,4 +127,9 @@ __rust_helper bool rust_helper_vma_desc_test(const struct vm_area_desc *desc,
 __rust_helper int rust_helper_dev_to_node(struct device *dev)
 {
 	return dev_to_node(dev);
+}
+
+__rust_helper void rust_helper_vma_start_write(struct vm_area_struct *vma)
+{
+	vma_start_write(vma);
 }

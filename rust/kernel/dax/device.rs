@@ -304,18 +304,18 @@ impl Device<device::Core<'_>> {
     #[inline]
     pub fn reserve(&self) -> Result<Reserved<'_>> {
         let dev: &Device<device::Bound> = self;
-        let name = dev.as_ref().name();
 
         for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+            let raw = dev.as_ref().as_raw();
             // SAFETY: The instance is bound, so it is valid and so is its name, until devres has
             // released the reservation.
             let res = unsafe {
                 bindings::__devm_request_region(
-                    dev.as_ref().as_raw(),
+                    raw,
                     addr_of_mut!(bindings::iomem_resource),
                     range.start(),
                     range.len(),
-                    name.as_char_ptr(),
+                    bindings::dev_name(raw),
                 )
             };
             if res.is_null() {

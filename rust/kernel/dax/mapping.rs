@@ -34,6 +34,7 @@ use crate::{
             PTE_ORDER,
             PUD_ORDER, //
         },
+        virt::VmaRef,
         vma_desc::VmaDesc, //
     },
     module::this_module,
@@ -127,6 +128,42 @@ impl Placement<'_> {
     /// One that is too large for this wraps; `mm` refuses it elsewhere.
     pub fn offset(&self) -> usize {
         self.pgoff.wrapping_shl(PAGE_SHIFT as u32)
+    }
+
+    /// Removes the entries from the address space of the task that map any of the memory that is
+    /// asked for; the next touch faults them in again.
+    ///
+    /// This is for entries that `mm` cannot move: the request may be part of a `mremap()`, and what
+    /// asks does not tell. No new entry is made before the lock of the address space is released.
+    pub fn drop_entries(&self) {
+        // SAFETY: The file is open, so its mapping is valid.
+        if !unsafe { bindings::mapping_mapped(self.file.f_mapping) } {
+            return;
+        }
+
+        let last = self.pgoff.saturating_add(self.len >> PAGE_SHIFT);
+        let mut addr = 0;
+        loop {
+            // SAFETY: The lock of the address space of the current task is held for writing.
+            let vma = unsafe { bindings::find_vma((*Task::current_raw()).mm, addr) };
+            if vma.is_null() {
+                return;
+            }
+            // SAFETY: As the lock is held, the area is valid and does not change.
+            let area = unsafe { VmaRef::from_raw(vma) };
+            // SAFETY: As above.
+            let (file, pgoff) = unsafe { ((*vma).vm_file, (*vma).vm_pgoff) };
+            let len = area.end().wrapping_sub(area.start());
+            addr = area.end();
+
+            // SAFETY: An area keeps its file open.
+            let ours = !file.is_null() && unsafe { (*file).f_mapping } == self.file.f_mapping;
+            if ours && pgoff < last && self.pgoff < pgoff.saturating_add(len >> PAGE_SHIFT) {
+                // SAFETY: The lock of the address space is held for writing.
+                unsafe { bindings::vma_start_write(vma) };
+                area.zap_vma_range(area.start(), len);
+            }
+        }
     }
 
     /// Finds an address the usual way, for a mapping of `len` bytes, near `addr` if not 0.
