@@ -29,7 +29,7 @@ state()
 	grep -E ' : (dax|namespace)' /proc/iomem
 	ls /dev | grep -E '^(dax|pmem)'
 	ndctl list -Ni | jq -c '.[] | select(.size > 0) | [.dev, .mode, .size]'
-	lsmod | awk '/^(device_dax|dax_pmem|kmem) / { print $1, $3 }'
+	lsmod | awk '/^(device_dax|dax_pmem|kmem) / { print $1, $3 }' | sort
 	grep -E '/dev/(pmem|dax)' /proc/mounts
 }
 
