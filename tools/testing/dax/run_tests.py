@@ -122,6 +122,11 @@ def overlay_step():
                    wrong=[tail(output)] * bool(bad) + ["see above"] * (bad - 1))
 
 
+def documents():
+    """The documents say what the code says."""
+    return counted(*command(sys.executable, str(HERE / "check_docs.py")))
+
+
 def static(which):
     def check():
         status, output = command(str(HERE / "machine/lab"), "check", which)
@@ -225,6 +230,7 @@ HOST_TESTS = {
     "host": host,
     "overlay": overlay_step,
     "source": lambda: cases(source()),
+    "documents": documents,
     **{which: static(which) for which in lab_module.CHECKS},
     "kernel": lambda: cases(kernel()),
     "panics": lambda: cases(panics()),
@@ -428,11 +434,12 @@ def prepare_stage():
     stage = BUILD / "tests"
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(HERE / "tests", stage)
-    status, output = inside("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
-                            "-Wno-missing-field-initializers", "-static", "-pthread",
-                            "-o", "/build/tests/daxtest", f"{TESTS}/daxtest.c")
-    if status:
-        sys.exit(f"daxtest.c does not compile:\n{output}")
+    for program in sorted(path.stem for path in stage.glob("*.c")):
+        status, output = inside("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
+                                "-Wno-missing-field-initializers", "-static", "-pthread",
+                                "-o", f"/build/tests/{program}", f"{TESTS}/{program}.c")
+        if status:
+            sys.exit(f"{program}.c does not compile:\n{output}")
     return stage
 
 
