@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A file stays open, and mapped, across any number of unbinds and rebinds.
 # machines: nvdimm legacy
-# limit: 120
+# limit: 150
 # impl: rust - C: known wrong: probe initialises the cdev that the open file still
 #       refers to, so that its reference count is corrupt
 . ./lib.sh
@@ -65,6 +65,34 @@ for align in 4K 2M; do
 	DAX
 	check "$align: and it goes" destroy_device
 done
+# Opens, faults and closes at any moment, against unbinds and binds.
+dax_device 2M mem 256M
+(
+	while [ ! -e "$TMP/stop" ]; do
+		printf '%s\n' "open f $NODE" "mmap m f 64M 0" "store m 0 64M 2M" "mmap n f 2M 2M" "read n 0" \
+			"mremap m 0 64M 32M" "fill m 0 4K 1" "munmap m" "close f" | daxtest
+	done >"$TMP/any" 2>&1
+) &
+busy=$!
+session old
+for turn in $(seq 25); do
+	ask old open f "$NODE" >/dev/null
+	ask old mmap m f "$SIZE" 0 >/dev/null
+	ask old storm m 3 2M >/dev/null
+	unbind
+	got=$(ask old calm)
+	[[ $got == "3 SIGBUS 0 other" || $got == "no faults at all" ]] || echo "# turn $turn: $got" >>"$TMP/wrong"
+	bind
+done
+touch "$TMP/stop"
+wait $busy
+is "threads that fault, and processes that come and go: none survives an unbind" "$(cat "$TMP/wrong" 2>/dev/null)" ""
+is "each call ended in one of the ways that it may" \
+	"$(sort -u "$TMP/any" | grep -vE '^(ok|ENXIO|ENODEV|faults [0-9]+|[0-9]+|SIGBUS ADRERR at 0x?[0-9a-f]*|daxtest: no such (file|mapping): .)$')" ""
+like "and some of them well" "$(sort -u "$TMP/any")" '^faults 32$'
+leave old
+check "the device goes" destroy_device
+
 check "no module is kept by the files of earlier lives" modprobe -r device_dax
 modprobe device_dax
 done_testing

@@ -14,6 +14,10 @@ for map in mem dev; do
 	node=$(ndctl list -vNn "$NS" | jq -r '.[0].numa_node // 0')
 	target=$(ndctl list -vNn "$NS" | jq -r '.[0].target_node // empty')
 
+	if has_labels; then
+		is "$map: the node of the memory is the NVDIMM's" "$(cat "$SYS/target_node")" 1
+		is "$map: the node of the device is the nearest with a processor" "$(cat "$SYS/numa_node")" 0
+	fi
 	while read -r file mode value; do
 		is "$map: mode of $file" "$(stat -c %a "$SYS/$file" 2>&1)" "$mode"
 		[ "$value" = . ] || is "$map: $file" "$(daxtest <<<"get $SYS/$file")" "$value"

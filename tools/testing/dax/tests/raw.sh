@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Where data lies: what is written through a device stands in its namespace, as a
+# plain disk, from the offset at which the device begins, and nowhere else.
+# machines: nvdimm
+# limit: 120
+. ./lib.sh
+
+for spec in 4K/mem/256M 4K/dev/256M 2M/mem/256M 2M/dev/256M 1G/mem/3G 1G/dev/3G; do
+	IFS=/ read -r align map size <<<"$spec"
+	dax_device "$align" "$map" "$size"
+	# The step is not a power of two, so that a page in a wrong place is noticed.
+	step=$((SIZE / 61 / 4096 * 4096 + 4096 + 8))
+	dax "$align, map in $map: write through the device" <<-DAX
+		open f $NODE			= ok
+		mmap m f $SIZE 0		= ok
+		fill m 0 64K 5			= ok
+		fill m $((SIZE - 65536)) 64K 5	= ok
+		fill m 0 $SIZE 5 $step		= ok
+	DAX
+	start=$(($(cat "$SYS/resource") - $(cat "/sys/bus/nd/devices/$NS/resource")))
+	ndctl disable-namespace "$NS" >/dev/null 2>&1
+	echo 1 >"/sys/bus/nd/devices/$NS/force_raw"
+	ndctl enable-namespace "$NS" >/dev/null 2>&1
+	udevadm settle
+	disk=/dev/$(ndctl list -n "$NS" | jq -r '.[0].blockdev')
+	dax "$align, map in $map: read from the disk, $start bytes in" <<-DAX
+		expect $disk $start 64K 5 0	= ok
+		expect $disk $((start + SIZE - 65536)) 64K 5 $((SIZE - 65536))	= ok
+		expect $disk $start $SIZE 5 0 $step	= ok
+		expect $disk $((start - 4096)) 4K 5 0	= differs at *
+	DAX
+	ndctl disable-namespace "$NS" >/dev/null 2>&1
+	echo 0 >"/sys/bus/nd/devices/$NS/force_raw"
+	ndctl enable-namespace "$NS" >/dev/null 2>&1
+	udevadm settle
+	dax "$align, map in $map: and it is a device again" <<-DAX
+		open f $NODE			= ok
+		mmap m f $SIZE 0		= ok
+		verify m 0 $SIZE 5 $step	= ok
+	DAX
+	destroy_device >/dev/null
+done
+done_testing
