@@ -153,7 +153,7 @@ def source():
     no_licence, unsafe = [], []
     for name in files:
         text = (PROJECT / name).read_text(errors="replace")
-        if name.suffix not in (".json", ".svg") and name.name != "COPYING":
+        if name.suffix not in (".config", ".svg") and not name.name.startswith("."):
             if "SPDX-License-Identifier: GPL-2.0" not in "\n".join(text.splitlines()[:3]):
                 no_licence.append(str(name))
         if name.suffix == ".rs" and name.parts[:2] == ("drivers", "dax") and "ffi" not in name.parts:
