@@ -268,7 +268,7 @@ def system_tests():
         text = path.read_text()
         for machine in header(text, "machines", "nvdimm").split():
             found.append(System(machine, path.stem, int(header(text, "boots", "1")),
-                                int(header(text, "limit", "60")), header(text, "impl", ""),
+                                int(header(text, "limit", "120")), header(text, "impl", ""),
                                 header(text, "splat", "")))
     return found
 
@@ -450,7 +450,7 @@ def groups(tests, stage):
         here = [test for test in tests if test.machine == machine]
         once = sorted((test for test in here if test.boots == 1), key=lambda t: -t.limit)
         twice = [test for test in here if test.boots > 1]
-        parts = 2 if sum(test.limit for test in once) > 600 else 1
+        parts = 2 if sum(test.limit for test in once) > 1200 else 1
         found += [part for part in ([*once[i::parts]] for i in range(parts)) if part]
         if twice and parts == 1 and found and found[-1][0].machine == machine:
             found[-1] += twice

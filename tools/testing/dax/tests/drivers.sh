@@ -3,7 +3,7 @@
 # Drivers of the dax bus: matching by type and by name, one driver for a device,
 # modules that load by themselves and do not go while they are in use.
 # machines: nvdimm
-# limit: 120
+# limit: 240
 . ./lib.sh
 dax_device 2M mem 512M
 

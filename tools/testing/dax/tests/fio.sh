@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # fio's own engine for device DAX, with verification.
 # machines: nvdimm
-# limit: 120
+# limit: 240
 . ./lib.sh
 
 for align in 4K 2M; do

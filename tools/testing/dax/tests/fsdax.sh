@@ -4,7 +4,7 @@
 # -o dax=always, fio with verification, mapped writes, remount, the next boot.
 # machines: nvdimm virtio-pmem
 # boots: 2
-# limit: 240
+# limit: 480
 . ./lib.sh
 
 mnt=$TMP/mnt
@@ -59,6 +59,7 @@ for fs in $systems; do
 	check "$fs: fio writes and verifies" job written psync randwrite --fsync=64
 	check "$fs: fio writes by mapping and verifies" job mapped mmap randwrite --fsync=64
 	check "$fs: fio reads and writes in turn" job mixed psync randrw --fsync=32 --unlink=1
+	! has_labels || check "$fs: fio by libpmem" job pmem libpmem randwrite --unlink=1
 
 	# MAP_SYNC is refused but for memory that is mapped directly and needs no flush.
 	if has_labels; then sync=ok; else sync=EOPNOTSUPP; fi

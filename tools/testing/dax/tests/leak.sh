@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Nothing stays behind: devices, memory, numbers, names.
 # machines: nvdimm
-# limit: 180
+# limit: 360
 . ./lib.sh
 
 objects() { awk '$1 == "dax_cache" { print $2 }' /proc/slabinfo; }

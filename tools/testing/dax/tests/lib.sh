@@ -8,7 +8,7 @@
 #   # machines: nvdimm legacy    machines that it runs on (default: nvdimm)
 #   # boots: 2                   boots with the same persistent memory (default: 1);
 #                                $BOOT says which this is
-#   # limit: 60                  seconds that it may take in one boot (default: 60)
+#   # limit: 120                 seconds that it may take in one boot (default: 120)
 #   # impl: rust                 runs only on the Rust kernel; the line says why
 #
 # From the session: MACHINE, IMPL (rust or c), BOOT, and PERSIST, a folder that is the

@@ -3,7 +3,7 @@
 # Mapping a device: one entry of the device's align for each fault, the right
 # addresses, the right memory.
 # machines: nvdimm legacy
-# limit: 120
+# limit: 240
 . ./lib.sh
 
 for align in 4K 2M 1G; do

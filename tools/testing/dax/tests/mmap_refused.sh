@@ -3,7 +3,7 @@
 # Mappings that a device cannot serve are refused, and the log says why; past the
 # end of the device there is SIGBUS, and nowhere else.
 # machines: nvdimm legacy
-# limit: 120
+# limit: 240
 . ./lib.sh
 
 for align in 4K 2M 1G; do

@@ -4,7 +4,7 @@
 # and the device comes back by itself.
 # machines: nvdimm legacy
 # boots: 2
-# limit: 120
+# limit: 240
 . ./lib.sh
 
 if has_labels; then

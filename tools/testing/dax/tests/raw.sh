@@ -3,7 +3,7 @@
 # Where data lies: what is written through a device stands in its namespace, as a
 # plain disk, from the offset at which the device begins, and nowhere else.
 # machines: nvdimm
-# limit: 120
+# limit: 240
 . ./lib.sh
 
 for spec in 4K/mem/256M 4K/dev/256M 2M/mem/256M 2M/dev/256M 1G/mem/3G 1G/dev/3G; do

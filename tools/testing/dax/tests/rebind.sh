@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A file stays open, and mapped, across any number of unbinds and rebinds.
 # machines: nvdimm legacy
-# limit: 150
+# limit: 300
 # impl: rust - C: known wrong: probe initialises the cdev that the open file still
 #       refers to, so that its reference count is corrupt
 . ./lib.sh

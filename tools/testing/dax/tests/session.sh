@@ -47,7 +47,7 @@ echo 1 >/proc/sys/vm/overcommit_memory
 for name in "$@"; do
 	limit=$(head_of "$name" limit)
 	boots=$(head_of "$name" boots)
-	limit=${limit:-60}
+	limit=${limit:-120}
 	before=$(state)
 	echo "## begin $name"
 	echo "dax-test: $MACHINE $name begins" >/dev/kmsg

@@ -3,7 +3,7 @@
 # A device that loses its driver, or goes away, while it is open and mapped:
 # SIGBUS at the next touch, never stale memory, and nothing waits for the process.
 # machines: nvdimm legacy
-# limit: 180
+# limit: 360
 . ./lib.sh
 
 for align in 4K 2M 1G; do
