@@ -40,6 +40,9 @@ LAB = lab_module.Lab(BUILD)
 TESTS = "/project/" + str((HERE / "tests").relative_to(PROJECT))
 # At the same time; each has two processors.
 MACHINES = int(os.environ.get("JOBS") or 2)
+# A busy host may not run a virtual processor for a while; RCU need not mind. What hangs
+# is found by session.sh.
+PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150"
 # Tests that restart after a crash took the machine with it.
 MAX_RESTARTS = 3
 
@@ -392,7 +395,8 @@ class Group:
     def once(self, tests):
         """Run them in one machine's life. The results, and whether all ran."""
         results = {}
-        with vm.Machine(BUILD, self.machine, impl=IMPL, shares={"tests": self.stage}) as machine:
+        with vm.Machine(BUILD, self.machine, impl=IMPL, append=PATIENCE,
+                        shares={"tests": self.stage}) as machine:
             persist = machine.backing / "persist"
             persist.mkdir(parents=True)
             machine.shares["persist"] = persist
