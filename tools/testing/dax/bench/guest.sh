@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# In the guest: prepares the devices of one part of the benchmark and runs it.
+# usage: guest.sh mapping|ranges|sizing
+
+set -eu
+part=$1
+
+# Print the device of a new namespace. usage: namespace SIZE ALIGN
+namespace() {
+	ndctl create-namespace -m devdax --map=mem -s "$1" -a "$2" |
+		jq -r '"/dev/" + .daxregion.devices[0].chardev'
+}
+
+# Nothing of a file is read while the program counts.
+cp /mnt/bench/bench /tmp/bench
+
+if [ "$part" = mapping ]; then
+	{ ndctl disable-region all; ndctl init-labels -f all; ndctl enable-region all; } >/dev/null 2>&1
+	huge=$(namespace 2G 1G)
+	large=$(namespace 1040M 2M)
+	small=$(namespace 256M 4K)
+	set -- "4k=$small" "2m=$large" "1g=$huge"
+else
+	modprobe -a dax_hmem device_dax
+	set --
+fi
+
+# The only one who would listen to what happens to a device.
+udevadm settle
+kill "$(pidof systemd-udevd)"
+
+/tmp/bench "$part" "$@"
+
+if [ "$part" = mapping ]; then
+	cat /proc/kallsyms >/mnt/bench/kallsyms
+	/tmp/bench mark "4k=$small" read
+	/tmp/bench mark "2m=$large" read
+fi
