@@ -79,6 +79,10 @@ class Stop(Exception):
     """Why it cannot go on, and what to do: one sentence."""
 
 
+class Killed(KeyboardInterrupt):
+    """Interrupted, and what ran did not end by itself."""
+
+
 def say(text):
     print(f"dax: {text}", flush=True)
 
@@ -206,12 +210,16 @@ class Lab:
     # Running things
 
     def logged(self, log, command, on_line=None):
-        """Run a command with its output in a log; its status and output."""
+        """Run a command with its output in a log; its status and output.
+
+        On an interrupt the command is told to stop and has 30 seconds for it.
+        """
         lines = []
         with open(self.logs / log, "w", encoding="utf-8") as file:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                start_new_session=True)
             try:
                 for line in process.stdout:
                     file.write(line)
@@ -221,11 +229,13 @@ class Lab:
                         on_line(line)
                 return process.wait(), "".join(lines)
             except BaseException:
-                process.send_signal(signal.SIGINT)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=15)
-                process.kill()
-                process.wait()
+                os.killpg(process.pid, signal.SIGINT)
+                try:
+                    process.communicate(timeout=30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                    raise Killed from None
                 raise
 
     def inside(self, command, impl=None, env=()):
@@ -485,6 +495,8 @@ class Lab:
             try:
                 status, log = self.logged(f"build-{impl}.log", self.inside(
                     [*MAKE, f"-j{os.cpu_count()}", *targets], impl), on_line)
+            except Killed:
+                raise
             except KeyboardInterrupt:
                 # make has removed what it had half-made.
                 (out / ".unfinished").unlink(missing_ok=True)
@@ -568,7 +580,12 @@ def main(argv):
     return 0
 
 
+def terminate(*unused):
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, terminate)
     try:
         sys.exit(main(sys.argv))
     except Stop as stop:
