@@ -252,6 +252,7 @@ class Lab:
         script += [f'mount --bind "{path}" "{self.toolchain / name}"' for path, name in mounts]
         script += [f'mount -t proc proc "{self.toolchain}/proc"',
                    f'mount --rbind /dev "{self.toolchain}/dev"',
+                   f'mount -t tmpfs none "{self.toolchain}/tmp"',
                    f'exec chroot "{self.toolchain}" "$@"']
         return [*ALONE, "sh", "-c", "\n".join(script), "inside",
                 "env", "-i", "PATH=/usr/lib/llvm-19/bin:/usr/bin:/usr/sbin", "HOME=/root",
@@ -458,6 +459,7 @@ class Lab:
         (out / ".configured").unlink(missing_ok=True)
         paths = " ".join("/project/" + str(path.relative_to(PROJECT)) for path in fragments)
         make = " ".join(MAKE)
+        say(f"{impl} kernel: configuring")
         status, _ = self.logged(f"config-{impl}.log", self.inside(["sh", "-ec", (
             f"{make} allnoconfig; cd /linux; "
             f"KCONFIG_CONFIG=/out/.config scripts/kconfig/merge_config.sh -m -O /out /out/.config {paths}; "

@@ -169,6 +169,9 @@ class Machine:
         self.build = Path(build).resolve()
         self.kind = KINDS[kind]
         self.kernel = Path(kernel or self.build / f"kernel-{impl}").resolve()
+        for needed in (self.kernel / "bzImage", self.build / "guest.img"):
+            if not needed.is_file():
+                raise FileNotFoundError(f"{needed} is missing; 'make kernel setup' makes it")
         self.shares = {name: Path(path).resolve() for name, path in (shares or {}).items()}
         self.icount = icount
         self.cpus = 1 if icount else cpus
