@@ -12,7 +12,7 @@ LAB := $(DAX)/machine/lab
 help:
 	@echo 'make run                  set everything up, then show it: a devdax namespace, written,'
 	@echo '                          and read back after a reboot'
-	@echo 'make test [T=<name>]      the tests, or one of them'
+	@echo 'make test [T=<name>]      the tests, or some; IMPL=c: of upstream'\''s C'
 	@echo 'make bench                C and Rust side by side, in instructions'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
 	@echo '                          hmem, cxl or virtio-pmem)'
@@ -38,8 +38,8 @@ check-%:
 	@$(LAB) check $*
 
 test: setup
-	@$(LAB) kernel rust
-	@python3 $(DAX)/run_tests.py $(T)
+	@$(LAB) kernel $(IMPL)
+	@IMPL=$(IMPL) python3 $(DAX)/run_tests.py $(T)
 
 bench: setup
 	@$(LAB) kernel rust

@@ -398,7 +398,7 @@ class Lab:
     def kernel_inputs(self, impl):
         """A digest of all that a kernel is made of."""
         sources = [name for name in overlay.project_files()
-                   if name.split("/")[0] in ("drivers", "include", "rust")]
+                   if name.split("/")[0] not in ("Documentation", "tools")]
         contents = [part for name in sources for part in (name, (PROJECT / name).read_bytes())]
         return digest(read(self.toolchain / ".made-of"), self.source_version(),
                       (PROJECT / "overlay.toml").read_bytes(),
