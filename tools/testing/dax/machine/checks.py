@@ -19,7 +19,7 @@ def complaints(log, files):
     found, block = [], []
     mark = re.compile(r"(warning|error|WARNING|ERROR)\b.*:")
     for line in log.splitlines() + ["warning: end"]:
-        if mark.match(line) or re.match(r"\S+:\d+:\d+: (warning|error)", line):
+        if mark.match(line) or re.match(r"\S+:\d+(:\d+)?: (warning|error)", line):
             if any(re.search(rf"(^|[\s/]){re.escape(name)}:", text) for text in block for name in files):
                 found += block
             block = [line]
