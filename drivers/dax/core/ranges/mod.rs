@@ -7,7 +7,7 @@
 //! nothing of the kernel but vectors whose growth can fail and the page size, so the same source is
 //! also compiled and tested on the host (`tools/testing/dax/host`).
 //!
-//! - [`Range`] and [`Align`]: physical ranges, and which of them can be mapped with entries of a size;
+//! - [`Range`] and [`Align`]: physical ranges, and which entries can map them;
 //! - [`Space`]: the allocated and the free part of a region;
 //! - [`plan_resize`]: which ranges a device gains or loses when its size is set;
 //! - [`lookup`]: from a page of a device to its physical address, for the fault path;
@@ -120,8 +120,8 @@ impl Range {
     }
 }
 
-/// The unit in which ranges can be mapped: the size of the page-table entries of the device, or what
-/// `memremap_compat_align()` asks for, whichever is larger. A power of two.
+/// The unit in which ranges can be mapped: the size of the page-table entries of the device, or
+/// what `memremap_compat_align()` asks for, whichever is larger. A power of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Align {
     /// The unit less one.
@@ -160,8 +160,8 @@ impl Align {
         value & self.mask == 0
     }
 
-    /// Whether entries of this size can map the whole of `range`: its start and its length, and with
-    /// them its end, must be multiples of the unit.
+    /// Whether entries of this size can map the whole of `range`: its start and its length, and
+    /// with them its end, must be multiples of the unit.
     pub(crate) const fn fits(self, range: &Range) -> bool {
         self.divides(range.start) && self.divides(range.after())
     }
@@ -313,8 +313,8 @@ pub(crate) trait Extent {
     fn end(&self) -> u64;
 }
 
-/// Returns the physical address of page `pgoff` of the device, if the `size` bytes from there on lie
-/// in one range.
+/// Returns the physical address of page `pgoff` of the device, if the `size` bytes from there on
+/// lie in one range.
 ///
 /// For the fault path: no loop for a device of one range, O(log n) for a device of n.
 #[inline]
@@ -329,7 +329,7 @@ pub(crate) fn lookup<E: Extent>(extents: &[E], pgoff: u64, size: u64) -> Option<
     };
 
     let len = extent.end().wrapping_sub(extent.start()).wrapping_add(1);
-    // Wraps to a huge number for a page in front of the range, which then is none of its pages either.
+    // Wraps to a huge number for a page in front of the range, which then is none of its pages.
     let page = pgoff.wrapping_sub(extent.pgoff());
     if page >= len >> PAGE_SHIFT {
         return None;

@@ -2,8 +2,8 @@
 
 //! The strings that user space writes to the sysfs files of a region and its devices.
 //!
-//! Numbers are what `kstrtoull()` takes: a `+` may precede them, a newline may follow. The text ends
-//! at the first NUL, which `daxctl` sends along; nothing but NULs may follow that.
+//! Numbers are what `kstrtoull()` takes: a `+` may precede them, a newline may follow. The text
+//! ends at the first NUL, which `daxctl` sends along; nothing but NULs may follow that.
 
 use super::{
     Error,

@@ -2,10 +2,10 @@
 
 //! What setting the size of a device means for its ranges.
 //!
-//! Growing takes the free space with the lowest addresses, as much of each gap as is needed and can be
-//! mapped with the device's entries. It extends the last range of the device if that is where the
-//! first gap begins, and adds a range for every other gap. Shrinking takes away from the end of the
-//! device, so that what stays keeps its place in it.
+//! Growing takes the free space with the lowest addresses, as much of each gap as is needed and can
+//! be mapped with the device's entries. It extends the last range of the device if that is where
+//! the first gap begins, and adds a range for every other gap. Shrinking takes away from the end of
+//! the device, so that what stays keeps its place in it.
 
 use super::{
     check_align,
@@ -122,8 +122,9 @@ fn plan_growth<E: Extent>(
             align,
         });
     }
-    // What is appended to something that is not aligned is not aligned either. That no range is like
-    // this was seen to when the align was set, so the last one and the sum are looked at, not each.
+    // What is appended to something that is not aligned is not aligned either. That no range is
+    // like this was seen to when the align was set, so the last one and the sum are looked at, not
+    // each.
     let last = match extents {
         [.., last] => {
             check_align(core::slice::from_ref(last), align)?;

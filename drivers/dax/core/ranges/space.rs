@@ -2,11 +2,11 @@
 
 //! The space of a region: what of it is free, and where.
 //!
-//! The free gaps are the nodes of an AVL tree, ordered by address, in which each node also knows the
-//! longest usable gap below it for each of the region's alignments. So "is this free", "where is the
-//! lowest fitting place" and "which is the largest" are each one descent, and what is free in total
-//! is kept up to date. A region packed without holes has no more than one node, however many devices
-//! it has; so the cost follows the fragmentation, not the number of devices.
+//! The free gaps are the nodes of an AVL tree, ordered by address, in which each node also knows
+//! the longest usable gap below it for each of the region's alignments. So "is this free" and
+//! "where is the lowest place for this" are one descent each, and how much is free is kept up to
+//! date. A region packed without holes has no more than one node, however many devices it has; so
+//! the cost follows the fragmentation, not the number of devices.
 //!
 //! The nodes lie without holes in one vector and refer to each other by index. Giving space back
 //! must not fail, but may split what was allocated and so need another node. Therefore allocating
@@ -100,11 +100,6 @@ impl Space {
         Ok(space)
     }
 
-    /// The whole region.
-    pub(crate) fn region(&self) -> Range {
-        self.region
-    }
-
     /// The free bytes of the region: O(1).
     pub(crate) fn available(&self) -> u64 {
         self.free
@@ -113,21 +108,6 @@ impl Space {
     /// The bytes of the region that are free in pieces that `align` fits: O(1).
     pub(crate) fn usable(&self, align: Align) -> Result<u64, Error> {
         Ok(self.class(align)?.of(&self.usable))
-    }
-
-    /// The largest size that one new range can have: O(1).
-    pub(crate) fn largest(&self, align: Align) -> Result<u64, Error> {
-        Ok(self.best(self.root, self.class(align)?))
-    }
-
-    /// The lowest address at which `len` bytes are free in one piece: O(log gaps).
-    pub(crate) fn find(&self, len: u64, align: Align) -> Result<Option<u64>, Error> {
-        let class = self.class(align)?;
-        if len == 0 || !align.divides(len) {
-            return Err(Error::SizeMisaligned { align });
-        }
-        let at = self.first_fitting(self.root, len, class);
-        Ok(self.usable_part(at, class).map(|part| part.start()))
     }
 
     /// Allocates exactly `range`: O(log gaps).
@@ -397,8 +377,8 @@ impl Space {
 
     /// Moves the nodes to a vector with room for `capacity` of them.
     ///
-    /// A vector that is told to shrink may keep its memory, and the code of one that grows by itself
-    /// may panic as far as the compiler can see.
+    /// A vector that is told to shrink may keep its memory, and the code of one that grows by
+    /// itself may panic as far as the compiler can see.
     fn move_arena(&mut self, capacity: usize) -> Result<(), AllocError> {
         let mut nodes = KVVec::with_capacity(capacity, GFP_KERNEL)?;
         for node in self.nodes.iter() {

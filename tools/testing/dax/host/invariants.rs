@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What must hold inside of a `Space` after every step, for the tests.
+//! What must hold inside of a `Space` after every step, and questions that only the tests ask.
 
 use super::*;
 
@@ -28,6 +28,22 @@ impl Space {
         assert!(room > self.allocations, "giving back could fail");
         assert!(gaps.len() <= self.allocations + 1);
         gaps
+    }
+
+    pub(crate) fn region(&self) -> Range {
+        self.region
+    }
+
+    /// The largest size that one new range can have.
+    pub(crate) fn largest(&self, align: Align) -> Result<u64, Error> {
+        Ok(self.best(self.root, self.class(align)?))
+    }
+
+    /// The lowest address at which `len` bytes are free in one piece.
+    pub(crate) fn find(&self, len: u64, align: Align) -> Result<Option<u64>, Error> {
+        let class = self.class(align)?;
+        let at = self.first_fitting(self.root, len, class);
+        Ok(self.usable_part(at, class).map(|part| part.start()))
     }
 
     /// The memory that is set aside, in nodes, and the number of allocations.

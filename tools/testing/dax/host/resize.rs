@@ -235,7 +235,7 @@ fn a_stale_plan_changes_nothing() {
 }
 
 /// How Linux's C places what a device gains, for a region in which everything is aligned: it starts
-/// over at the lowest allocation for each piece, and looks at what precedes the first and follows each.
+/// over at the lowest allocation for each piece, and looks before the first and behind each.
 fn as_c_does(region: Range, allocated: &[Range], device: &[Range], by: u64) -> Vec<Range> {
     let mut allocated = allocated.to_vec();
     let mut device = device.to_vec();
