@@ -3,11 +3,14 @@
 # The sample of a provider and a consumer, samples/rust/rust_driver_dax.rs: it works, and
 # what it makes is a device like any other.
 # machines: nvdimm legacy
+# limit: 120
 . ./lib.sh
 
 # Memory that is nobody's as long as its libnvdimm region is disabled.
 ndctl disable-region all >/dev/null 2>&1
-on_exit "rmmod rust_driver_dax 2>/dev/null; ndctl enable-region all >/dev/null 2>&1"
+on_exit "has_labels || ndctl disable-namespace all >/dev/null 2>&1"
+on_exit "ndctl enable-region all >/dev/null 2>&1"
+on_exit "rmmod rust_driver_dax 2>/dev/null"
 start=0x$(sed -n 's/^ *\([0-9a-f]*\)-.* : Persistent Memory.*/\1/p' /proc/iomem | head -n 1)
 size=$((64 << 20))
 sample=/sys/bus/dax/drivers/rust_driver_dax
