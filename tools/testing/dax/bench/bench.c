@@ -291,70 +291,70 @@ static void mapping(char **devices)
 
 /* Devices of a dynamic region, by sysfs */
 
-static char region[4096];
+#define DRIVER "/sys/bus/dax/drivers/device_dax"
+
+static char region[4096];		/* the folder of the region's attributes */
 static const char *failed = "nothing";	/* what refused; errno says why */
 
-/* Write a value: open, write and close as one operation; -1 when it is refused. */
-static int64_t put(const char *path, const char *value)
+/* The folder of a device's attributes. */
+static const char *device(int id)
 {
-	ssize_t length = strlen(value), n = -1;
-	int64_t count;
-	int error, fd;
+	static char path[64];
 
-	count = COUNT((fd = open(path, O_WRONLY),
-		       n = write(fd, value, length),
-		       error = errno,
-		       close(fd)));
-	if (n == length)
-		return count;
-	failed = strrchr(path, '/') + 1;
-	errno = error;
-	return -1;
+	snprintf(path, sizeof(path), "/sys/bus/dax/devices/dax0.%d", id);
+	return path;
 }
 
-static int64_t get(const char *path, char *text, size_t size)
+/*
+ * Write VALUE to an attribute, or read it to TEXT: open, write or read, and
+ * close as one operation, without the way to the folder; -1 when it is refused.
+ */
+static int64_t access_attribute(const char *folder, const char *name, const char *value,
+				char *text, size_t size)
 {
-	ssize_t n = -1;
+	int at = open(folder, O_PATH | O_DIRECTORY), fd, error;
+	ssize_t length = value ? strlen(value) : 0, n;
 	int64_t count;
-	int error, fd;
 
-	count = COUNT((fd = open(path, O_RDONLY),
-		       n = read(fd, text, size - 1),
-		       error = errno,
-		       close(fd)));
-	if (n > 0) {
-		text[n] = 0;
+	if (value)
+		count = COUNT((fd = openat(at, name, O_WRONLY),
+			       n = write(fd, value, length),
+			       error = errno,
+			       close(fd)));
+	else
+		count = COUNT((fd = openat(at, name, O_RDONLY),
+			       n = read(fd, text, size - 1),
+			       error = errno,
+			       close(fd)));
+	close(at);
+	if (value ? n == length : n > 0) {
+		if (text)
+			text[n] = 0;
 		return count;
 	}
-	failed = strrchr(path, '/') + 1;
+	failed = name;
 	errno = error;
 	return -1;
 }
 
-static const char *of_device(int id, const char *name)
+static int64_t put(const char *folder, const char *name, const char *value)
 {
-	static char path[256];
-
-	snprintf(path, sizeof(path), "/sys/bus/dax/devices/dax0.%d/%s", id, name);
-	return path;
+	return access_attribute(folder, name, value, NULL, 0);
 }
 
-static const char *of_region(const char *name)
+static int64_t get(const char *folder, const char *name, char *text, size_t size)
 {
-	static char path[4200];
-
-	snprintf(path, sizeof(path), "%s/%s", region, name);
-	return path;
+	return access_attribute(folder, name, NULL, text, size);
 }
 
 static int64_t set_size(int id, const char *size)
 {
-	return put(of_device(id, "size"), size);
+	return put(device(id), "size", size);
 }
 
 static int64_t create_device(void)
 {
-	return put(of_region("create"), "1");
+	return put(region, "create", "1");
 }
 
 static int64_t delete_device(int id)
@@ -362,13 +362,13 @@ static int64_t delete_device(int id)
 	char name[32];
 
 	snprintf(name, sizeof(name), "dax0.%d", id);
-	return put(of_region("delete"), name);
+	return put(region, "delete", name);
 }
 
-/* Take dax0.0 from its driver and leave it without memory. */
+/* Take dax0.0 from its driver, if it has one, and leave it without memory. */
 static int empty_device(void)
 {
-	put("/sys/bus/dax/drivers/device_dax/unbind", "dax0.0");
+	put(DRIVER, "unbind", "dax0.0");
 	return set_size(0, "0") < 0 ? -1 : 0;
 }
 
@@ -384,7 +384,7 @@ static int add_ranges(int count, struct series *s)
 	char text[64];
 	uint64_t start;
 
-	if (get(of_device(0, "mapping0/start"), text, sizeof(text)) < 0 || empty_device())
+	if (get(device(0), "mapping0/start", text, sizeof(text)) < 0 || empty_device())
 		return -1;
 	start = strtoull(text, NULL, 0);
 	/* Every other 2 MiB, so that no two ranges can be taken for one. */
@@ -393,14 +393,14 @@ static int add_ranges(int count, struct series *s)
 		int64_t cost;
 
 		snprintf(text, sizeof(text), "%#lx-%#lx", at, at + MIB2 - 1);
-		cost = put(of_device(0, "mapping"), text);
+		cost = put(device(0), "mapping", text);
 		if (cost < 0)
 			return -1;
 		if (i >= count - 9)
 			add(s, cost);
 	}
 	/* This driver, and no other, for dax0.0: that binds it. */
-	return put("/sys/bus/dax/drivers/device_dax/new_id", "dax0.0") < 0 ? -1 : 0;
+	return put(DRIVER, "new_id", "dax0.0") < 0 ? -1 : 0;
 }
 
 static void ranges(void)
@@ -469,7 +469,7 @@ static int available_row(int count, int n, struct series *s)
 {
 	for (int i = 0; i < n; i++) {
 		char text[32];
-		int64_t cost = get(of_region("available_size"), text, sizeof(text));
+		int64_t cost = get(region, "available_size", text, sizeof(text));
 
 		if (cost < 0)
 			return refuse("available", count);

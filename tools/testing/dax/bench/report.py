@@ -221,7 +221,8 @@ Range n of 1000
 mmap + munmap
 	Of one entry of the device's align.
 Set size, create, delete, mapping, available_size
-	Open, write (or read) and close of the attribute. Devices have 2 MiB each,
+	Open, write (or read) and close of the attribute, without the way through
+	the file system to its folder. Devices have 2 MiB each,
 	of one dynamic region. "Set size of device n": of n devices the last, which
 	has none. "Create at n devices": one more, without memory.
 
