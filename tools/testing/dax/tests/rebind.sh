@@ -15,7 +15,7 @@ for align in 4K 2M; do
 	ask old write m 0 51 >/dev/null
 
 	wrong=''
-	for turn in $(seq 30); do
+	for turn in $(seq 20); do
 		unbind
 		got=$(ask old read m 0)
 		[ "$got" = "SIGBUS ADRERR at 0" ] || wrong+="turn $turn, unbound: $got; "
@@ -32,17 +32,17 @@ for align in 4K 2M; do
 		*) wrong+="turn $turn, bound again: the old mapping is neither dead nor right; " ;;
 		esac
 		# A file of each life stays open.
-		[ $((turn % 10)) != 5 ] || {
+		[ $((turn % 7)) != 5 ] || {
 			session "life$turn"
 			ask "life$turn" open f "$NODE" >/dev/null
 			ask "life$turn" mmap m f $align 0 >/dev/null
 			ask "life$turn" read m 0 >/dev/null
 		}
 	done
-	is "$align: 30 unbinds and rebinds with files open" "$wrong" ""
+	is "$align: 20 unbinds and rebinds with files open" "$wrong" ""
 
 	check "$align: the device goes while files of four lives are open" destroy_device
-	for who in life5 life15 life25 old; do
+	for who in life5 life12 life19 old; do
 		is "$align: $who is dead" "$(ask $who read m 0)" "SIGBUS ADRERR at 0"
 		leave $who
 	done
@@ -75,7 +75,7 @@ dax_device 2M mem 256M
 ) &
 busy=$!
 session old
-for turn in $(seq 25); do
+for turn in $(seq 12); do
 	ask old open f "$NODE" >/dev/null
 	ask old mmap m f "$SIZE" 0 >/dev/null
 	ask old storm m 3 2M >/dev/null
