@@ -16,6 +16,8 @@
 //! comes or goes, so the ranges and the align change only under both, while there is no driver.
 //! It also keeps two changes of one instance from mixing while mapping devices come and go.
 
+mod sizing;
+
 use crate::{
     attributes,
     bus::DAX_BUS,
@@ -27,11 +29,8 @@ use crate::{
     },
     ranges::{
         self,
-        plan_resize,
         Align,
-        Growth,
         Range,
-        Resize,
         Space, //
     }, //
 };
@@ -43,6 +42,7 @@ use kernel::{
         Layout,
         PageMap, //
     },
+    dev_info_ratelimited,
     device::{
         attribute::{
             Groups,
@@ -57,7 +57,6 @@ use kernel::{
         Bound,
         Device, //
     },
-    dev_info_ratelimited,
     devres,
     ida::Ida,
     new_mutex,
@@ -454,10 +453,7 @@ pub(crate) struct NewInstance {
 // Instances come and go.
 impl Region {
     /// Makes an instance. If a driver matches, it is probed before this returns.
-    pub(crate) fn create(
-        self: &Arc<Self>,
-        new: NewInstance,
-    ) -> Result<ARef<Subclass<Instance>>> {
+    pub(crate) fn create(self: &Arc<Self>, new: NewInstance) -> Result<ARef<Subclass<Instance>>> {
         let id = match new.id {
             Some(id) if self.is_static() => id,
             None if !self.is_static() => self.ids.alloc_max(layout::MAX_ID, GFP_KERNEL)?.leak(),
@@ -472,8 +468,7 @@ impl Region {
             }
         };
 
-        self.occupy(id, &new)
-            .inspect_err(|_| self.free_id(id))?;
+        self.occupy(id, &new).inspect_err(|_| self.free_id(id))?;
         self.add_device(id, new).inspect_err(|_| self.remove(id))
     }
 
@@ -512,7 +507,8 @@ impl Region {
         if state.slots.get(&id).is_some() {
             return Err(EEXIST);
         }
-        if let Some(range) = Range::from_len(self.range.start(), new.size) {
+        if new.size != 0 {
+            let range = Range::from_len(self.range.start(), new.size).ok_or(EINVAL)?;
             slot.push(range)?;
             state.space.reserve(range)?;
         }
@@ -521,11 +517,7 @@ impl Region {
     }
 
     /// Makes the device of an instance that is booked.
-    fn add_device(
-        self: &Arc<Self>,
-        id: u32,
-        new: NewInstance,
-    ) -> Result<ARef<Subclass<Instance>>> {
+    fn add_device(self: &Arc<Self>, id: u32, new: NewInstance) -> Result<ARef<Subclass<Instance>>> {
         let mut dev = layout::new_instance(fmt!("dax{}.{id}", self.id()), |owner| {
             let dax_dev = DaxDevice::for_instance(owner)?;
 
@@ -687,153 +679,6 @@ impl State {
                 *remembered = None;
             }
         }
-    }
-}
-
-/// Says in the log why a change of an instance is refused.
-fn refuse(
-    dev: &Subclass<Instance>,
-    what: kernel::fmt::Arguments<'_>,
-    why: ranges::Error,
-) -> Error {
-    dev_info_ratelimited!(dev, "{} refused: {}\n", what, why);
-    why.into()
-}
-
-// The memory of an instance changes.
-impl Region {
-    /// Runs a change of what a driver relies on. Refused while there is a driver.
-    fn while_unbound<R>(
-        &self,
-        dev: &Subclass<Instance>,
-        what: kernel::fmt::Arguments<'_>,
-        change: impl FnOnce() -> Result<R>,
-    ) -> Result<R> {
-        let guard = dev.lock();
-
-        if guard.is_bound() {
-            dev_info_ratelimited!(dev, "{} refused: bound to a driver; unbind it first\n", what);
-            return Err(EBUSY);
-        }
-        change()
-    }
-
-    /// Gives an instance a new size, in bytes.
-    pub(crate) fn resize(self: &Arc<Self>, dev: &Subclass<Instance>, size: u64) -> Result {
-        self.while_unbound(dev, fmt!("size {size:#x}"), || {
-            let mut state = self.state.lock();
-            let State { space, slots, .. } = &mut *state;
-            let slot = slots.get_mut(&dev.id()).ok_or(ENXIO)?;
-
-            let plan = plan_resize(space, &slot.extents, size, unit(slot.align)?)
-                .map_err(|why| refuse(dev, fmt!("size {size:#x}"), why))?;
-            match plan {
-                Resize::Keep => Ok(()),
-                Resize::Shrink(plan) => {
-                    while slot.extents.len() > plan.keep {
-                        let Some(extent) = slot.extents.pop() else { break };
-                        space.release(extent.range)?;
-                    }
-                    if let (Some((range, by)), Some(last)) = (plan.trim, slot.extents.last_mut()) {
-                        space.trim(range, by)?;
-                        last.range = range.trimmed(by).ok_or(EINVAL)?;
-                    }
-                    drop(state);
-
-                    self.trim_mappings(dev.id());
-                    Ok(())
-                }
-                Resize::Grow(plan) => {
-                    slot.extents.reserve(plan.added().len(), GFP_KERNEL)?;
-                    space.commit(&plan)?;
-                    slot.grow(&plan)?;
-                    drop(state);
-
-                    self.add_mappings(dev)
-                        .inspect_err(|_| self.undo(dev.id(), &plan))
-                }
-            }
-        })
-    }
-
-    /// Adds one range to an instance.
-    pub(crate) fn add_range(self: &Arc<Self>, dev: &Subclass<Instance>, range: Range) -> Result {
-        self.while_unbound(dev, fmt!("mapping {range}"), || {
-            let mut state = self.state.lock();
-            let State { space, slots, .. } = &mut *state;
-            let slot = slots.get_mut(&dev.id()).ok_or(ENXIO)?;
-
-            let plan = Growth::exactly(range, unit(slot.align)?)
-                .and_then(|plan| space.commit(&plan).map(|()| plan))
-                .map_err(|why| refuse(dev, fmt!("mapping {range}"), why))?;
-            slot.grow(&plan).inspect_err(|_| space.revert(&plan))?;
-            drop(state);
-
-            self.add_mappings(dev)
-                .inspect_err(|_| self.undo(dev.id(), &plan))
-        })
-    }
-
-    /// Takes back what an instance was just given.
-    fn undo(&self, id: u32, plan: &Growth) {
-        let mut state = self.state.lock();
-        let State { space, slots, .. } = &mut *state;
-        // A slot that is gone has given everything back.
-        let Some(slot) = slots.get_mut(&id) else {
-            return;
-        };
-
-        let keep = slot.extents.len().saturating_sub(plan.added().len());
-        slot.extents.truncate(keep);
-        if let (Some((range, _)), Some(last)) = (plan.extension(), slot.extents.last_mut()) {
-            last.range = range;
-        }
-        space.revert(plan);
-        drop(state);
-
-        self.trim_mappings(id);
-    }
-
-    /// Changes the size of the entries that map an instance, in bytes.
-    pub(crate) fn set_align(&self, dev: &Subclass<Instance>, bytes: u64) -> Result {
-        let align = Align::new(bytes)
-            .filter(|_| layout::align_valid(bytes))
-            .ok_or(EINVAL)
-            .inspect_err(|_| {
-                dev_info_ratelimited!(
-                    dev,
-                    "align {} refused: it must be the size of a pte, pmd or pud ({}, {} or {})\n",
-                    bytes,
-                    bindings::PAGE_SIZE,
-                    layout::PMD_SIZE,
-                    layout::PUD_SIZE
-                );
-            })?;
-
-        self.while_unbound(dev, fmt!("align {bytes}"), || {
-            let unit = unit(align)?;
-
-            self.with_slot(dev.id(), |slot| {
-                ranges::check_align(&slot.extents, unit)
-                    .map_err(|why| refuse(dev, fmt!("align {bytes}"), why))?;
-                slot.align = align;
-                Ok(())
-            })?
-        })
-    }
-}
-
-impl Slot {
-    /// Gives the instance what `plan` says. Changes nothing if there is no memory for it.
-    fn grow(&mut self, plan: &Growth) -> Result {
-        self.extents.reserve(plan.added().len(), GFP_KERNEL)?;
-        if let (Some((range, by)), Some(last)) = (plan.extension(), self.extents.last_mut()) {
-            last.range = range.extended(by).ok_or(EINVAL)?;
-        }
-        for range in plan.added() {
-            self.push(*range)?;
-        }
-        Ok(())
     }
 }
 
