@@ -151,14 +151,8 @@ impl Consumer {
         // Last, so that nobody opens an instance that is not alive.
         mapping::register::<Self>(dev)?;
 
-        for (i, range) in dev.ranges().iter().enumerate() {
-            dev_info!(
-                dev,
-                "range {}: {:#x}-{:#x}\n",
-                i,
-                range.start(),
-                range.end()
-            );
+        for range in dev.ranges() {
+            dev_info!(dev, "offers {:#x}-{:#x}\n", range.start(), range.end());
         }
         Ok(Self)
     }

@@ -222,7 +222,8 @@ def kernel():
 def panics():
     """No code of ours can reach Rust's panics, but those of CONFIG_RUST_OVERFLOW_CHECKS."""
     objects = sorted({str(path.relative_to(BUILD / "out-rust"))
-                      for path in (BUILD / "out-rust/drivers/dax").rglob("*.o")
+                      for folder in ("drivers/dax", "samples/rust")
+                      for path in (BUILD / "out-rust" / folder).rglob("*.o")
                       if (PROJECT / path.relative_to(BUILD / "out-rust").with_suffix(".rs")).is_file()})
     if not objects:
         yield "there are objects", "none; is the kernel built?"
