@@ -277,7 +277,6 @@ impl Namespace<'_> {
     }
 
     /// Returns the name, `namespaceR.I`.
-    #[inline]
     pub fn name(&self) -> &CStr {
         // SAFETY: By the type invariant, the namespace and the device in it are valid.
         unsafe { device::Device::<device::Normal>::from_raw(&raw mut (*self.ndns.as_ptr()).dev) }

@@ -21,8 +21,8 @@ devices() { ls /sys/bus/dax/devices | sort -V; }
 of() { printf '%s\n' "${@/namespace/dax}" | sort -V; }
 reserved() { grep -E ' : (namespace|dax)' /proc/iomem; }
 
-for nr in $(seq $count); do
-	names+=("$(make "$nr")")
+for i in $(seq $count); do
+	names+=("$(make "$i")")
 done
 udevadm settle
 is "$count namespaces have $count devices" "$(devices)" "$(of "${names[@]}")"
@@ -30,19 +30,19 @@ is "no two share memory" "$(reserved | wc -l) $(reserved | sort -u | wc -l)" "$(
 
 each_says()	# something different, and all of it is still there when all have said it
 {
-	local what=$1 nr=0 wrong='' name node got
+	local what=$1 i=0 wrong='' name node got
 	shift
 	for name; do
 		node=/dev/${name/namespace/dax}
-		nr=$((nr + 1))
-		printf '%s\n' "open f $node" "mmap m f 2M 0" "write m 0 $nr" | daxtest >/dev/null
+		i=$((i + 1))
+		printf '%s\n' "open f $node" "mmap m f 2M 0" "write m 0 $i" | daxtest >/dev/null
 	done
-	nr=0
+	i=0
 	for name; do
 		node=/dev/${name/namespace/dax}
-		nr=$((nr + 1))
+		i=$((i + 1))
 		got=$(printf '%s\n' "open f $node" "mmap m f 2M 0" "read m 0" | daxtest | tail -1)
-		[ "$got" = $nr ] || wrong+="$node has $got, not $nr; "
+		[ "$got" = $i ] || wrong+="$node has $got, not $i; "
 	done
 	is "$what" "$wrong" ""
 }
@@ -50,15 +50,15 @@ each_says "each has memory of its own" "${names[@]}"
 
 before=$(reserved)
 kept=() gone=()
-for nr in "${!names[@]}"; do
-	if [ $((nr % 2)) = 0 ]; then kept+=("${names[nr]}"); else gone+=("${names[nr]}"); fi
+for i in "${!names[@]}"; do
+	if [ $((i % 2)) = 0 ]; then kept+=("${names[i]}"); else gone+=("${names[i]}"); fi
 done
 for name in "${gone[@]}"; do ndctl destroy-namespace -f "$name" >/dev/null 2>&1; done
 is "every second is destroyed, the others stay" "$(devices)" "$(of "${kept[@]}")"
 names=("${kept[@]}")
 each_says "and still work" "${kept[@]}"
-for nr in $(seq $((count / 2))); do
-	names+=("$(make $((2 * nr)))")
+for i in $(seq $((count / 2))); do
+	names+=("$(make $((2 * i)))")
 done
 udevadm settle
 is "as many come again" "$(devices)" "$(of "${names[@]}")"
