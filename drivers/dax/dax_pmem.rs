@@ -243,7 +243,7 @@ impl fmt::Display for Fault {
             ),
             Self::Offset(offset) => write!(
                 f,
-                "its info block has the data at offset {offset:#x}, not at {INFO_BLOCK_RESERVE:#x} or later"
+                "its info block puts data at offset {offset:#x}, not {INFO_BLOCK_RESERVE:#x} or later"
             ),
             Self::Size { block, namespace } => write!(
                 f,
@@ -254,7 +254,7 @@ impl fmt::Display for Fault {
             }
             Self::Misaligned { start, end, align } => write!(
                 f,
-                "its info block has the data from {start:#x} to {end:#x}, not at multiples of {align:#x}"
+                "its info block puts data at {start:#x}-{end:#x}, not multiples of {align:#x}"
             ),
             Self::PageMap { room, needed } => write!(
                 f,

@@ -117,14 +117,14 @@ check "$what: the namespace can be destroyed" destroy_device
 
 setup 4K mem 512M
 what="the data would be where the info block is"
-refused "$what" "${ours}its info block has the data at offset 0x1000, not at 0x2000 or later; to $over" \
+refused "$what" "${ours}its info block puts data at offset 0x1000, not 0x2000 or later; to $over" \
 	infoblock dataoff=0x1000
 repaired "$what"
 destroy_device >/dev/null
 
 setup 1G mem 3G
 what="the data ends within an entry"
-refused "$what" "${ours}its info block has the data from $(cat "$SYS/resource") to 0x[0-9a-f]+, not at multiples of 0x40000000; to $over" \
+refused "$what" "${ours}its info block puts data at $(cat "$SYS/resource")-0x[0-9a-f]+, not multiples of 0x40000000; to $over" \
 	infoblock end_trunc=0x200000 npfns=$(((SIZE >> 12) - 512))
 repaired "$what"
 destroy_device >/dev/null
