@@ -227,7 +227,7 @@ impl fmt::Display for Fault {
             Self::Active => write!(f, "it is in use in another mode"),
             Self::Locked => write!(f, "a DIMM below it is locked"),
             Self::NotConfigured => write!(f, "its UUID, map (mem or dev) or capacity is not set"),
-            Self::Busy => write!(f, "something else holds its metadata's addresses, see /proc/iomem"),
+            Self::Busy => write!(f, "its metadata's addresses are taken, see /proc/iomem"),
             Self::Unreadable => write!(f, "media error at its info block, at offset 0x1000"),
             Self::NotWritten => write!(f, "it has no info block, and libnvdimm cannot write one"),
             Self::Checksum => write!(f, "its info block is damaged: the checksum is wrong"),
@@ -235,7 +235,10 @@ impl fmt::Display for Fault {
                 write!(f, "its info block has version {major}.{minor}, not 1.x")
             }
             Self::Mode(mode) => {
-                write!(f, "its info block has mode {mode}, not 1 (map=mem) or 2 (map=dev)")
+                write!(
+                    f,
+                    "its info block has mode {mode}, not 1 (map=mem) or 2 (map=dev)"
+                )
             }
             Self::Align(align) => write!(
                 f,
@@ -243,14 +246,17 @@ impl fmt::Display for Fault {
             ),
             Self::Offset(offset) => write!(
                 f,
-                "its info block puts data at offset {offset:#x}, not {INFO_BLOCK_RESERVE:#x} or later"
+                "its info block has data offset {offset:#x}, not {INFO_BLOCK_RESERVE:#x} or more"
             ),
             Self::Size { block, namespace } => write!(
                 f,
                 "its info block is for a size of {block:#x}, but it has {namespace:#x}"
             ),
             Self::Start { start, boundary } => {
-                write!(f, "it begins at {start:#x}, not at a multiple of {boundary:#x}")
+                write!(
+                    f,
+                    "it begins at {start:#x}, not at a multiple of {boundary:#x}"
+                )
             }
             Self::Misaligned { start, end, align } => write!(
                 f,
@@ -277,7 +283,7 @@ impl Fault {
             Self::Settings => "to go by the info block: ndctl enable-namespace",
             Self::Start { .. } => "move it, or give it up: ndctl destroy-namespace -f",
             Self::Version(_) => {
-                "use the kernel that wrote it, or start over: ndctl create-namespace -f -m devdax -e"
+                "use its own kernel, or start over: ndctl create-namespace -f -m devdax -e"
             }
             Self::Size { .. } => {
                 "restore the size, or start over: ndctl create-namespace -f -m devdax -e"

@@ -67,7 +67,7 @@ hex() { printf '%#x' "$1"; }
 setup 2M mem 512M
 
 what="another major version"
-refused "$what" "${ours}its info block has version 2\.4, not 1\.x; use the kernel that wrote it, or $over" \
+refused "$what" "${ours}its info block has version 2\.4, not 1\.x; use its own kernel, or $over" \
 	infoblock version_major=2
 repaired "$what"
 
@@ -117,7 +117,7 @@ check "$what: the namespace can be destroyed" destroy_device
 
 setup 4K mem 512M
 what="the data would be where the info block is"
-refused "$what" "${ours}its info block puts data at offset 0x1000, not 0x2000 or later; to $over" \
+refused "$what" "${ours}its info block has data offset 0x1000, not 0x2000 or more; to $over" \
 	infoblock dataoff=0x1000
 repaired "$what"
 destroy_device >/dev/null
