@@ -130,11 +130,6 @@ def overlay_step():
                    wrong=[tail(output)] * bool(bad) + ["see above"] * (bad - 1))
 
 
-def documents():
-    """The documents say what the code says."""
-    return counted(*command(sys.executable, str(HERE / "check_docs.py")))
-
-
 def static(which):
     def check():
         status, output = command(str(HERE / "machine/lab"), "check", which)
@@ -241,7 +236,6 @@ HOST_TESTS = {
     "overlay": overlay_step,
     "docs": docs,
     "source": lambda: cases(source()),
-    "documents": documents,
     **{which: static(which) for which in lab_module.CHECKS},
     "kernel": lambda: cases(kernel()),
     "panics": lambda: cases(panics()),
