@@ -101,7 +101,7 @@ impl<T: Node> FileSystem<T> {
         // INVARIANT: There is no cache yet.
         Self {
             fs_type: Opaque::new(bindings::file_system_type {
-                name: T::NAME.as_ptr().cast(),
+                name: T::NAME.to_bytes_with_nul().as_ptr(),
                 init_fs_context: Some(Self::init_fs_context),
                 kill_sb: Some(bindings::kill_anon_super),
                 ..pin_init::zeroed()
@@ -188,11 +188,13 @@ impl<T: Node> FileSystem<T> {
             &*container_of!(fs_type.cast_mut(), Self, fs_type)
         };
 
+        let cache = fs.cache.load(Relaxed);
+
         // SAFETY: By the type invariant of `FileSystem`, as there is a super block, `cache` is a
         // cache of objects that are `Inode<T>`.
-        let inode: *mut bindings::inode =
-            unsafe { bindings::alloc_inode_sb(sb, fs.cache.load(Relaxed), bindings::GFP_KERNEL) }
-                .cast();
+        let object = unsafe { bindings::alloc_inode_sb(sb, cache, bindings::GFP_KERNEL) };
+
+        let inode: *mut bindings::inode = object.cast();
         if !inode.is_null() {
             // Says that there is no value in it, see `Inode`.
             // SAFETY: This is a `struct inode` that nobody else knows.
