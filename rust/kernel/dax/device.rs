@@ -419,10 +419,7 @@ impl<'a> Reserved<'a> {
             );
             return Err(EINVAL);
         }
-        PageMap::new(
-            dev.as_ref(),
-            dev.ranges().iter().map(|range| range.0.range),
-        )
+        PageMap::new(dev.as_ref(), dev.ranges().iter().map(|range| range.0.range))
     }
 }
 
@@ -530,9 +527,8 @@ impl Live<'_> {
             return None;
         }
         // SAFETY: By the type invariant, `dev` is valid.
-        let phys = unsafe {
-            bindings::dax_pgoff_to_phys(self.dev, pgoff, PAGE_SIZE.wrapping_shl(order))
-        };
+        let phys =
+            unsafe { bindings::dax_pgoff_to_phys(self.dev, pgoff, PAGE_SIZE.wrapping_shl(order)) };
         if phys == bindings::phys_addr_t::MAX {
             return None;
         }
