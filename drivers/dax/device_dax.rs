@@ -77,7 +77,7 @@ impl mapping::Operations for DeviceDax {
         if dev.live().is_none() {
             dev_info_ratelimited!(
                 dev,
-                "{}: mmap refused: no driver serves the device any more; bind it to device_dax\n",
+                "{}: mmap refused: device_dax does not serve the device at present; bind it again\n",
                 Requester
             );
             return Err(ENXIO);
