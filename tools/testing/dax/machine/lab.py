@@ -323,6 +323,9 @@ class Lab:
         if "Unable to locate package" in log:
             raise Stop(f"the archive {mirror} lacks a package of Debian {SUITE} that the {name} "
                        f"tree needs; use a complete mirror {where}")
+        if "Operation not permitted" in log:
+            raise Stop("this container may not mount or unshare, which the set-up needs; "
+                       "use a virtual machine, or a container with all privileges")
         if re.search(r"resolve|connect|timed out|Failed to fetch|unreachable", log, re.I):
             raise Stop(f"the archive {mirror} cannot be reached; check the network (and the proxy "
                        f"in apt's configuration), then try again {where}")
@@ -533,7 +536,7 @@ class Lab:
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "guest", "linux", "demo", "shell", "run"]
+        names = ["toolchain", "guest", "linux", "demo", "shell", "run", "tests", "host-tests", "bench"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
