@@ -29,11 +29,11 @@ dax_device 2M mem 256M
 number=$(cat "$SYS/dev")
 destroy_device >/dev/null
 
-for turn in $(seq 8); do
+for turn in $(seq 5); do
 	cycle 2M mem
 	cycle 4K dev
 done
-is "after 16 devices came and went, all is as before" "$(diff <(echo "$before") <(state))" ""
+is "after 10 devices came and went, all is as before" "$(diff <(echo "$before") <(state))" ""
 grown=$(($(objects) - minor))
 check "no dax_device is left in the slab cache ($grown more, a slab holds $slab)" \
 	test $grown -le $slab
@@ -41,11 +41,11 @@ dax_device 2M mem 256M
 is "the next device has the number of the first" "$(cat "$SYS/dev")" "$number"
 
 before=$(state) minor=$(objects)
-for turn in $(seq 100); do
+for turn in $(seq 60); do
 	unbind
 	bind
 done
-is "after 100 unbinds, all is as before" "$(diff <(echo "$before") <(state))" ""
+is "after 60 unbinds, all is as before" "$(diff <(echo "$before") <(state))" ""
 grown=$(($(objects) - minor))
 check "no dax_device is left in the slab cache ($grown more, a slab holds $slab)" \
 	test $grown -le $slab
@@ -53,10 +53,10 @@ check "no dax_device is left in the slab cache ($grown more, a slab holds $slab)
 # What is allocated for a device, seen from afar: free memory does not shrink.
 free_kb() { sync; echo 3 >/proc/sys/vm/drop_caches; sleep 0.2; awk '/^MemFree/ { print $2 }' /proc/meminfo; }
 start=$(free_kb)
-for turn in $(seq 50); do
+for turn in $(seq 40); do
 	unbind
 	bind
 done
 lost=$((start - $(free_kb)))
-check "50 unbinds take no memory ($lost KiB less is free)" test $lost -lt 6000
+check "40 unbinds take no memory ($lost KiB less is free)" test $lost -lt 6000
 done_testing
