@@ -198,7 +198,8 @@ impl Range {
         self.0.range.end
     }
 
-    /// The length in bytes.
+    /// The length in bytes, never 0.
+    #[allow(clippy::len_without_is_empty)]
     #[inline]
     pub fn len(&self) -> u64 {
         self.end().wrapping_sub(self.start()).wrapping_add(1)

@@ -99,12 +99,17 @@ pub fn register<T: Operations>(dev: &Device<device::Bound>) -> Result {
 }
 
 /// A request for an address.
+///
+/// # Invariants
+///
+/// `file` is open, and the mmap lock of the current task is held for writing, for `'a`.
 pub struct Placement<'a> {
-    file: &'a bindings::file,
+    file: *mut bindings::file,
     addr: usize,
     len: usize,
     pgoff: usize,
     flags: usize,
+    _file: PhantomData<&'a bindings::file>,
 }
 
 impl Placement<'_> {
@@ -118,7 +123,8 @@ impl Placement<'_> {
         self.flags & bindings::MAP_FIXED as usize != 0
     }
 
-    /// The length in bytes, a multiple of the page size.
+    /// The length in bytes, a multiple of the page size, never 0.
+    #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -136,15 +142,17 @@ impl Placement<'_> {
     /// This is for entries that `mm` cannot move: the request may be part of a `mremap()`, and what
     /// asks does not tell. No new entry is made before the lock of the address space is released.
     pub fn drop_entries(&self) {
-        // SAFETY: The file is open, so its mapping is valid.
-        if !unsafe { bindings::mapping_mapped(self.file.f_mapping) } {
+        // SAFETY: By the type invariant the file is open.
+        let mapping = unsafe { (*self.file).f_mapping };
+        // SAFETY: The mapping of an open file is valid.
+        if !unsafe { bindings::mapping_mapped(mapping) } {
             return;
         }
 
         let last = self.pgoff.saturating_add(self.len >> PAGE_SHIFT);
         let mut addr = 0;
         loop {
-            // SAFETY: The lock of the address space of the current task is held for writing.
+            // SAFETY: By the type invariant the lock is held.
             let vma = unsafe { bindings::find_vma((*Task::current_raw()).mm, addr) };
             if vma.is_null() {
                 return;
@@ -157,9 +165,9 @@ impl Placement<'_> {
             addr = area.end();
 
             // SAFETY: An area keeps its file open.
-            let ours = !file.is_null() && unsafe { (*file).f_mapping } == self.file.f_mapping;
+            let ours = !file.is_null() && unsafe { (*file).f_mapping } == mapping;
             if ours && pgoff < last && self.pgoff < pgoff.saturating_add(len >> PAGE_SHIFT) {
-                // SAFETY: The lock of the address space is held for writing.
+                // SAFETY: By the type invariant the lock is held for writing.
                 unsafe { bindings::vma_start_write(vma) };
                 area.zap_vma_range(area.start(), len);
             }
@@ -168,16 +176,9 @@ impl Placement<'_> {
 
     /// Finds an address the usual way, for a mapping of `len` bytes, near `addr` if not 0.
     pub fn find(&self, addr: usize, len: usize) -> Result<usize> {
-        // SAFETY: The file is valid, and the lock of the address space is held.
-        let addr = unsafe {
-            bindings::mm_get_unmapped_area(
-                core::ptr::from_ref(self.file).cast_mut(),
-                addr,
-                len,
-                self.pgoff,
-                self.flags,
-            )
-        };
+        // SAFETY: By the type invariant the file is open and the lock is held.
+        let addr =
+            unsafe { bindings::mm_get_unmapped_area(self.file, addr, len, self.pgoff, self.flags) };
 
         // Errors are the last addresses, as in an `ERR_PTR()`.
         match i32::try_from(addr as isize) {
@@ -385,13 +386,14 @@ impl<T: Operations> VTable<T> {
     ) -> c_ulong {
         // SAFETY: The file stays open during the call.
         let dev = unsafe { Self::device(file) };
+        // INVARIANT: Both are so during the call.
         let request = Placement {
-            // SAFETY: As above.
-            file: unsafe { &*file },
+            file,
             addr,
             len,
             pgoff,
             flags,
+            _file: PhantomData,
         };
 
         match T::place(dev, &request) {
