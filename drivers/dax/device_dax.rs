@@ -40,7 +40,7 @@ kernel::module_dax_driver! {
     name: "device_dax",
     authors: ["The device DAX in Rust authors"],
     description: "Device DAX: direct access device driver",
-    license: "GPL",
+    license: "GPL v2",
     alias: ["dax:t0*"],
 }
 
