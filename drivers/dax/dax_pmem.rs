@@ -37,7 +37,7 @@ use core::ops::Range;
 kernel::module_nvdimm_driver! {
     type: PmemDax,
     name: "dax_pmem",
-    authors: ["Intel Corporation"],
+    authors: ["The device DAX in Rust authors"],
     description: "PMEM DAX: direct access to persistent memory",
     license: "GPL v2",
     // MODULE_ALIAS_ND_DEVICE(ND_DEVICE_DAX_PMEM)

@@ -17,6 +17,10 @@ mod bus;
 mod dax_device;
 mod ffi {
     //! The functions that C code calls. They make references of pointers and call safe code.
+    #![expect(
+        clippy::missing_safety_doc,
+        reason = "what a caller guarantees is said once, at the head of each file"
+    )]
 
     mod bus;
     pub(crate) mod dax;
