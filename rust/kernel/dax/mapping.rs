@@ -9,7 +9,7 @@
 //! A file holds a reference to the instance of its own. It may stay open across any number of
 //! unbinds and binds: what it was mapped to disappears with an unbind, and mapping it, or touching
 //! an old mapping of it, works again when the instance is alive again. Neither depends on the
-//! registration that the file was opened through; see [`cdev`](crate::cdev).
+//! registration that the file was opened through; see [`cdev`].
 //!
 //! The pages are known to `mm` under the inode that the core keeps for the instance, whatever
 //! device node the file was opened through. The node itself is left as it is.
