@@ -108,6 +108,8 @@ fn an_entry_does_not_straddle_ranges() {
     assert_eq!(lookup(&touching, 0x1ff, 0x2000), None);
     assert_eq!(lookup(&touching, 0x200, 0x20_0000), Some(0x40_0000));
     assert_eq!(lookup(&touching, 0x400, 0x1000), None);
+    assert_eq!(lookup(&touching, 0x3ff, 0), Some(0x5f_f000));
+    assert_eq!(lookup(&touching, 0x400, 0), None);
 }
 
 #[test]

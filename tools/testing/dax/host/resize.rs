@@ -126,6 +126,22 @@ fn only_what_the_align_can_map() {
 }
 
 #[test]
+fn both_start_and_length_count() {
+    for (range, fits) in [
+        (units(8, 16), true),
+        (units(9, 16), false),
+        (units(8, 15), false),
+        (units(9, 15), false),
+    ] {
+        let align = align(8 * UNIT);
+        let result = check_align(&[Piece::new(0, range)], align);
+        let error = Error::RangeMisaligned { range, align };
+        assert_eq!(result.err(), (!fits).then_some(error));
+        assert_eq!(Growth::exactly(range, align).err(), result.err());
+    }
+}
+
+#[test]
 fn refusals_say_why() {
     let mut space = region_of(128);
     space.reserve(units(32, 64)).unwrap();
