@@ -449,9 +449,9 @@ static const struct stop {
 };
 
 /* The last of the devices loses its memory and gets it again. */
-static int size_row(int count, int n, struct series *s)
+static int size_row(int count, struct series *s)
 {
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < rounds; i++) {
 		int64_t cost = set_size(count - 1, "0");
 
 		if (cost >= 0)
@@ -465,9 +465,9 @@ static int size_row(int count, int n, struct series *s)
 	return 0;
 }
 
-static int available_row(int count, int n, struct series *s)
+static int available_row(int count, struct series *s)
 {
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < rounds; i++) {
 		char text[32];
 		int64_t cost = get(region, "available_size", text, sizeof(text));
 
@@ -481,11 +481,11 @@ static int available_row(int count, int n, struct series *s)
 }
 
 /* One more device, without memory, and away with it. */
-static int create_row(int count, int n, struct series *s)
+static int create_row(int count, struct series *s)
 {
 	static struct series deleting;
 
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < rounds; i++) {
 		int64_t cost = create_device(), end = -1;
 
 		if (cost >= 0)
@@ -523,7 +523,6 @@ static int make_devices(int count)
 static void sizing(void)
 {
 	static struct series s;
-	int n = rounds < 21 ? rounds : 21;
 
 	for (const struct stop *stop = stops; stop < stops + 4; stop++) {
 		if (make_devices(stop->count)) {
@@ -540,11 +539,11 @@ static void sizing(void)
 			return;
 		}
 		if (stop->what & AVAILABLE)
-			available_row(stop->count, n, &s);
+			available_row(stop->count, &s);
 		if (stop->what & SIZE)
-			size_row(stop->count, n, &s);
+			size_row(stop->count, &s);
 		if (stop->what & CREATE)
-			create_row(stop->count, n, &s);
+			create_row(stop->count, &s);
 		s.n = 0;
 	}
 }

@@ -108,15 +108,16 @@ def boot(lab, impl, kernel, part, program, rounds):
         # A socket's path has room for 107 characters.
         with tempfile.TemporaryDirectory(prefix="dax-") as run:
             if part == "mapping":
-                follower = follow.Follower(f"{run}/gdb", address_of(lab, program, "marked"), 2)
+                follower = follow.Follower(f"{run}/gdb", address_of(lab, program, "marked"),
+                                           len(report.FOLLOWED))
                 arguments = ["-gdb", f"unix:{run}/gdb,server=on,wait=off"]
             with Machine(lab.build, PARTS[part].machine, kernel=kernel, icount=True,
                          shares={"bench": folder}, append=f"nokaslr {PARTS[part].append}",
                          args=arguments) as machine:
                 if follower:
                     follower.start()
-                result = machine.run(f"uname -r; BENCH_ROUNDS={rounds} bash /mnt/bench/guest.sh {part}",
-                                     LIMIT)
+                result = machine.run(
+                    f"uname -r; BENCH_ROUNDS={rounds} bash /mnt/bench/guest.sh {part}", LIMIT)
         (lab.logs / f"bench-{impl}-{part}.log").write_text(result.output + result.console)
         if not result.ok:
             raise Failed(f"{impl} kernel, {part}: {result.why()} (what it printed: "
@@ -124,8 +125,9 @@ def boot(lab, impl, kernel, part, program, rounds):
         followed = []
         if follower:
             follower.join(timeout=10)
-            if follower.error:
-                raise Failed(f"{impl} kernel: no fault could be followed: {follower.error}")
+            if len(follower.traces) != len(report.FOLLOWED):
+                raise Failed(f"{impl} kernel: a fault could not be followed: "
+                             f"{follower.error or 'it never came'}")
             kallsyms = (folder / "kallsyms").read_text()
             followed = [follow.attribute(trace, kallsyms) for trace in follower.traces]
         return Boot(parse(result.output), result.output.split("\n", 1)[0], followed)

@@ -90,7 +90,9 @@ class Table:
     def cells(self, row):
         def cell(counts):
             count = counts.get(row.key)
-            return "?" if count is None else "not yet" if count.median is None else str(count.median)
+            if count is None:
+                return "?"
+            return "not yet" if count.median is None else str(count.median)
 
         ratio = self.ratio(row)
         mark = "" if row.goal is None or ratio is None else (
@@ -173,9 +175,9 @@ DOCUMENT = """\
 .. SPDX-License-Identifier: GPL-2.0
 .. Written by "make bench"; do not edit.
 
-================================
-Performance of device DAX: C, Rust
-================================
+{rule}
+{title}
+{rule}
 
 This file is written by ``make bench``. It compares Linux {version} with
 upstream's C in drivers/dax with the same kernel with Rust there: same source,
@@ -190,7 +192,9 @@ advances one tick per guest instruction, so ``rdtsc`` before and after an
 operation counts what it took, in user space and the kernel together. The cost
 of ``rdtsc`` itself is measured and subtracted. A number is the median of many
 repetitions; those with a timer interrupt in between do not weigh. Addresses are
-not randomised. The numbers are the same on every run and on every machine.
+not randomised. The numbers do not depend on the machine that runs QEMU, nor on
+its load. Those of a single fault are the same on every run; where an operation
+allocates much, what the allocators have at hand makes a few per cent.
 
 Instructions are not time: they say nothing about caches and branch prediction.
 What they do say is exact, so that a change of one per cent is seen. Two things
@@ -222,9 +226,10 @@ mmap + munmap
 	Of one entry of the device's align.
 Set size, create, delete, mapping, available_size
 	Open, write (or read) and close of the attribute, without the way through
-	the file system to its folder. Devices have 2 MiB each,
-	of one dynamic region. "Set size of device n": of n devices the last, which
-	has none. "Create at n devices": one more, without memory.
+	the file system to its folder. Devices have 2 MiB each, of one dynamic
+	region of soft-reserved memory. "Set size of device n": of the last of n
+	devices, which has none. "Create at n devices": one more, without memory;
+	"delete" takes that one away. kmem is not loaded.
 
 The ratio is Rust divided by C: below 1 Rust takes fewer. The goal of a row of
 the mapping path is {goal:.2f} or less.
@@ -235,11 +240,13 @@ Results
 
 
 def document(table, followed, version):
-    out = [DOCUMENT.format(version=version, goal=MAPPING_GOAL).replace(
-        "=" * 32, "=" * len("Performance of device DAX: C, Rust"))]
+    title = "Performance of device DAX in C and in Rust"
+    out = [DOCUMENT.format(title=title, rule="=" * len(title), version=version,
+                           goal=MAPPING_GOAL)]
     for title, rows in table.groups():
         out += [title, "-" * len(title), "",
-                grid(["Operation", "C", "Rust", "Ratio", "Goal"], map(table.cells, rows)), ""]
+                grid(["Operation", "C", "Rust", "Ratio", "Goal"],
+                     [table.cells(row) for row in rows]), ""]
         for why, refused in table.refusals().items():
             mine = [row.title for row in refused if row in rows]
             if mine:
@@ -254,7 +261,8 @@ def document(table, followed, version):
                 "belongs to entry code and mm/, and is the same for both but for what they",
                 "are asked to do. ``bench.py --part mapping --follow`` lists it by function.",
                 "",
-                grid(["Fault", "all", "DAX", "others"],
-                     [[f"{size}, {name}", *map(str, n)] for size, name, *n in share_rows(followed)]),
+                grid(["Fault", "All", "DAX", "Others"],
+                     [[f"{size}, {name}", *map(str, numbers)]
+                      for size, name, *numbers in share_rows(followed)]),
                 ""]
     return "\n".join(out)
