@@ -94,7 +94,7 @@ mod tests {
         assert!(space.release(mib(100, 10)?).is_ok());
         assert_eq!(
             space.release(mib(100, 10)?),
-            Err(Error::NotAllocated { at: BASE })
+            Err(Error::NotAllocated { at })
         );
         assert_eq!(space.usable(align(GIB)?), Ok(GIB));
         Ok(())
