@@ -14,12 +14,14 @@ in one boot. Whatever one says, it fails when the kernel reports a bug meanwhile
 leaves devices behind, or when it takes too long.
 """
 
+import atexit
 import concurrent.futures
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -437,9 +439,10 @@ class Group:
 
 def prepare_stage():
     """What the guest sees of the tests: the scripts, and the program that they use."""
-    stage = BUILD / "tests"
-    shutil.rmtree(stage, ignore_errors=True)
-    shutil.copytree(HERE / "tests", stage)
+    (BUILD / "run").mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix="tests-", dir=BUILD / "run"))
+    atexit.register(shutil.rmtree, stage, ignore_errors=True)
+    shutil.copytree(HERE / "tests", stage, dirs_exist_ok=True)
     for path in stage.iterdir():
         path.chmod(0o755)
     for program in sorted(path.stem for path in stage.glob("*.c")):

@@ -38,7 +38,7 @@ not_ok()
 		failed=$((failed + 1))
 		echo "not ok $nr - $1"
 	fi
-	[ $# -lt 2 ] || [ -z "$2" ] || printf '%s\n' "$2" | head -40 | sed 's/^/# /'
+	[ $# -lt 2 ] || [ -z "$2" ] || printf '%s\n' "$2" | head -16 | sed 's/^/# /'
 	todo=
 }
 
