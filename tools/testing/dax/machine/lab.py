@@ -536,7 +536,7 @@ class Lab:
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "guest", "linux", "demo", "shell", "bench", "run", "tests", "host-tests", "bench"]
+        names = ["toolchain", "guest", "linux", "demo", "shell", "run", "tests", "host-tests", "bench"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
