@@ -89,9 +89,12 @@ for align in 4K 2M 1G; do
 		areas m					= 1
 	DAX
 
-	# Not at 1G: mm/mremap.c takes the entry for a corrupt one ("bad pud"), whatever
-	# driver is below it.
-	[ $align = 1G ] || dax "$align: mremap moves whole entries" <<-DAX
+	# C: known wrong: mm/mremap.c takes an entry of 1G for a corrupt one ("bad pud"),
+	# and what the kernel says then would fail this test.
+	moves=true
+	[ $align = 1G ] && [ "$IMPL" = c ] && moves=false
+
+	$moves && dax "$align: mremap moves whole entries" <<-DAX
 		$script
 		mremap m 0 $two $two fixed=0x200000000000	= ok
 		addr m					= 0x200000000000
@@ -110,7 +113,7 @@ for align in 4K 2M 1G; do
 		verify m $align 4K 1			= @(ok|SIGBUS*)
 	DAX
 
-	[ $align = 1G ] || dax "$align: a mapping that grows shows nothing past the device" <<-DAX
+	$moves && dax "$align: a mapping that grows shows nothing past the device" <<-DAX
 		$script
 		mremap m 0 $two $((SIZE + a)) maymove	= @(ok|E*)
 		read m $((SIZE - 8))			= @([0-9]*|SIGSEGV*)
