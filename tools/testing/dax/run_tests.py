@@ -448,7 +448,7 @@ def prepare_stage():
     for program in sorted(path.stem for path in stage.glob("*.c")):
         status, output = inside("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
                                 "-Wno-missing-field-initializers", "-static", "-pthread",
-                                "-o", f"/build/tests/{program}", f"{TESTS}/{program}.c")
+                                "-o", f"/build/run/{stage.name}/{program}", f"{TESTS}/{program}.c")
         if status:
             sys.exit(f"{program}.c does not compile:\n{output}")
     return stage
