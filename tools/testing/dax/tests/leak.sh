@@ -5,7 +5,8 @@
 # limit: 360
 . ./lib.sh
 
-objects() { awk '$1 == "dax_cache" { print $2 }' /proc/slabinfo; }
+# Without shrinking, free objects of half-used slabs would count as well.
+objects() { echo 1 >/sys/kernel/slab/dax_cache/shrink; sleep 0.2; awk '$1 == "dax_cache" { print $2 }' /proc/slabinfo; }
 per_slab() { awk '$1 == "dax_cache" { print $5 }' /proc/slabinfo; }
 state()
 {
