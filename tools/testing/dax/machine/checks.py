@@ -39,11 +39,19 @@ def rustfmt(lab):
 
 def checkpatch(lab):
     # EXPORT_SYMBOL: what exports.c exports is defined in Rust.
-    _, log = lab.logged("checkpatch.log", lab.inside(
-        ["sh", "-c", 'cd /linux && perl scripts/checkpatch.pl --no-tree --no-summary --terse '
-         '--show-types --ignore EXPORT_SYMBOL -f "$@"', "checkpatch",
-         *ours(".rs", ".c", ".h", ".sh", ".rst", "Kconfig", "Makefile")]))
-    return log.splitlines()
+    files = ours(".rs", ".c", ".h", ".sh", ".rst", "Kconfig", "Makefile")
+    kernel = [name for name in files if not name.startswith("tools/")]
+    # Programs: they have neither the kernel's macros nor its reasons against volatile.
+    user = [name for name in files if name.startswith("tools/")]
+    found = []
+    for title, ignored, names in (
+            ("kernel", "EXPORT_SYMBOL", kernel),
+            ("user", "VOLATILE,PREFER_DEFINED_ATTRIBUTE_MACRO,EMBEDDED_FUNCTION_NAME", user)):
+        _, log = lab.logged(f"checkpatch-{title}.log", lab.inside(
+            ["sh", "-c", 'cd /linux && perl scripts/checkpatch.pl --no-tree --no-summary --terse '
+             '--show-types --ignore "$0" -f "$@"', ignored, *names]))
+        found += log.splitlines()
+    return found
 
 
 def built(lab, title, *targets):

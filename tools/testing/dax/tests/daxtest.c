@@ -109,7 +109,7 @@ static uint64_t number(const char *s)
 		end++;
 	}
 	if (end == s || *end)
-		bail("not a number", s);
+		bail("cannot be read as a value", s);
 	return n;
 }
 
@@ -118,7 +118,7 @@ static struct file *file(const char *name)
 	for (int i = 0; i < MAX_NAMES; i++)
 		if (!strcmp(files[i].name, name))
 			return &files[i];
-	bail("no such file", name);
+	bail("nothing open of the name", name);
 	return NULL;
 }
 
@@ -127,7 +127,7 @@ static struct map *map(const char *name)
 	for (int i = 0; i < MAX_NAMES; i++)
 		if (!strcmp(maps[i].name, name))
 			return &maps[i];
-	bail("no such mapping", name);
+	bail("nothing mapped of the name", name);
 	return NULL;
 }
 
@@ -711,7 +711,8 @@ static void do_put(char **a)
 		} else if (*s == 'x') {
 			unsigned int byte = 0;
 
-			sscanf(s + 1, "%2x", &byte);
+			if (sscanf(s + 1, "%2x", &byte) != 1)
+				bail("not two hexadecimal digits", s);
 			buf[n++] = byte;
 			s += 2;
 		} else if (*s == '*') {
@@ -770,7 +771,11 @@ static void do_child(char **a)
 		strncat(line, a[i], sizeof(line) - strlen(line) - 2);
 		strcat(line, " ");
 	}
-	if (pipe(pipes) < 0 || (fflush(stdout), pid = fork()) < 0)
+	if (pipe(pipes) < 0)
+		bail("no pipe", strerror(errno));
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
 		bail("cannot fork", strerror(errno));
 	if (!pid) {
 		run(line);

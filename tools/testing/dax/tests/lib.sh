@@ -123,6 +123,21 @@ log_has()
 	fi
 }
 
+# says DESCRIPTION REGEX <<EOF: the log has it after this script for daxtest. Messages are
+# limited in their rate, so it may take a few seconds until one of them is let through.
+says()
+{
+	local script turn
+	script=$(cat)
+	for turn in 1 2 3 4 5 6 7 8; do
+		log_mark
+		daxtest <<<"$script" >/dev/null
+		log_since | grep -qE -- "$2" && break
+		sleep 1
+	done
+	log_has "$1" "$2"
+}
+
 # ---- devices ----
 
 # What a new device is: DEV (dax0.0), NODE (/dev/dax0.0), NS (namespace0.0),
