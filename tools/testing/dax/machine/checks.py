@@ -38,14 +38,15 @@ def rustfmt(lab):
 
 
 def checkpatch(lab):
-    # EXPORT_SYMBOL: what exports.c exports is defined in Rust.
+    # EXPORT_SYMBOL: what exports.c exports is defined in Rust. CONFIG_DESCRIPTION: a choice
+    # of two languages is said in one word.
     files = ours(".rs", ".c", ".h", ".sh", ".rst", "Kconfig", "Makefile")
     kernel = [name for name in files if not name.startswith("tools/")]
     # Programs: they have neither the kernel's macros nor its reasons against volatile.
     user = [name for name in files if name.startswith("tools/")]
     found = []
     for title, ignored, names in (
-            ("kernel", "EXPORT_SYMBOL", kernel),
+            ("kernel", "EXPORT_SYMBOL,CONFIG_DESCRIPTION", kernel),
             ("user", "VOLATILE,PREFER_DEFINED_ATTRIBUTE_MACRO,EMBEDDED_FUNCTION_NAME", user)):
         _, log = lab.logged(f"checkpatch-{title}.log", lab.inside(
             ["sh", "-c", 'cd /linux && perl scripts/checkpatch.pl --no-tree --no-summary --terse '
