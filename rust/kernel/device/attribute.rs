@@ -287,6 +287,9 @@ impl<O: Owner<Raw = bindings::device>> Group<O> {
         Self::new(folder, list, Some(Self::is_visible))
     }
 
+    /// # Safety
+    ///
+    /// Only for sysfs to call: with the kobject of a device of `O` and an attribute of this group.
     unsafe extern "C" fn is_visible(
         kobj: *mut bindings::kobject,
         attr: *mut bindings::attribute,

@@ -104,6 +104,7 @@ impl<T: Type> Subclass<T> {
     ///
     /// `data` is told where the C struct will be, of which nothing but the device is initialised
     /// when the Rust value is; the rest is zero. Fails with `ENOMEM`, or as `data` does.
+    #[allow(clippy::new_ret_no_self)]
     pub fn new<I: PinInit<T, Error>>(
         name: fmt::Arguments<'_>,
         data: impl FnOnce(NonNull<T::Raw>) -> I,

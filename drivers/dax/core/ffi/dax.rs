@@ -131,9 +131,9 @@ pub(crate) unsafe extern "C" fn alloc_dax(
         // kills the device before it goes away.
         Some(_) => unsafe { for_driver(private, ops) },
         None => {
-            // SAFETY: Only the dax bus creates devices without operations, for its instances,
-            // which keep what `Instance` demands.
             let owner = match NonNull::new(private.cast()) {
+                // SAFETY: Only the dax bus creates devices without operations, for its
+                // instances, which keep what `Instance` demands.
                 Some(dev_dax) => Owner::Instance(unsafe { Instance::new(dev_dax) }),
                 None => Owner::Driver(ptr::null_mut()),
             };
