@@ -184,6 +184,9 @@ impl<B: Bus> BusType<B> {
         &self.0
     }
 
+    /// # Safety
+    ///
+    /// Only for the driver core to call: with a device and a driver of this bus.
     unsafe extern "C" fn match_callback(
         dev: *mut bindings::device,
         drv: *const bindings::device_driver,
@@ -194,6 +197,9 @@ impl<B: Bus> BusType<B> {
         B::matches(dev, drv).into()
     }
 
+    /// # Safety
+    ///
+    /// Only for the driver core to call: with a device of this bus.
     unsafe extern "C" fn uevent_callback(
         dev: *const bindings::device,
         env: *mut bindings::kobj_uevent_env,
@@ -204,6 +210,9 @@ impl<B: Bus> BusType<B> {
         from_result(|| B::uevent(dev, env).map(|()| 0))
     }
 
+    /// # Safety
+    ///
+    /// Only for the driver core to call: with a device of this bus that is being bound.
     unsafe extern "C" fn probe_callback(dev: *mut bindings::device) -> c_int {
         // SAFETY: By the type invariants; the driver core sets the driver before it calls this.
         let (dev, drv) = unsafe {
@@ -217,6 +226,9 @@ impl<B: Bus> BusType<B> {
         from_result(|| B::probe(Binding { dev, drv }).map(|()| 0))
     }
 
+    /// # Safety
+    ///
+    /// Only for the driver core to call: with a device of this bus that is being unbound.
     unsafe extern "C" fn remove_callback(dev: *mut bindings::device) {
         // SAFETY: By the type invariants; the driver core clears the driver after it calls this.
         let (dev, drv) = unsafe {

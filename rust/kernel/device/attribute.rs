@@ -123,6 +123,8 @@ pub trait Attribute: 'static {
     }
 }
 
+// There are more fields with lockdep.
+#[allow(clippy::needless_update)]
 const fn attribute<A: Attribute>() -> bindings::attribute {
     bindings::attribute {
         name: crate::str::as_char_ptr_in_const_context(A::NAME),
@@ -209,6 +211,9 @@ impl<O: Owner<Raw = bindings::device>, A: Attribute<Owner = O>> DeviceAttribute<
     pub const REF: AttributeRef<O> =
         AttributeRef(core::ptr::from_ref(&Self::ENTRY).cast(), PhantomData);
 
+    /// # Safety
+    ///
+    /// Only for sysfs to call: for an owner of `A`.
     unsafe extern "C" fn show(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
@@ -218,6 +223,9 @@ impl<O: Owner<Raw = bindings::device>, A: Attribute<Owner = O>> DeviceAttribute<
         unsafe { show::<A>(dev, page) }
     }
 
+    /// # Safety
+    ///
+    /// Only for sysfs to call: for an owner of `A`.
     unsafe extern "C" fn store(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
@@ -244,6 +252,9 @@ impl<O: Owner<Raw = bindings::device_driver>, A: Attribute<Owner = O>> DriverAtt
     pub const REF: AttributeRef<O> =
         AttributeRef(core::ptr::from_ref(&Self::ENTRY).cast(), PhantomData);
 
+    /// # Safety
+    ///
+    /// Only for sysfs to call: for an owner of `A`.
     unsafe extern "C" fn store(
         drv: *mut bindings::device_driver,
         input: *const c_char,
