@@ -4,6 +4,8 @@
 BUILD ?= build
 # Which kernel: rust, or c for upstream's.
 IMPL ?= rust
+# KERNEL=debug is rust with all of the kernel's checks.
+KERNEL ?= $(IMPL)
 
 export BUILD := $(abspath $(BUILD))
 DAX := tools/testing/dax
@@ -12,10 +14,11 @@ LAB := $(DAX)/machine/lab
 help:
 	@echo 'make run                  set everything up, then show it: a devdax namespace, written,'
 	@echo '                          and read back after a reboot'
-	@echo 'make test [T=<name>]      the tests, or some; IMPL=c: of upstream'\''s C'
+	@echo 'make test [T=<name>]      the tests, or some; IMPL=c: of upstream'\''s C; KERNEL=debug: on a'
+	@echo '                          kernel with KASAN, lockdep, kmemleak and more (much slower)'
 	@echo 'make bench                C and Rust side by side, in instructions'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
-	@echo '                          hmem, cxl or virtio-pmem)'
+	@echo '                          hmem, hmem-large, cxl or virtio-pmem)'
 	@echo 'make kernel [IMPL=c]      build the kernel; it is left in $$BUILD/kernel-rust (kernel-c)'
 	@echo 'make check-<which>        static checks: rustfmt, lint (clippy and W=1), checkpatch, rustdoc'
 	@echo 'make overlay KSRC=<tree>  put the overlay into a Linux 7.3 tree of your own'
@@ -29,7 +32,7 @@ run:
 	@$(LAB) run
 
 shell kernel:
-	@$(LAB) $@ $(IMPL)
+	@$(LAB) $@ $(KERNEL)
 
 setup clean:
 	@$(LAB) $@
@@ -38,8 +41,8 @@ check-%:
 	@$(LAB) check $*
 
 test: setup
-	@$(LAB) kernel $(IMPL)
-	@IMPL=$(IMPL) python3 $(DAX)/run_tests.py $(T)
+	@$(LAB) kernel $(KERNEL)
+	@IMPL=$(IMPL) KERNEL=$(KERNEL) python3 $(DAX)/run_tests.py $(T)
 
 bench: setup
 	@$(LAB) kernel rust

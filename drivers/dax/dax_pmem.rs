@@ -1,41 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `dax_pmem`: device DAX over persistent memory.
+//! `dax_pmem`: device DAX over persistent memory, on the dax bus.
 //!
-//! The provider that makes a region of the dax bus, with one instance, from each libnvdimm
-//! namespace in devdax mode. Which part of the namespace that is, and with which alignment, its
-//! info block says. libnvdimm checks that block, but not all of it, and often without a word. So
-//! this driver checks the rest before memory is mapped by it, and whatever makes its probe fail is
-//! told in the log, with what to do about it.
-//!
-//! It neither maps memory nor creates pages for it: that is `device_dax`.
+//! How a namespace becomes a region is in [`pmem`].
 
 use kernel::{
-    dax::region::{
-        Flags,
-        Region, //
-    },
+    dax::region::Flags,
     device::Core,
-    fmt,
-    mm::memremap::PageMap,
     nvdimm::{
         self,
         Dax,
-        InfoBlock,
-        Namespace,
-        PageMapLocation,
-        INFO_BLOCK_RESERVE,
-        PAGE_STRUCT_SIZE, //
+        Turn, //
     },
-    page::PAGE_SIZE,
-    prelude::*,
-    sizes::SizeConstants, //
+    prelude::*, //
 };
 
-use core::ops::Range;
+mod pmem;
 
-kernel::module_nvdimm_driver! {
-    type: PmemDax,
+module! {
+    type: DaxPmem,
     name: "dax_pmem",
     authors: ["The device DAX in Rust authors"],
     description: "PMEM DAX: direct access to persistent memory",
@@ -44,251 +27,25 @@ kernel::module_nvdimm_driver! {
     alias: ["nd:t7*"],
 }
 
-struct PmemDax;
+struct OnBus;
 
-impl nvdimm::Driver for PmemDax {
+impl nvdimm::Driver for OnBus {
     fn probe(dax: &Dax<Core<'_>>) -> Result {
-        // A seed: libnvdimm offers it before user space has configured it. No reason to complain.
-        let namespace = dax.namespace().ok_or(ENODEV)?;
-
-        provide(dax, &namespace).map_err(|Refusal(errno, fault)| {
-            let name = namespace.name();
-
-            dev_err!(dax, "{}: {}; {} {}\n", name, fault, fault.remedy(), name);
-            errno
-        })
+        pmem::probe(dax, Flags::STATIC)
     }
 }
 
-/// Offers the data of `namespace` to the dax bus.
-fn provide(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>) -> Result<(), Refusal> {
-    let (block, pgmap) = read_info_block(dax, namespace)?;
-    let data = Data::new(&block, &namespace.range())?;
-    let (region_id, id) = namespace.ids().map_err(|e| Refusal(e, Fault::Core))?;
+/// [`None`] if another module has the namespaces; as long as this is loaded, nothing changes that.
+struct DaxPmem(#[expect(dead_code)] Option<nvdimm::Registration<OnBus>>);
 
-    // The metadata is reserved here, the data by device_dax.
-    namespace
-        .reserve_metadata(block.data_offset)
-        .map_err(|e| Refusal(e, Fault::Busy))?;
-
-    Region::new(
-        dax,
-        region_id,
-        data.range,
-        dax.target_node(),
-        data.align,
-        Flags::STATIC,
-    )
-    .and_then(|region| region.create_static(id, &pgmap))
-    .map_err(|e| Refusal(e, Fault::Core))
-}
-
-/// Lets libnvdimm read the info block and prepare the page map.
-fn read_info_block(
-    dax: &Dax<Core<'_>>,
-    namespace: &Namespace<'_>,
-) -> Result<(InfoBlock, PageMap), Refusal> {
-    let claim = namespace.claim().map_err(|e| match e {
-        EBUSY => Refusal(e, Fault::Active),
-        EACCES => Refusal(e, Fault::Locked),
-        _ => Refusal(e, Fault::NotConfigured),
-    })?;
-    let access = claim.enable().map_err(|e| Refusal(e, Fault::Busy))?;
-    let found = access.read();
-
-    // Before libnvdimm goes by it, or takes a damaged one for none and writes a new one. That is
-    // right for what another device left behind, but this device's own block may be worth a repair.
-    if let Some(block) = found.ok().filter(|block| block.is_of(dax)) {
-        Data::new(&block, &namespace.range())?;
-    }
-
-    access
-        .set_up()
-        .map_err(|e| Refusal(e, explain(e, dax, found, namespace.range().start)))
-}
-
-/// Finds out why libnvdimm could not set up a namespace that begins at `start`.
-fn explain(errno: Error, dax: &Dax<Core<'_>>, found: Result<InfoBlock>, start: u64) -> Fault {
-    let boundary = nvdimm::mapping_boundary();
-
-    match found {
-        _ if errno == EBUSY => Fault::Busy,
-        _ if !is_aligned(start, boundary) => Fault::Start { start, boundary },
-        _ if dax.map().is_none() => Fault::NotConfigured,
-        Err(_) => Fault::Unreadable,
-        Ok(block) if !block.is_of(dax) => Fault::NotWritten,
-        Ok(block) if block.align != dax.align() || block.map() != dax.map() => Fault::Settings,
-        Ok(_) => Fault::Other,
-    }
-}
-
-fn is_aligned(value: u64, align: u64) -> bool {
-    value.checked_rem(align) == Some(0)
-}
-
-/// The part of a namespace that becomes the region.
-struct Data {
-    /// Physical addresses.
-    range: Range<u64>,
-    /// Size of the page-table entries that map it, in bytes.
-    align: u32,
-}
-
-impl Data {
-    /// Works out where in `namespace` the data is. Of all that an info block can say, this accepts
-    /// what describes the namespace as it is: the whole of it, nothing beyond.
-    fn new(block: &InfoBlock, namespace: &Range<u64>) -> Result<Self, Refusal> {
-        // What libnvdimm returns for a valid info block that does not fit the namespace.
-        let refuse = |fault| Err(Refusal(EOPNOTSUPP, fault));
-
-        if !block.is_intact {
-            return Err(Refusal(EBADMSG, Fault::Checksum));
-        }
-
-        if block.version.0 != 1 {
-            return refuse(Fault::Version(block.version));
-        }
-
-        let Some(map) = block.map() else {
-            return refuse(Fault::Mode(block.mode));
+impl kernel::Module for DaxPmem {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let Some(turn) = Turn::take() else {
+            pr_info!("idle, since dax_pmem_compat has the namespaces, under /sys/class/dax; for the dax bus: modprobe -r dax_pmem_compat dax_pmem; modprobe dax_pmem\n");
+            return Ok(Self(None));
         };
+        let driver = nvdimm::Registration::new::<Self>(turn, module)?;
 
-        let align = match block.align {
-            u64::SZ_4K => u32::SZ_4K,
-            u64::SZ_2M => u32::SZ_2M,
-            u64::SZ_1G => u32::SZ_1G,
-            align => return refuse(Fault::Align(align)),
-        };
-
-        if block.data_offset < INFO_BLOCK_RESERVE {
-            return refuse(Fault::Offset(block.data_offset));
-        }
-
-        let before = block.data_offset.saturating_add(block.start_pad.into());
-        let after = block.end_trunc.into();
-        let start = namespace.start.saturating_add(before);
-        let end = namespace.end.saturating_sub(after);
-        let size = block.npfns.saturating_mul(PAGE_SIZE as u64);
-
-        if size == 0 || end.checked_sub(start) != Some(size) {
-            return refuse(Fault::Size {
-                block: before.saturating_add(size).saturating_add(after),
-                namespace: namespace.end.saturating_sub(namespace.start),
-            });
-        }
-
-        if !is_aligned(start, align.into()) || !is_aligned(end, align.into()) {
-            return refuse(Fault::Misaligned { start, end, align });
-        }
-
-        // The page map covers itself, too.
-        let room = block.data_offset - INFO_BLOCK_RESERVE;
-        let needed = room.saturating_add(size) / PAGE_SIZE as u64 * PAGE_STRUCT_SIZE;
-
-        if map == PageMapLocation::Namespace && room < needed {
-            return refuse(Fault::PageMap { room, needed });
-        }
-
-        Ok(Self {
-            range: start..end,
-            align,
-        })
-    }
-}
-
-/// Why a probe fails: with which error, and because of what.
-struct Refusal(Error, Fault);
-
-/// What can be wrong with a namespace. Sizes and addresses are in bytes.
-enum Fault {
-    Active,
-    Locked,
-    NotConfigured,
-    Busy,
-    Unreadable,
-    NotWritten,
-    Checksum,
-    Version((u16, u16)),
-    Mode(u32),
-    Align(u64),
-    Offset(u64),
-    Size { block: u64, namespace: u64 },
-    Start { start: u64, boundary: u64 },
-    Misaligned { start: u64, end: u64, align: u32 },
-    PageMap { room: u64, needed: u64 },
-    Settings,
-    Other,
-    Core,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Active => write!(f, "it is in use in another mode"),
-            Self::Locked => write!(f, "a DIMM below it is locked"),
-            Self::NotConfigured => write!(f, "its UUID, map (mem or dev) or capacity is not set"),
-            Self::Busy => write!(f, "its metadata's addresses are taken, see /proc/iomem"),
-            Self::Unreadable => write!(f, "media error at its info block, at offset 0x1000"),
-            Self::NotWritten => write!(f, "it has no info block, and libnvdimm cannot write one"),
-            Self::Checksum => write!(f, "its info block is damaged: the checksum is wrong"),
-            Self::Version((major, minor)) => {
-                write!(f, "its info block has version {major}.{minor}, not 1.x")
-            }
-            Self::Mode(mode) => {
-                write!(
-                    f,
-                    "its info block has mode {mode}, not 1 (map=mem) or 2 (map=dev)"
-                )
-            }
-            Self::Align(align) => write!(
-                f,
-                "its info block has align {align:#x}, not 0x1000, 0x200000 or 0x40000000"
-            ),
-            Self::Offset(offset) => write!(
-                f,
-                "its info block has data offset {offset:#x}, not {INFO_BLOCK_RESERVE:#x} or more"
-            ),
-            Self::Size { block, namespace } => write!(
-                f,
-                "its info block is for a size of {block:#x}, but it has {namespace:#x}"
-            ),
-            Self::Start { start, boundary } => {
-                write!(
-                    f,
-                    "it begins at {start:#x}, not at a multiple of {boundary:#x}"
-                )
-            }
-            Self::Misaligned { start, end, align } => write!(
-                f,
-                "its info block puts data at {start:#x}-{end:#x}, not multiples of {align:#x}"
-            ),
-            Self::PageMap { room, needed } => write!(
-                f,
-                "its info block leaves {room:#x} bytes for the page map, which needs {needed:#x}"
-            ),
-            Self::Settings => write!(f, "align or mode, as set, are not those of its info block"),
-            Self::Other => write!(f, "libnvdimm refuses its info block, see the message above"),
-            Self::Core => write!(f, "the dax core refuses it, see the message above"),
-        }
-    }
-}
-
-impl Fault {
-    /// What to do about it; the name of the namespace follows.
-    fn remedy(&self) -> &'static str {
-        match self {
-            Self::Active => "to stop that: ndctl disable-namespace",
-            Self::Locked => "unlock it, then: ndctl enable-namespace",
-            Self::Busy | Self::Core => "once that is settled: ndctl enable-namespace",
-            Self::Settings => "to go by the info block: ndctl enable-namespace",
-            Self::Start { .. } => "move it, or give it up: ndctl destroy-namespace -f",
-            Self::Version(_) => {
-                "use its own kernel, or start over: ndctl create-namespace -f -m devdax -e"
-            }
-            Self::Size { .. } => {
-                "restore the size, or start over: ndctl create-namespace -f -m devdax -e"
-            }
-            _ => "to start over: ndctl create-namespace -f -m devdax -e",
-        }
+        Ok(Self(Some(driver)))
     }
 }

@@ -8,7 +8,10 @@
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/idr.h>
+#include <linux/memory-tiers.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/ratelimit.h>
 #include <linux/sched.h>
@@ -46,6 +49,18 @@ __rust_helper bool rust_helper_mapping_mapped(const struct address_space *mappin
 {
 	return mapping_mapped(mapping);
 }
+
+#ifndef CONFIG_MODULE_UNLOAD
+__rust_helper void rust_helper_module_put(struct module *module)
+{
+	module_put(module);
+}
+
+__rust_helper bool rust_helper_try_module_get(struct module *module)
+{
+	return try_module_get(module);
+}
+#endif
 
 __rust_helper struct folio *rust_helper_pfn_folio(unsigned long pfn)
 {
@@ -88,9 +103,22 @@ __rust_helper void rust_helper_device_unlock(struct device *dev)
 	device_unlock(dev);
 }
 
+__rust_helper void rust_helper_dev_set_uevent_suppress(struct device *dev,
+						       int val)
+{
+	dev_set_uevent_suppress(dev, val);
+}
+
 __rust_helper void rust_helper_ida_init(struct ida *ida)
 {
+	static struct lock_class_key key;
+
 	ida_init(ida);
+	/*
+	 * An IDA is safe to use in interrupts, other xarrays need not be. Both
+	 * are initialised in this file, so to lockdep they would be the same.
+	 */
+	lockdep_set_class(&ida->xa.xa_lock, &key);
 }
 
 /* The member of an anonymous union, for which bindgen has no stable name. */
@@ -132,4 +160,73 @@ __rust_helper int rust_helper_dev_to_node(struct device *dev)
 __rust_helper void rust_helper_vma_start_write(struct vm_area_struct *vma)
 {
 	vma_start_write(vma);
+}
+
+#if defined(CONFIG_MEMORY_HOTPLUG) && !defined(CONFIG_MEMORY_HOTREMOVE)
+__rust_helper int rust_helper_remove_memory(u64 start, u64 size)
+{
+	return remove_memory(start, size);
+}
+
+__rust_helper int
+rust_helper_offline_and_remove_memory_ranges(const struct range *ranges,
+					     unsigned int nr_ranges)
+{
+	return offline_and_remove_memory_ranges(ranges, nr_ranges);
+}
+#endif
+
+#ifndef CONFIG_NUMA
+__rust_helper struct memory_dev_type *
+rust_helper_alloc_memory_type(int adistance)
+{
+	return alloc_memory_type(adistance);
+}
+
+__rust_helper void
+rust_helper_clear_node_memory_type(int node, struct memory_dev_type *memtype)
+{
+	clear_node_memory_type(node, memtype);
+}
+
+__rust_helper void
+rust_helper_init_node_memory_type(int node, struct memory_dev_type *memtype)
+{
+	init_node_memory_type(node, memtype);
+}
+
+__rust_helper int rust_helper_mt_calc_adistance(int node, int *adist)
+{
+	return mt_calc_adistance(node, adist);
+}
+
+__rust_helper void rust_helper_put_memory_type(struct memory_dev_type *memtype)
+{
+	put_memory_type(memtype);
+}
+#endif
+
+__rust_helper void *rust_helper_pfn_to_virt(unsigned long pfn)
+{
+	return __va(PFN_PHYS(pfn));
+}
+
+__rust_helper bool rust_helper_pfn_is_hwpoison(unsigned long pfn)
+{
+	return PageHWPoison(pfn_to_page(pfn));
+}
+
+__rust_helper void rust_helper_pfn_set_hwpoison(unsigned long pfn)
+{
+	SetPageHWPoison(pfn_to_page(pfn));
+}
+
+__rust_helper int rust_helper_folio_ref_count(const struct folio *folio)
+{
+	return folio_ref_count(folio);
+}
+
+__rust_helper void rust_helper_cond_resched(void)
+{
+	cond_resched();
 }

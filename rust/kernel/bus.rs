@@ -112,6 +112,9 @@ pub trait Bus: Sized + 'static {
     /// What the drivers of the bus are.
     type Driver: RawDriver + Owner<Raw = bindings::device_driver>;
 
+    /// The files in the sysfs folder of each device on the bus, besides those of its type.
+    const DEVICE_GROUPS: &'static Groups<Subclass<Self::Device>>;
+
     /// The files in the sysfs folder of each driver.
     const DRIVER_GROUPS: &'static Groups<Self::Driver>;
 
@@ -146,6 +149,7 @@ impl<B: Bus> BusType<B> {
         Self(
             bindings::bus_type {
                 name: crate::str::as_char_ptr_in_const_context(B::NAME),
+                dev_groups: B::DEVICE_GROUPS.as_raw(),
                 drv_groups: B::DRIVER_GROUPS.as_raw(),
                 match_: Some(Self::match_callback),
                 uevent: Some(Self::uevent_callback),
@@ -178,6 +182,49 @@ impl<B: Bus> BusType<B> {
             (*drv).bus = self.as_raw();
             bindings::driver_register(drv)
         })
+    }
+
+    /// Calls `f` for one driver on the bus after the other, until it returns something.
+    ///
+    /// The driver stays on the bus until `f` returns. Sleeps if `f` does.
+    pub fn find_driver<R, F: FnMut(&B::Driver) -> Option<R>>(&'static self, f: F) -> Option<R> {
+        /// What [`call`] is given.
+        struct Search<R, F> {
+            f: F,
+            found: Option<R>,
+        }
+
+        /// # Safety
+        ///
+        /// `drv` is on the bus `B`, and `search` is a `Search<R, F>` that nobody else uses.
+        unsafe extern "C" fn call<B: Bus, R, F: FnMut(&B::Driver) -> Option<R>>(
+            drv: *mut bindings::device_driver,
+            search: *mut c_void,
+        ) -> c_int {
+            // SAFETY: By the caller.
+            let (drv, search) = unsafe {
+                (
+                    B::Driver::from_drv_raw(drv),
+                    &mut *search.cast::<Search<R, F>>(),
+                )
+            };
+
+            search.found = (search.f)(drv);
+            search.found.is_some().into()
+        }
+
+        let mut search = Search { f, found: None };
+        // SAFETY: By the type invariants the drivers on the bus are of `B`; the list keeps each on
+        // the bus during the call. `search` lives until the function returns.
+        unsafe {
+            bindings::bus_for_each_drv(
+                self.as_raw(),
+                core::ptr::null_mut(),
+                (&raw mut search).cast(),
+                Some(call::<B, R, F>),
+            )
+        };
+        search.found
     }
 
     pub(crate) fn as_raw(&'static self) -> *const bindings::bus_type {

@@ -12,8 +12,12 @@
 //! C headers: [`include/linux/dax.h`](srctree/include/linux/dax.h),
 //! `drivers/dax/bus.h`, `drivers/dax/dax-private.h`
 
+pub mod class;
 pub mod copy;
 pub mod device;
+#[cfg(CONFIG_FS_DAX)]
+pub mod fsdax;
+pub mod hmem;
 pub mod layout;
 pub mod liveness;
 pub mod mapping;

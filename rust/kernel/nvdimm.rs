@@ -37,7 +37,13 @@ use crate::{
     prelude::*,
     sizes::SZ_4K,
     str::CStrExt as _,
+    sync::atomic::{
+        AtomicFlag,
+        Full,
+        Release, //
+    },
     types::Opaque,
+    ModuleMetadata,
     ThisModule, //
 };
 use core::{
@@ -124,15 +130,55 @@ impl<T: Driver> Adapter<T> {
     }
 }
 
-/// Declares a kernel module that exposes a single libnvdimm driver.
+/// Whether there is a [`Turn`].
+static TAKEN: AtomicFlag = AtomicFlag::new(false);
+
+/// The right to have the driver of namespaces in devdax mode.
 ///
-/// The driver gets the name of the module. The module's alias names the devices it is for:
-/// `nd:t7*` for those of type [`Dax`].
-#[macro_export]
-macro_rules! module_nvdimm_driver {
-    ($($f:tt)*) => {
-        $crate::module_driver!(<T>, $crate::nvdimm::Adapter<T>, { $($f)* });
-    };
+/// At most one module has it at a time, since user space does not choose between drivers: ndctl
+/// offers a namespace to all drivers on libnvdimm's bus, in no particular order, and leaves it to
+/// the first that takes it.
+///
+/// # Invariants
+///
+/// There is one value at most, and only while `TAKEN` is set.
+pub struct Turn(());
+
+impl Turn {
+    /// Takes the right; [`None`] if somebody has it.
+    pub fn take() -> Option<Self> {
+        // INVARIANT: Nobody has it if this was not set before.
+        (!TAKEN.xchg(true, Full)).then_some(Self(()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TAKEN.store(false, Release);
+    }
+}
+
+/// The driver of namespaces in devdax mode, registered until this is dropped.
+///
+/// The alias `nd:t7*` has user space load its module.
+pub struct Registration<T: Driver + 'static> {
+    // Dropped in this order.
+    _driver: Pin<KBox<driver::Registration<Adapter<T>>>>,
+    _turn: Turn,
+}
+
+impl<T: Driver + 'static> Registration<T> {
+    /// Registers the driver, under the name of its module.
+    ///
+    /// Namespaces that are waiting are probed before this returns. Sleeps. Fails with [`ENOMEM`],
+    /// and as `driver_register()` does.
+    #[inline]
+    pub fn new<M: ModuleMetadata>(turn: Turn, module: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _driver: KBox::pin_init(driver::Registration::new(M::NAME, module), GFP_KERNEL)?,
+            _turn: turn,
+        })
+    }
 }
 
 /// A driver of namespaces in devdax mode.

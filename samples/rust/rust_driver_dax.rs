@@ -133,7 +133,7 @@ impl dax::Driver for Consumer {
 impl Consumer {
     fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
         // With this errno the bus goes on to the next driver.
-        if !dev.as_ref().name().to_bytes().starts_with(b"dax1000.") {
+        if dev.region_id() != REGION {
             return Err(ENODEV);
         }
         if dev.align() != PAGE_SIZE {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files of the dax bus in sysfs, as Documentation/ABI/testing/sysfs-bus-dax has them.
+//! The files of the dax bus in sysfs, as Documentation/ABI/testing/sysfs-bus-dax has them, and of
+//! the class, as Documentation/ABI/obsolete/sysfs-class-dax has them.
 //!
 //! A write that asks for what cannot be done is refused, says why in the log, and changes nothing.
 
@@ -30,10 +31,14 @@ use kernel::{
 };
 
 attribute_groups! {
-    /// The files in `/sys/bus/dax/devices/daxX.Y`.
-    pub(crate) static INSTANCE_GROUPS: Subclass<Instance> = of_device DeviceAttribute None, [
+    /// The files of each instance, in `/sys/bus/dax/devices/daxX.Y` or `/sys/class/dax/daxX.Y`.
+    pub(crate) static INSTANCE_GROUPS: Subclass<Instance> = of_device DeviceAttribute None, [Size]
+}
+
+attribute_groups! {
+    /// The files in `/sys/bus/dax/devices/daxX.Y` besides these.
+    pub(crate) static BUS_GROUPS: Subclass<Instance> = of_device DeviceAttribute None, [
         Modalias,
-        Size,
         MappingRange,
         TargetNode,
         Align,
@@ -290,7 +295,16 @@ attribute! {
 
 attribute! {
     /// The align that new instances get.
-    RegionAlign(Hosted<Region>, c"align", 0o400) {
+    RegionAlign(Hosted<Region>, c"align", 0o444) {
+        fn mode(region: &Hosted<Region>) -> Mode {
+            // Instances on the bus have an align of their own, for everybody to read.
+            if region.is_in_class() {
+                Self::MODE
+            } else {
+                0o400
+            }
+        }
+
         fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
             out.emit(fmt!("{}\n", region.align()));
             Ok(())

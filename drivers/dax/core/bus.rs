@@ -7,6 +7,8 @@
 //! of the region and of the instance in it.
 
 use crate::{
+    attributes,
+    class,
     instance::Instance,
     ranges::parse,
     region, //
@@ -73,6 +75,7 @@ pub(crate) fn init() -> Result {
 
     MATCH_IDS.populate(ids);
     region::init()?;
+    class::init()?;
     DAX_BUS.register()
 }
 
@@ -100,6 +103,7 @@ impl Bus for DaxBus {
     type Device = Instance;
     type Driver = Driver;
 
+    const DEVICE_GROUPS: &'static Groups<Subclass<Instance>> = &attributes::BUS_GROUPS;
     const DRIVER_GROUPS: &'static Groups<Driver> = &DRIVER_GROUPS;
 
     fn matches(dev: &Subclass<Instance>, drv: &Driver) -> bool {
@@ -122,6 +126,10 @@ impl Bus for DaxBus {
 
         if layout.ranges.is_empty() {
             return Err(ENXIO);
+        }
+        if !dev.region().is_static() {
+            // A driver in C whose probe failed may have left one that does not exist any more.
+            layout::forget_pgmap(dev);
         }
         layout::probe(binding, layout)?;
         dev.region().seed_was_bound(dev.id());

@@ -14,6 +14,7 @@ use kernel::prelude::*;
 
 mod attributes;
 mod bus;
+mod class;
 mod dax_device;
 mod ffi {
     //! The functions that C code calls. They make references of pointers and call safe code.

@@ -204,11 +204,15 @@ impl DaxDevice {
     }
 
     /// Creates a device for a driver. It is alive at once.
-    pub(crate) fn for_owner(
-        owner: Owner,
+    pub(crate) fn for_driver(
+        private: *mut c_void,
         operations: Option<&'static Operations<DaxInode>>,
     ) -> Result<DaxRef> {
-        Self::create(Liveness::new(owner, true), operations, false)
+        Self::create(
+            Liveness::new(Owner::Driver(private), true),
+            operations,
+            false,
+        )
     }
 
     /// Returns the device that has the device number `number`.

@@ -60,6 +60,9 @@ EXPORT_SYMBOL_GPL(run_dax);
 /* ffi/bus.rs: drivers/dax/bus.h, and the rest of dax-private.h */
 EXPORT_SYMBOL_GPL(__dax_driver_register);
 EXPORT_SYMBOL_GPL(alloc_dax_region);
+#if IS_ENABLED(CONFIG_DEV_DAX_PMEM_COMPAT)
+EXPORT_SYMBOL_GPL(dax_class_driver_get);
+#endif
 EXPORT_SYMBOL_GPL(dax_driver_unregister);
 EXPORT_SYMBOL_GPL(dax_pgoff_to_phys);
 EXPORT_SYMBOL_GPL(devm_create_dev_dax);

@@ -21,6 +21,10 @@ mod sizing;
 use crate::{
     attributes,
     bus::DAX_BUS,
+    class::{
+        self,
+        DAX_CLASS, //
+    },
     dax_device::DaxDevice,
     instance::{
         self,
@@ -35,12 +39,16 @@ use crate::{
     }, //
 };
 use kernel::{
+    alloc::append::Append,
     bindings,
-    dax::layout::{
-        self,
-        Identity,
-        Layout,
-        PageMap, //
+    dax::{
+        class::Service,
+        layout::{
+            self,
+            Identity,
+            Layout,
+            PageMap, //
+        }, //
     },
     dev_info_ratelimited,
     device::{
@@ -52,7 +60,8 @@ use kernel::{
         },
         subclass::{
             Registered,
-            Subclass, //
+            Subclass,
+            Unregistered, //
         },
         Bound,
         Device, //
@@ -73,6 +82,8 @@ use kernel::{
         SetOnce, //
     }, //
 };
+
+use core::ops::Deref;
 
 impl From<ranges::Error> for Error {
     fn from(error: ranges::Error) -> Error {
@@ -129,10 +140,27 @@ impl ranges::Extent for bindings::dev_dax_range {
     }
 }
 
+/// Where the device of an instance is.
+enum Place {
+    Bus(Registered<Instance>),
+    Class(Service<Instance>),
+}
+
+impl Deref for Place {
+    type Target = Subclass<Instance>;
+
+    fn deref(&self) -> &Subclass<Instance> {
+        match self {
+            Self::Bus(device) => device,
+            Self::Class(device) => device,
+        }
+    }
+}
+
 /// What can change about an instance.
 pub(crate) struct Slot {
     /// `None` while the instance is being registered.
-    device: Option<Registered<Instance>>,
+    device: Option<Place>,
     extents: KVVec<Extent>,
     /// The mapping devices, one for each of the extents, but for a moment while they change.
     mappings: KVVec<Registered<Mapping>>,
@@ -156,11 +184,11 @@ impl Slot {
         self.extents.first().map(|extent| extent.range.start())
     }
 
-    /// Adds a range behind the others. The caller has reserved room in the vector.
+    /// Adds a range behind the others.
     fn push(&mut self, range: Range) -> Result {
         let pgoff = self.size() >> PAGE_SHIFT;
 
-        self.extents.push(Extent { pgoff, range }, GFP_KERNEL)?;
+        self.extents.append(Extent { pgoff, range }, GFP_KERNEL)?;
         Ok(())
     }
 }
@@ -372,6 +400,12 @@ impl Region {
         self.has_flag(layout::IORESOURCE_DAX_STATIC)
     }
 
+    /// Whether the instance appears in the class, and not on the bus. Only a static one can: the
+    /// driver that serves it relies on what could change otherwise.
+    pub(crate) fn is_in_class(&self) -> bool {
+        self.is_static() && self.has_flag(layout::IORESOURCE_DAX_CLASS)
+    }
+
     /// Whether the provider wants the memory to be onlined.
     pub(crate) fn wants_kmem(&self) -> bool {
         self.has_flag(layout::IORESOURCE_DAX_KMEM)
@@ -418,17 +452,16 @@ impl Region {
             let mut ranges = KVVec::with_capacity(slot.extents.len(), GFP_KERNEL)?;
 
             for Extent { pgoff, range } in &slot.extents {
-                ranges.push(
-                    bindings::dev_dax_range {
-                        pgoff: *pgoff as usize,
-                        range: bindings::range {
-                            start: range.start(),
-                            end: range.end(),
-                        },
-                        mapping: core::ptr::null_mut(),
+                let range = bindings::dev_dax_range {
+                    pgoff: *pgoff as usize,
+                    range: bindings::range {
+                        start: range.start(),
+                        end: range.end(),
                     },
-                    GFP_KERNEL,
-                )?;
+                    mapping: core::ptr::null_mut(),
+                };
+
+                ranges.push_within_capacity(range).map_err(|_| ENOMEM)?;
             }
             Ok(Layout {
                 ranges,
@@ -534,10 +567,39 @@ impl Region {
         layout::identify(&mut dev, identity);
         let devt = dev.dax_dev().rdev();
 
-        let registered = dev.register_on(&self.dev, &DAX_BUS, devt)?;
-        let dev = registered.get();
-        self.with_slot(id, |slot| slot.device = Some(registered))?;
+        let place = if self.is_in_class() {
+            let driver = class::device_dax().ok_or(ENODEV).inspect_err(|_| {
+                dev_err!(
+                    self.dev,
+                    "dax{}.{} refused: nothing serves /sys/class/dax; load device_dax\n",
+                    self.id(),
+                    id
+                )
+            })?;
+            let layout = self.layout(id)?;
 
+            let service = Service::start(dev, &self.dev, &DAX_CLASS, devt, driver, layout)
+                .inspect_err(|e| {
+                    dev_err!(
+                        self.dev,
+                        "dax{}.{} refused: device_dax cannot serve it: {:?}\n",
+                        self.id(),
+                        id,
+                        e
+                    )
+                })?;
+
+            Place::Class(service)
+        } else {
+            Place::Bus(dev.register_on(&self.dev, &DAX_BUS, devt)?)
+        };
+        let dev = ARef::from(&*place);
+        self.with_slot(id, |slot| slot.device = Some(place))?;
+
+        // The class never had mapping devices.
+        if self.is_in_class() {
+            return Ok(dev);
+        }
         let guard = dev.lock();
         let added = self.add_mappings(&dev);
         drop(guard);
@@ -548,7 +610,7 @@ impl Region {
     fn add_mappings(self: &Arc<Self>, dev: &Subclass<Instance>) -> Result {
         loop {
             let next = self.with_slot(dev.id(), |slot| {
-                slot.mappings.reserve(1, GFP_KERNEL)?;
+                slot.mappings.make_room(1, GFP_KERNEL)?;
                 let index = slot.mappings.len();
                 Ok::<_, Error>((index < slot.extents.len()).then_some(index))
             })??;
@@ -559,9 +621,11 @@ impl Region {
                 id: dev.id(),
                 index,
             };
-            let mapping =
-                Subclass::new(fmt!("mapping{index}"), |_| Ok(mapping))?.register(dev.as_ref())?;
-            self.with_slot(dev.id(), |slot| slot.mappings.push(mapping, GFP_KERNEL))??;
+            let mapping = Unregistered::new(fmt!("mapping{index}"), |_| Ok(mapping))?
+                .register(dev.as_ref())?;
+            // There was room for it, and only this adds any, with the instance locked.
+            self.with_slot(dev.id(), |slot| slot.mappings.push_within_capacity(mapping))?
+                .map_err(|_| ENOMEM)?;
         }
     }
 
@@ -583,7 +647,7 @@ impl Region {
     ///
     /// The first instance stays: as long as there is a region, it is seen on the bus.
     pub(crate) fn delete(&self, id: u32) -> Result {
-        let device = self.with_slot(id, |slot| slot.device.as_ref().map(Registered::get))?;
+        let device = self.with_slot(id, |slot| slot.device.as_deref().map(ARef::from))?;
         let dev = device.ok_or(EBUSY)?;
         let refused = |why: &str| {
             dev_info_ratelimited!(dev, "delete refused: {}\n", why);

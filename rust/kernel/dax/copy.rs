@@ -99,6 +99,14 @@ impl Window<'_> {
         self.copy_to(iter)
     }
 
+    /// Fills the window with zeros, and leaves none of them in the CPU's caches only.
+    #[inline]
+    pub fn zero(&self) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::memset(self.addr, 0, self.len) };
+        self.write_back();
+    }
+
     /// Writes what the CPU's caches have of the window back to memory.
     ///
     /// Does nothing on architectures without persistent memory.

@@ -9,16 +9,31 @@
 //! Before anybody can reach the memory, a driver takes three steps, each a type that only the step
 //! before can make: it reserves the ranges ([`Device::reserve`]), creates their struct pages
 //! ([`Reserved::map_generic`]) and lets accesses in ([`Mapped::run`]). While accesses are let in
-//! the instance is *alive*; whatever depends on that is reached through [`Live`] only.
+//! the instance is *alive*; whatever depends on that is reached through [`Live`] only. That is the
+//! way to user space; the one to file systems begins with [`Reserved::map_fs_dax`].
 //!
 //! The core (`dax_bus_type`, `dax_device`) lies below the C symbols that this calls, and may be
 //! built from Rust or from C.
 //!
 //! C headers: `drivers/dax/bus.h`, `drivers/dax/dax-private.h`
 
+#[cfg(CONFIG_FS_DAX)]
+use super::fsdax;
+#[cfg(CONFIG_MEMORY_HOTPLUG)]
+use crate::mm::memory_hotplug::{
+    Blocks,
+    Node,
+    Span, //
+};
 use crate::{
     bindings,
-    device,
+    device::{
+        self,
+        attribute::{
+            Groups,
+            Owner, //
+        },
+    },
     devres,
     driver,
     error::{
@@ -36,6 +51,7 @@ use crate::{
         AlwaysRefCounted, //
     },
     types::{
+        ForeignOwnable,
         NotThreadSafe,
         Opaque, //
     },
@@ -94,6 +110,11 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*ddrv.get()).type_ = T::KIND as bindings::dax_driver_type;
             (*ddrv.get()).probe = Some(Self::probe_callback);
             (*ddrv.get()).remove = Some(Self::remove_callback);
+        }
+        if let Some(groups) = T::GROUPS {
+            // SAFETY: As above. The driver core puts the attributes on an instance after
+            // `probe_callback()` and takes them away before `remove_callback()`.
+            unsafe { (*ddrv.get()).drv.dev_groups = groups.as_raw().cast_mut() };
         }
 
         // SAFETY: `ddrv` is guaranteed to be a valid `DriverType`.
@@ -154,7 +175,7 @@ macro_rules! module_dax_driver {
 /// The dax driver trait.
 ///
 /// Drivers must implement this trait in order to get a dax driver registered.
-pub trait Driver {
+pub trait Driver: Sized + 'static {
     /// What the driver does with the memory.
     const KIND: Kind;
 
@@ -163,6 +184,9 @@ pub trait Driver {
     /// It is dropped when the driver is unbound, before anything that was registered with devres
     /// is released; so while the instance may still be alive.
     type Data<'bound>: Send + 'bound;
+
+    /// The files that an instance has in sysfs while it is bound to the driver.
+    const GROUPS: Option<&'static Groups<Served<Self>>> = None;
 
     /// Dax driver probe.
     ///
@@ -178,6 +202,48 @@ pub trait Driver {
     /// is optional; release operations for driver resources should be performed in `Drop`.
     fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         let _ = (dev, this);
+    }
+}
+
+/// An instance that is bound to a driver of type `T`, as its attributes see it.
+///
+/// # Invariants
+///
+/// `T::probe` has succeeded and `T::unbind` was not called yet, so that the driver data of the device
+/// is a `T::Data`.
+#[repr(transparent)]
+pub struct Served<T: Driver>(Device<device::Bound>, PhantomData<fn(&T)>);
+
+impl<T: Driver> Served<T> {
+    /// The instance.
+    pub fn device(&self) -> &Device<device::Bound> {
+        &self.0
+    }
+
+    /// What the driver keeps for it.
+    pub fn data<'a>(&'a self) -> Pin<&'a T::Data<'a>>
+    where
+        T::Data<'a>: Sync,
+    {
+        // SAFETY: The device is valid.
+        let data = unsafe { bindings::dev_get_drvdata(self.0.as_ref().as_raw()) };
+
+        // SAFETY: By the type invariants this is what `probe_callback()` stored, and it is dropped
+        // when the driver was unbound. Other threads have shared references only.
+        unsafe { Pin::<KBox<T::Data<'a>>>::borrow(data.cast()) }
+    }
+}
+
+// SAFETY: Only the adapter of the driver refers to `T::GROUPS`. While the driver core has the files
+// on a device, that is an instance which is bound to the driver and has its driver data.
+unsafe impl<T: Driver> Owner for Served<T> {
+    type Raw = bindings::device;
+
+    unsafe fn from_raw<'a>(dev: *mut bindings::device) -> &'a Self {
+        // INVARIANT: See above.
+        // SAFETY: By the caller; the device is embedded in a `struct dev_dax`, of which `Self` is a
+        // transparent wrapper.
+        unsafe { &*dev.byte_sub(offset_of!(bindings::dev_dax, dev)).cast() }
     }
 }
 
@@ -203,6 +269,12 @@ impl Range {
     #[inline]
     pub fn len(&self) -> u64 {
         self.end().wrapping_sub(self.start()).wrapping_add(1)
+    }
+
+    /// The offset of the range into the instance, in pages.
+    #[inline]
+    pub fn pgoff(&self) -> usize {
+        self.0.pgoff
     }
 }
 
@@ -250,6 +322,27 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// May be called wherever sleeping is allowed; does not wait for anything itself.
     #[inline]
     pub fn live(&self) -> Option<Live<'_>> {
+        let (section, pgmap) = self.alive_as(bindings::memory_type_MEMORY_DEVICE_GENERIC)?;
+        // SAFETY: The page map is valid until the end of the section, and the field does not
+        // change meanwhile.
+        let order = unsafe { (*pgmap).vmemmap_shift };
+
+        // INVARIANT: Checked above.
+        Some(Live {
+            dev: self.as_raw(),
+            order,
+            _section: section,
+            _dev: PhantomData,
+        })
+    }
+
+    /// Begins a section in which the instance is alive with a page map of the type `kind`, if it
+    /// is. The page map is valid until the section ends.
+    #[inline]
+    pub(super) fn alive_as(
+        &self,
+        kind: bindings::memory_type,
+    ) -> Option<(Section, *mut bindings::dev_pagemap)> {
         // SAFETY: Has no requirements.
         let section = Section(unsafe { bindings::dax_read_lock() }, NotThreadSafe);
 
@@ -259,25 +352,32 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         }
 
         // SAFETY: By the type invariant. A driver sets the field before the instance comes alive,
-        // or, if it is not of the kind that `Mapped` serves, perhaps later.
+        // or, if it is written in C, perhaps later.
         let pgmap = unsafe { addr_of!((*self.as_raw()).pgmap).read_volatile() };
-        if pgmap.is_null() {
+        // SAFETY: The page map, if any, is valid as long as the instance is alive, which it is at
+        // least until the end of the section. The field does not change meanwhile.
+        if pgmap.is_null() || unsafe { (*pgmap).type_ } != kind {
             return None;
         }
-        // SAFETY: The page map is valid as long as the instance is alive, which it is at least
-        // until the end of the section. These fields do not change meanwhile.
-        let (kind, order) = unsafe { ((*pgmap).type_, (*pgmap).vmemmap_shift) };
-        if kind != bindings::memory_type_MEMORY_DEVICE_GENERIC {
-            return None;
-        }
+        Some((section, pgmap))
+    }
+}
 
-        // INVARIANT: Checked above.
-        Some(Live {
-            dev: self.as_raw(),
-            order,
-            _section: section,
-            _dev: PhantomData,
-        })
+impl Device {
+    /// The number of the region that the instance is a part of, the X in `daxX.Y`.
+    #[inline]
+    pub fn region_id(&self) -> i32 {
+        // SAFETY: By the type invariant. The field does not change.
+        unsafe { (*(*self.as_raw()).region).id }
+    }
+
+    /// The name, `daxX.Y`.
+    ///
+    /// Not inlined: measuring a string is arithmetic that checks itself, and a driver is not to
+    /// have any panic.
+    #[inline(never)]
+    pub fn name(&self) -> &CStr {
+        AsRef::<device::Device>::as_ref(self).name()
     }
 }
 
@@ -295,6 +395,46 @@ impl Device<device::Bound> {
             }
             _ => &[],
         }
+    }
+}
+
+#[cfg(CONFIG_MEMORY_HOTPLUG)]
+impl Device<device::Bound> {
+    /// The NUMA node that the memory is to be as System RAM, if it is known.
+    pub fn target_node(&self) -> Option<Node> {
+        // SAFETY: By the type invariant. The field does not change.
+        Node::new(unsafe { (*self.as_raw()).target_node })
+    }
+
+    /// Whether the memory map is to be in the memory, when that is System RAM.
+    pub fn memmap_on_memory(&self) -> bool {
+        // SAFETY: By the type invariant. The core in C changes the field only as long as the driver
+        // is none of kind `Kmem`, for which alone it is meant.
+        unsafe { addr_of!((*self.as_raw()).memmap_on_memory).read_volatile() }
+    }
+}
+
+#[cfg(CONFIG_MEMORY_HOTPLUG)]
+impl Device<device::Core<'_>> {
+    /// Reserves memory blocks of the instance, so that they can be added as System RAM.
+    ///
+    /// May sleep. Fails with `EBUSY` if some of the memory belongs to somebody else, with `EINVAL` if
+    /// it does not belong to one range of the instance, and with `ENOMEM`.
+    pub fn reserve_blocks(&self, blocks: Blocks) -> Result<Span> {
+        let dev: &Device<device::Bound> = self;
+
+        if !dev
+            .ranges()
+            .iter()
+            .any(|range| range.start() <= blocks.start() && blocks.end() <= range.end())
+        {
+            return Err(EINVAL);
+        }
+
+        // SAFETY: The memory of an instance is there as long as the instance is, and its provider
+        // has to take care that it is there as long as a consumer's reservation. The instance is
+        // ours, and everybody else has to ask for a reservation.
+        unsafe { Span::reserve(blocks, dev.name()) }
     }
 }
 
@@ -392,6 +532,21 @@ impl<'a> Reserved<'a> {
         Ok(Mapped { dev, pgmap })
     }
 
+    /// Creates the struct pages for file systems, which make of them what they need.
+    ///
+    /// What an earlier driver made of the pages does not matter: they are new. May sleep. Fails
+    /// with the errors of `devm_memremap_pages()`.
+    #[cfg(CONFIG_FS_DAX)]
+    #[inline]
+    pub fn map_fs_dax<T: fsdax::Operations>(self) -> Result<fsdax::Mapped<'a, T>> {
+        let dev = self.dev;
+        let pgmap = self.page_map()?;
+
+        // SAFETY: By the type invariant the ranges are reserved by us, and nothing was done with
+        // them. The page map belongs to the instance, or was allocated with devres before this.
+        unsafe { fsdax::Mapped::new(dev, pgmap) }
+    }
+
     /// The page map that came with the instance, or a new one of its ranges.
     #[inline]
     fn page_map(&self) -> Result<&'a PageMap> {
@@ -444,31 +599,38 @@ impl Mapped<'_> {
     pub fn run(self) -> Result {
         let dev = self.dev.as_raw();
 
-        // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver. The
-        // inode of the instance and its mapping live as long as it does, and pages of the mapping
-        // are dirtied only while it is alive.
-        unsafe {
-            (*dev).pgmap = self.pgmap.as_raw();
-            (*(*bindings::dax_inode((*dev).dax_dev)).i_mapping).a_ops = &DAX_AOPS;
-            bindings::run_dax((*dev).dax_dev);
-        }
+        // SAFETY: By the type invariant of `Device`. The inode of the instance and its mapping
+        // live as long as it does, and pages of the mapping are dirtied only while it is alive.
+        unsafe { (*(*bindings::dax_inode((*dev).dax_dev)).i_mapping).a_ops = &DAX_AOPS };
 
-        // INVARIANT: Just done.
-        devres::register(
-            self.dev.as_ref(),
-            Running {
-                dev: self.dev.into(),
-            },
-            GFP_KERNEL,
-        )
+        // SAFETY: By the type invariant.
+        unsafe { bring_alive(self.dev, self.pgmap) }
     }
+}
+
+/// Lets accesses in until the driver of `dev` is unbound.
+///
+/// # Safety
+///
+/// The struct pages that `pgmap` describes exist until devres has undone this.
+#[inline]
+pub(super) unsafe fn bring_alive(dev: &Device<device::Bound>, pgmap: &PageMap) -> Result {
+    // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver; the core
+    // forgets it when the instance is killed.
+    unsafe {
+        (*dev.as_raw()).pgmap = pgmap.as_raw();
+        bindings::run_dax((*dev.as_raw()).dax_dev);
+    }
+
+    // INVARIANT: Just done.
+    devres::register(dev.as_ref(), Running { dev: dev.into() }, GFP_KERNEL)
 }
 
 /// An instance that is alive; dropping it ends that.
 ///
 /// # Invariants
 ///
-/// `dev` was brought alive by [`Mapped::run`], and is bound still.
+/// `dev` was brought alive by [`bring_alive`], and is bound still.
 struct Running {
     dev: ARef<Device>,
 }
@@ -491,7 +653,7 @@ static DAX_AOPS: bindings::address_space_operations = bindings::address_space_op
 };
 
 /// A section begun by `dax_read_lock()`.
-struct Section(c_int, NotThreadSafe);
+pub(super) struct Section(c_int, NotThreadSafe);
 
 impl Drop for Section {
     #[inline]

@@ -47,6 +47,10 @@ pub use bindings::{
     PUD_SIZE, //
 };
 
+/// Among the flags of a region: its instance appears in the class. This core's own; `bus.h` has
+/// the others, and this is the next bit.
+pub const IORESOURCE_DAX_CLASS: usize = 1 << 2;
+
 /// The largest number that an instance can have.
 pub const MAX_ID: u32 = c_int::MAX as u32;
 
@@ -106,7 +110,7 @@ unsafe impl RawDevice for bindings::dev_dax {
 ///
 /// The driver has been given to `__dax_driver_register()`, which checks that it has a probe.
 #[repr(transparent)]
-pub struct Driver(Opaque<bindings::dax_device_driver>);
+pub struct Driver(pub(super) Opaque<bindings::dax_device_driver>);
 
 // SAFETY: `drv` is a `struct device_driver`, and the wrapper is transparent.
 unsafe impl RawDriver for Driver {
@@ -144,6 +148,12 @@ impl Driver {
     pub fn kind(&self) -> bindings::dax_driver_type {
         // SAFETY: The driver is valid, and its type is set before it is registered.
         unsafe { (*self.0.get()).type_ }
+    }
+
+    /// The name of the driver, which is that of its module.
+    pub fn name(&self) -> &CStr {
+        // SAFETY: The driver is valid; the name was set before it was registered, and stays.
+        unsafe { CStr::from_char_ptr((*self.as_drv_raw()).name) }
     }
 
     /// A number that tells this driver from every other registered one.
@@ -224,13 +234,26 @@ pub fn probe<B: Bus<Driver = Driver>>(binding: Binding<'_, B>, layout: Layout) -
 where
     B::Device: Instance,
 {
-    let dev = binding.device();
+    // SAFETY: By its type invariants `binding` shows that no driver is bound. The last one's devres
+    // have been released.
+    unsafe { call_probe(binding.device(), binding.driver(), layout) }
+}
+
+/// Does what [`probe`] does.
+///
+/// # Safety
+///
+/// No driver has the instance, nor gets it meanwhile, and the last one's devres have been released.
+pub(super) unsafe fn call_probe<T: Instance>(
+    dev: &Subclass<T>,
+    driver: &Driver,
+    layout: Layout,
+) -> Result {
     let raw = dev.as_raw();
     let published = dev.published().0.get();
     let nr_range = layout.ranges.len().try_into()?;
 
-    // SAFETY: By its type invariants `binding` shows that no driver is bound. The last one's
-    // devres have been released, so no fault is under way, and nobody looks at the ranges.
+    // SAFETY: By the caller; so no fault is under way, and nobody looks at the ranges.
     unsafe {
         *published = layout.ranges;
         (*raw).ranges = (*published).as_mut_ptr();
@@ -239,8 +262,8 @@ where
         (*raw).memmap_on_memory = layout.memmap_on_memory;
     }
 
-    // SAFETY: The driver is valid, and the device is about to be bound to it.
-    match unsafe { (*binding.driver().0.get()).probe } {
+    // SAFETY: The driver is valid, and the device is about to be given to it.
+    match unsafe { (*driver.0.get()).probe } {
         // SAFETY: As above.
         Some(probe) => to_result(unsafe { probe(raw) }),
         None => Err(EINVAL),
@@ -283,7 +306,7 @@ pub fn new_instance<T: Instance, I: PinInit<T, Error>>(
     name: fmt::Arguments<'_>,
     data: impl FnOnce(liveness::Instance) -> I,
 ) -> Result<Unregistered<T>> {
-    Subclass::new(name, |raw| {
+    Unregistered::new(name, |raw| {
         // SAFETY: This is an instance of the dax bus. Only the driver that is bound makes its dax
         // device alive, and the core kills it when it takes the instance from the bus.
         data(unsafe { liveness::Instance::new(raw) })
@@ -307,9 +330,10 @@ pub fn identify<T: Instance>(dev: &mut Unregistered<T>, identity: Identity) {
 }
 
 /// Forgets the page map that the driver of an instance in a dynamic region made for itself.
+///
+/// To be called when there is no driver, or by way of `kill_dev_dax()` by the one that there is.
 pub fn forget_pgmap<T: Instance>(dev: &Subclass<T>) {
-    // SAFETY: The field belongs to the bound driver, which calls this, by way of
-    // `kill_dev_dax()`, when it is done with the page map.
+    // SAFETY: The field belongs to the bound driver, which is done with it when it calls this.
     unsafe { (*dev.as_raw()).pgmap = core::ptr::null_mut() };
 }
 

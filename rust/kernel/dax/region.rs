@@ -12,6 +12,7 @@
 //!
 //! C header: `drivers/dax/bus.h`
 
+use super::layout::IORESOURCE_DAX_CLASS;
 use crate::{
     bindings,
     device::{
@@ -68,9 +69,21 @@ impl Flags {
     /// The region is one instance and stays so: user space can neither resize nor create any.
     pub const STATIC: Self = Self(bindings::IORESOURCE_DAX_STATIC);
 
+    /// As [`STATIC`](Self::STATIC), but the instance appears in the class `dax`, under
+    /// `/sys/class/dax`, and not on the bus. Needs a core in Rust, and a
+    /// [`DriverRef`](super::class::DriverRef) for as long as there are such regions.
+    pub const CLASS: Self = Self(bindings::IORESOURCE_DAX_STATIC | IORESOURCE_DAX_CLASS);
+
     /// User space divides the region into instances, and resizes them.
     pub const DYNAMIC: Self = Self(0);
+
+    /// Dynamic, and meant to be System RAM: the bus offers its instances to `kmem` before any other
+    /// driver.
+    pub const SYSTEM_RAM: Self = Self(bindings::IORESOURCE_DAX_KMEM);
 }
+
+/// An align that suits every instance of a dynamic region, in bytes: the size of a pmd.
+pub const DEFAULT_ALIGN: u32 = bindings::PMD_SIZE as u32;
 
 /// A region of the dax bus (`struct dax_region`), seen by the provider that registers it.
 ///
@@ -114,7 +127,7 @@ impl<'a> Region<'a> {
         // A `struct range` names the last byte.
         let mut range = bindings::range {
             start: range.start,
-            end: range.end - 1,
+            end: range.end.wrapping_sub(1),
         };
 
         // SAFETY: By the requirements on `Parent`, the device is bound and its driver data is the
@@ -149,7 +162,7 @@ impl<'a> Region<'a> {
     /// - [`ENOMEM`], [`EEXIST`] and what else the driver core has against a device.
     #[inline]
     pub fn create_static(&self, id: i32, pgmap: &PageMap) -> Result {
-        self.create_instance(id, self.size, pgmap.as_raw())
+        self.create_instance(id, self.size, pgmap.as_raw(), false)
     }
 
     /// Creates an instance of a dynamic region, with the first `size` bytes of it, 0 for none. The
@@ -162,17 +175,34 @@ impl<'a> Region<'a> {
     /// - [`ENOMEM`], and what else the driver core has against a device.
     #[inline]
     pub fn create(&self, size: u64) -> Result {
-        self.create_instance(-1, size, ptr::null_mut())
+        self.create_instance(-1, size, ptr::null_mut(), false)
+    }
+
+    /// Creates an instance like [`create`](Self::create), and asks `kmem` to put the page map of its
+    /// memory into that memory, as far as the kernel can.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    #[inline]
+    pub fn create_self_contained(&self, size: u64) -> Result {
+        self.create_instance(-1, size, ptr::null_mut(), true)
     }
 
     #[inline]
-    fn create_instance(&self, id: i32, size: u64, pgmap: *mut bindings::dev_pagemap) -> Result {
+    fn create_instance(
+        &self,
+        id: i32,
+        size: u64,
+        pgmap: *mut bindings::dev_pagemap,
+        memmap_on_memory: bool,
+    ) -> Result {
         let mut data = bindings::dev_dax_data {
             dax_region: self.region.as_ptr(),
             pgmap,
             size,
             id,
-            memmap_on_memory: false,
+            memmap_on_memory,
         };
 
         // SAFETY: The region is registered, by the type invariant. The core copies the page map if

@@ -37,7 +37,10 @@ use core::{
     ptr::NonNull, //
 };
 
-use super::attribute::Groups;
+use super::{
+    attribute::Groups,
+    class::Class, //
+};
 
 /// A C struct that embeds a `struct device`.
 ///
@@ -98,52 +101,6 @@ impl<T: Type> Subclass<T> {
         // SAFETY: `dev` is embedded at `OFFSET` in a `T::Raw`, which by the type invariants is
         // first in an allocation made by `KBox` for `Self`, and nobody refers to it any more.
         drop(unsafe { KBox::from_raw(dev.byte_sub(T::Raw::OFFSET).cast::<Self>()) });
-    }
-
-    /// Makes a device called `name`, not yet known to anybody else.
-    ///
-    /// `data` is told where the C struct will be, of which nothing but the device is initialised
-    /// when the Rust value is; the rest is zero. Fails with `ENOMEM`, or as `data` does.
-    #[allow(clippy::new_ret_no_self)]
-    pub fn new<I: PinInit<T, Error>>(
-        name: fmt::Arguments<'_>,
-        data: impl FnOnce(NonNull<T::Raw>) -> I,
-    ) -> Result<Unregistered<T>> {
-        let object = KBox::pin_init(
-            try_pin_init!(&this in Self {
-                raw <- Opaque::ffi_init(|raw: *mut T::Raw| {
-                    // SAFETY: `raw` is valid for writing, and zeroes are a valid `T::Raw`.
-                    unsafe { raw.write_bytes(0, 1) };
-                }),
-                // CAST: `raw` is first in `Self`.
-                data <- data(this.cast()),
-            }? Error),
-            GFP_KERNEL,
-        )?;
-
-        // The allocation belongs to its references from here on, and never moves.
-        // SAFETY: The pointer is used as a pinned one.
-        let object = KBox::into_raw(unsafe { Pin::into_inner_unchecked(object) });
-        // SAFETY: `raw` is first in the allocation and embeds a `struct device` at `OFFSET`.
-        let dev = unsafe { object.byte_add(T::Raw::OFFSET) }.cast::<bindings::device>();
-        // SAFETY: `dev` is valid, zeroed and has never been initialised.
-        unsafe {
-            bindings::device_initialize(dev);
-            (*dev).type_ = &Self::DEVICE_TYPE;
-        }
-        // INVARIANT: Initialised just now, with a type whose release frees the allocation.
-        // SAFETY: `device_initialize()` made the one reference that is handed over here.
-        let object = unsafe { ARef::from_raw(NonNull::new_unchecked(object)) };
-
-        // SAFETY: `dev` is valid, and `%pA` takes a pointer to `fmt::Arguments`.
-        to_result(unsafe {
-            bindings::dev_set_name(
-                dev,
-                c"%pA".as_char_ptr(),
-                core::ptr::from_ref(&name).cast::<c_void>(),
-            )
-        })?;
-        Ok(Unregistered(object))
     }
 
     /// The `struct device`.
@@ -261,6 +218,52 @@ impl Drop for DeviceGuard<'_> {
 pub struct Unregistered<T: Type>(ARef<Subclass<T>>);
 
 impl<T: Type> Unregistered<T> {
+    /// Makes a device called `name`, not yet known to anybody else.
+    ///
+    /// `data` is told where the C struct will be, of which nothing but the device is initialised
+    /// when the Rust value is; the rest is zero. Fails with `ENOMEM`, or as `data` does.
+    pub fn new<I: PinInit<T, Error>>(
+        name: fmt::Arguments<'_>,
+        data: impl FnOnce(NonNull<T::Raw>) -> I,
+    ) -> Result<Self> {
+        let object = KBox::pin_init(
+            try_pin_init!(&this in Subclass::<T> {
+                raw <- Opaque::ffi_init(|raw: *mut T::Raw| {
+                    // SAFETY: `raw` is valid for writing, and zeroes are a valid `T::Raw`.
+                    unsafe { raw.write_bytes(0, 1) };
+                }),
+                // CAST: `raw` is first in `Subclass`.
+                data <- data(this.cast()),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+
+        // The allocation belongs to its references from here on, and never moves.
+        // SAFETY: The pointer is used as a pinned one.
+        let object = KBox::into_raw(unsafe { Pin::into_inner_unchecked(object) });
+        // SAFETY: `raw` is first in the allocation and embeds a `struct device` at `OFFSET`.
+        let dev = unsafe { object.byte_add(T::Raw::OFFSET) }.cast::<bindings::device>();
+        // SAFETY: `dev` is valid, zeroed and has never been initialised.
+        unsafe {
+            bindings::device_initialize(dev);
+            (*dev).type_ = &Subclass::<T>::DEVICE_TYPE;
+        }
+        // INVARIANT: Initialised just now, with a type whose release frees the allocation.
+        // SAFETY: `device_initialize()` made the one reference that is handed over here.
+        let object = unsafe { ARef::from_raw(NonNull::new_unchecked(object)) };
+
+        // SAFETY: `dev` is valid, and `%pA` takes a pointer to `fmt::Arguments`.
+        to_result(unsafe {
+            bindings::dev_set_name(
+                dev,
+                c"%pA".as_char_ptr(),
+                core::ptr::from_ref(&name).cast::<c_void>(),
+            )
+        })?;
+        // INVARIANT: Nobody else has seen it.
+        Ok(Self(object))
+    }
+
     /// Lets the creator fill in the C struct.
     pub fn as_raw(&mut self) -> *mut T::Raw {
         self.0.as_raw()
@@ -289,6 +292,26 @@ impl<T: Type> Unregistered<T> {
         unsafe {
             (*dev).bus = bus.as_raw();
             (*dev).devt = devt;
+        }
+        self.add(parent)
+    }
+
+    /// Gives the device its place below `parent` and in a class, and a device number.
+    ///
+    /// User space is not told before [`Registered::announce`]. Fails as [`Self::register`] does.
+    pub(crate) fn register_in(
+        self,
+        parent: &Device,
+        class: &'static Class,
+        devt: bindings::dev_t,
+    ) -> Result<Registered<T>> {
+        let dev = self.0.dev_raw();
+
+        // SAFETY: By the type invariants nobody else uses the device.
+        unsafe {
+            (*dev).class = class.as_raw();
+            (*dev).devt = devt;
+            bindings::dev_set_uevent_suppress(dev, 1);
         }
         self.add(parent)
     }
@@ -334,9 +357,18 @@ impl<T: Type> Deref for Registered<T> {
 }
 
 impl<T: Type> Registered<T> {
-    /// A reference that may outlive the registration.
-    pub fn get(&self) -> ARef<Subclass<T>> {
-        self.0.clone()
+    /// Tells user space of the device, after [`Unregistered::register_in`].
+    ///
+    /// Called once, by the creator, before anybody else could tell of it.
+    pub(crate) fn announce(&self) {
+        let dev = self.0.dev_raw();
+
+        // SAFETY: By the type invariants the device is registered. That nobody can be told is no
+        // error, as in `device_add()`.
+        unsafe {
+            bindings::dev_set_uevent_suppress(dev, 0);
+            bindings::kobject_uevent(&raw mut (*dev).kobj, bindings::kobject_action_KOBJ_ADD);
+        }
     }
 }
 

@@ -10,13 +10,18 @@ use crate::{
         Bound,
         Device, //
     },
+    devres,
     error::from_err_ptr,
     prelude::*,
     types::Opaque, //
 };
 use core::{
     mem::size_of,
-    ptr::addr_of_mut, //
+    ptr::{
+        addr_of_mut,
+        null,
+        null_mut, //
+    }, //
 };
 
 /// The description of a page map: `struct dev_pagemap`.
@@ -122,6 +127,47 @@ impl PageMap {
         unsafe {
             (*self.as_raw()).type_ = bindings::memory_type_MEMORY_DEVICE_GENERIC;
             (*self.as_raw()).vmemmap_shift = order as usize;
+            // Another driver may have left these.
+            (*self.as_raw()).ops = null();
+            (*self.as_raw()).owner = null_mut();
+        }
+
+        // SAFETY: `dev` is bound; for the page map, by the safety requirements.
+        from_err_ptr(unsafe { bindings::devm_memremap_pages(dev.as_raw(), self.as_raw()) })?;
+        Ok(())
+    }
+
+    /// Creates the struct pages, one by one, as memory of file systems (`MEMORY_DEVICE_FS_DAX`);
+    /// they go away when `dev` is unbound.
+    ///
+    /// Their reference counts are zero, and the file system may join them to larger ones. `ops`
+    /// are called with the page map, in which `owner` is found. May sleep. The errors are `ENOMEM`
+    /// and those of `devm_memremap_pages()`.
+    ///
+    /// # Safety
+    ///
+    /// - The caller owns the ranges until `dev` is unbound, and the page map is not in use.
+    /// - The page map stays valid until devres has undone this, and so does what `ops` make of
+    ///   `owner`. The module that owns `ops` is not removed before that.
+    #[inline]
+    pub unsafe fn map_fs_dax(
+        &self,
+        dev: &Device<Bound>,
+        ops: &'static bindings::dev_pagemap_ops,
+        owner: *mut c_void,
+    ) -> Result {
+        // First, so that it is undone last, also when the next step fails: while the pages exist,
+        // a memory failure may be on its way to the operations.
+        //
+        // INVARIANT: The page map is valid until devres has undone this.
+        devres::register(dev, OperationsGuard(self.as_raw()), GFP_KERNEL)?;
+
+        // SAFETY: The page map is not in use, so nobody accesses the fields concurrently.
+        unsafe {
+            (*self.as_raw()).type_ = bindings::memory_type_MEMORY_DEVICE_FS_DAX;
+            (*self.as_raw()).vmemmap_shift = 0;
+            (*self.as_raw()).ops = ops;
+            (*self.as_raw()).owner = owner;
         }
 
         // SAFETY: `dev` is bound; for the page map, by the safety requirements.
@@ -129,3 +175,24 @@ impl PageMap {
         Ok(())
     }
 }
+
+/// Takes the operations out of a page map that is not in use any more.
+///
+/// # Invariants
+///
+/// The page map is valid, and not in use when this is dropped.
+struct OperationsGuard(*mut bindings::dev_pagemap);
+
+impl Drop for OperationsGuard {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe {
+            (*self.0).ops = null();
+            (*self.0).owner = null_mut();
+        }
+    }
+}
+
+// SAFETY: By the type invariant nobody else accesses the page map when this is dropped.
+unsafe impl Send for OperationsGuard {}

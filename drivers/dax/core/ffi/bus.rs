@@ -8,6 +8,7 @@ use crate::{
         self,
         DAX_BUS, //
     },
+    class,
     instance,
     instance::Instance,
     ranges,
@@ -108,6 +109,20 @@ unsafe extern "C" fn devm_create_dev_dax(
     match create() {
         // The region keeps the instance; the caller borrows it.
         Ok(dev) => dev.as_raw(),
+        Err(error) => error.to_ptr(),
+    }
+}
+
+/// The driver of instances in the class, whose module the caller puts when it is done with them;
+/// or an `ERR_PTR()` if it cannot be loaded.
+///
+/// # Safety
+///
+/// No requirements; the binding has it.
+#[export]
+unsafe extern "C" fn dax_class_driver_get() -> *mut bindings::dax_device_driver {
+    match class::load_device_dax() {
+        Ok(driver) => driver.into_raw(),
         Err(error) => error.to_ptr(),
     }
 }

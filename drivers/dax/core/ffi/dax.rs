@@ -10,6 +10,7 @@
 
 use crate::dax_device::{
     read_lock,
+    Alive,
     DaxDevice,
     DaxInode,
     DaxRef, //
@@ -24,10 +25,6 @@ use kernel::{
         copy::{
             IovIter,
             Window, //
-        },
-        liveness::{
-            Instance,
-            Owner, //
         },
         operations::{
             HolderOperations,
@@ -126,34 +123,31 @@ pub(crate) unsafe extern "C" fn alloc_dax(
     private: *mut c_void,
     ops: *const bindings::dax_operations,
 ) -> *mut bindings::dax_device {
-    let device = match NonNull::new(ops.cast_mut()) {
+    let operations = if ops.is_null() {
+        Ok(None)
+    } else {
         // SAFETY: By the contract of this function: the table is a constant of the caller, who
         // kills the device before it goes away.
-        Some(_) => unsafe { for_driver(private, ops) },
-        None => {
-            let owner = match NonNull::new(private.cast()) {
-                // SAFETY: Only the dax bus creates devices without operations, for its
-                // instances, which keep what `Instance` demands.
-                Some(dev_dax) => Owner::Instance(unsafe { Instance::new(dev_dax) }),
-                None => Owner::Driver(ptr::null_mut()),
-            };
-            DaxDevice::for_owner(owner, None)
-        }
+        unsafe { operations(ops) }.map(Some)
     };
 
-    match device {
+    match operations.and_then(|ops| DaxDevice::for_driver(private, ops)) {
         Ok(device) => into_raw(device),
         Err(error) => error.to_ptr(),
     }
 }
 
+/// The operations that a driver gives to a device.
+///
+/// Fails with `EOPNOTSUPP` where the kernel's address of the memory would alias that of user space
+/// in the data cache. Device DAX without operations has no address in the kernel.
+///
 /// # Safety
 ///
-/// As for [`Operations::from_raw`], until the device is killed.
-unsafe fn for_driver(private: *mut c_void, ops: *const bindings::dax_operations) -> Result<DaxRef> {
-    // The kernel's address of the memory would alias that of user space in the data cache. Device
-    // DAX, which has no operations, has no address in the kernel.
-    //
+/// As for [`Operations::from_raw`].
+unsafe fn operations(
+    ops: *const bindings::dax_operations,
+) -> Result<&'static Operations<DaxInode>> {
     // SAFETY: Always safe to call.
     if unsafe { bindings::cpu_dcache_is_aliasing() } {
         return Err(EOPNOTSUPP);
@@ -162,7 +156,7 @@ unsafe fn for_driver(private: *mut c_void, ops: *const bindings::dax_operations)
     // SAFETY: By the safety requirement.
     let operations = unsafe { Operations::from_raw(ops) };
     kernel::warn_on!(operations.is_err());
-    DaxDevice::for_owner(Owner::Driver(private), Some(operations?))
+    operations
 }
 
 #[export]
@@ -218,7 +212,7 @@ pub(crate) unsafe extern "C" fn dax_set_ops(
     } else {
         // SAFETY: By the contract of this function: the table is a constant of the caller, who
         // kills the device, or takes the table away, before it goes away.
-        unsafe { Operations::from_raw(ops) }.map(Some)
+        unsafe { operations(ops) }.map(Some)
     };
 
     // SAFETY: By the contract of this function.
@@ -273,16 +267,20 @@ pub(crate) unsafe extern "C" fn dax_zero_page_range(
     to_errno(alive.and_then(|alive| alive.zero_page_range(pgoff, nr_pages)))
 }
 
-/// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
-#[export]
-pub(crate) unsafe extern "C" fn dax_recovery_write(
+/// Copies by way of `copy`, if the device is alive. Returns how many bytes were copied.
+///
+/// # Safety
+///
+/// The caller is between [`dax_read_lock`] and [`dax_read_unlock`], `addr` is what
+/// [`dax_direct_access`] returned for `bytes` bytes, and `iter` is valid and nobody else's.
+unsafe fn copy(
     dax_dev: *mut bindings::dax_device,
-    pgoff: usize,
     addr: *mut c_void,
     bytes: usize,
     iter: *mut bindings::iov_iter,
+    copy: impl FnOnce(Alive<'_>, Window<'_>, &mut IovIter) -> usize,
 ) -> usize {
-    // SAFETY: By the contract of this function: `addr` is what `dax_direct_access()` returned.
+    // SAFETY: By the safety requirements.
     let (device, section, window, iter) = unsafe {
         (
             device(dax_dev),
@@ -292,9 +290,25 @@ pub(crate) unsafe extern "C" fn dax_recovery_write(
         )
     };
 
-    match device.alive(section) {
-        Some(alive) => alive.recovery_write(pgoff, window, iter),
-        None => 0,
+    device
+        .alive(section)
+        .map_or(0, |alive| copy(alive, window, iter))
+}
+
+/// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
+#[export]
+pub(crate) unsafe extern "C" fn dax_recovery_write(
+    dax_dev: *mut bindings::dax_device,
+    pgoff: usize,
+    addr: *mut c_void,
+    bytes: usize,
+    iter: *mut bindings::iov_iter,
+) -> usize {
+    // SAFETY: By the contract of this function.
+    unsafe {
+        copy(dax_dev, addr, bytes, iter, |alive, window, iter| {
+            alive.recovery_write(pgoff, window, iter)
+        })
     }
 }
 
@@ -307,19 +321,11 @@ pub(crate) unsafe extern "C" fn dax_copy_from_iter(
     bytes: usize,
     iter: *mut bindings::iov_iter,
 ) -> usize {
-    // SAFETY: By the contract of this function: `addr` is what `dax_direct_access()` returned.
-    let (device, section, window, iter) = unsafe {
-        (
-            device(dax_dev),
-            domain().assume_held(),
-            Window::new(addr, bytes),
-            IovIter::from_raw(iter),
-        )
-    };
-
-    match device.alive(section) {
-        Some(alive) => alive.copy_from_iter(window, iter),
-        None => 0,
+    // SAFETY: By the contract of this function.
+    unsafe {
+        copy(dax_dev, addr, bytes, iter, |alive, window, iter| {
+            alive.copy_from_iter(window, iter)
+        })
     }
 }
 
@@ -332,19 +338,11 @@ pub(crate) unsafe extern "C" fn dax_copy_to_iter(
     bytes: usize,
     iter: *mut bindings::iov_iter,
 ) -> usize {
-    // SAFETY: By the contract of this function: `addr` is what `dax_direct_access()` returned.
-    let (device, section, window, iter) = unsafe {
-        (
-            device(dax_dev),
-            domain().assume_held(),
-            Window::new(addr, bytes),
-            IovIter::from_raw(iter),
-        )
-    };
-
-    match device.alive(section) {
-        Some(alive) => alive.copy_to_iter(window, iter),
-        None => 0,
+    // SAFETY: By the contract of this function.
+    unsafe {
+        copy(dax_dev, addr, bytes, iter, |alive, window, iter| {
+            alive.copy_to_iter(window, iter)
+        })
     }
 }
 

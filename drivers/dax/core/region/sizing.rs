@@ -23,6 +23,7 @@ use crate::{
     }, //
 };
 use kernel::{
+    alloc::append::Append,
     bindings,
     dax::layout,
     dev_info_ratelimited,
@@ -87,7 +88,7 @@ impl Region {
                     Ok(())
                 }
                 Resize::Grow(plan) => {
-                    slot.extents.reserve(plan.added().len(), GFP_KERNEL)?;
+                    slot.extents.make_room(plan.added().len(), GFP_KERNEL)?;
                     space.commit(&plan)?;
                     slot.grow(&plan)?;
                     drop(state);
@@ -169,7 +170,7 @@ impl Region {
 impl Slot {
     /// Gives the instance what `plan` says. Changes nothing if there is no memory for it.
     fn grow(&mut self, plan: &Growth) -> Result {
-        self.extents.reserve(plan.added().len(), GFP_KERNEL)?;
+        self.extents.make_room(plan.added().len(), GFP_KERNEL)?;
         if let (Some((range, by)), Some(last)) = (plan.extension(), self.extents.last_mut()) {
             last.range = range.extended(by).ok_or(EINVAL)?;
         }

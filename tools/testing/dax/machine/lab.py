@@ -3,7 +3,7 @@
 """Make the reference machine, from nothing, in the build folder.
 
   lab.py setup           toolchain tree, kernel source, guest image
-  lab.py kernel IMPL     the kernel: IMPL is rust or c
+  lab.py kernel IMPL     the kernel: IMPL is rust, c, or debug: rust with all checks
   lab.py run             the demonstration
   lab.py shell IMPL      a prompt in the booted machine
   lab.py check WHICH     one of the static checks: {checks}
@@ -62,8 +62,8 @@ GUEST = """
 # What a kernel is configured with, on top of allnoconfig; the last one wins.
 # The objects of "check" are for the static checks; it is never linked.
 FRAGMENTS = {"rust": ["kernel.config"], "c": ["kernel.config", "c.config"],
-             "check": ["kernel.config"]}
-KERNELS = ("rust", "c")
+             "debug": ["kernel.config", "debug.config"], "check": ["kernel.config"]}
+KERNELS = ("rust", "c", "debug")
 
 # For progress and for the check of free space; how it was when this was written.
 TOOLCHAIN_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 330, 1800, 900
@@ -475,6 +475,8 @@ class Lab:
             for line in path.read_text().splitlines():
                 if line.startswith("CONFIG_"):
                     asked[line.split("=")[0]] = line
+                elif line.startswith("# CONFIG_"):
+                    asked.pop(line.split()[1], None)
         lost = [line for line in asked.values() if line not in have]
         if lost:
             raise Stop(f"the configuration of the {impl} kernel lacks {', '.join(lost)}, which "
@@ -554,7 +556,7 @@ def main(argv):
     if what == "inside" and rest:
         return subprocess.run(lab.inside(rest), check=False).returncode
     if what in ("kernel", "shell") and impl not in KERNELS:
-        raise Stop(f"there is no IMPL={impl}; it is rust or c")
+        raise Stop(f"there is no kernel {impl}; there are {', '.join(KERNELS)}")
     with lab.locked():
         if what == "clean":
             lab.clean()

@@ -82,13 +82,13 @@ class Kind:
     append: str = ""       # for the kernel's command line
 
 
-def two_nodes(memory1):
-    """8 GiB in two nodes. The second starts at 6 GiB and is MEMORY1."""
-    return ["-m", "8G",
+def two_nodes(memory1, total="8G", more=""):
+    """TOTAL in two nodes. The first has 4 GiB; the second starts at 6 GiB and is MEMORY1."""
+    return ["-m", total,
             "-object", "memory-backend-ram,id=m0,size=4G",
             "-object", memory1,
             "-numa", "node,nodeid=0,cpus=0-{lastcpu},memdev=m0",
-            "-numa", "node,nodeid=1,memdev=m1"]
+            "-numa", f"node,nodeid=1,memdev=m1{more}"]
 
 
 def nvdimms(count):
@@ -120,6 +120,18 @@ KINDS = {
     "hmem": Kind(
         lambda files: ["-machine", "q35"] + two_nodes("memory-backend-ram,id=m1,size=4G"),
         {}, "memmap=4G%0x180000000-1+0xefffffff"),
+    # The same with 20 GiB, of which this machine has to have only what is touched. The
+    # kernel, if it chose a place for itself, would take one in there.
+    "hmem-large": Kind(
+        lambda files: ["-machine", "q35"] + two_nodes(
+            "memory-backend-ram,id=m1,size=20G,reserve=off", "24G"),
+        {}, "nokaslr memmap=20G%0x180000000-1+0xefffffff"),
+    # The same with an HMAT. Soft-reserved is the end of node 0, from 5.5 GiB on, and the first half
+    # of node 1, as one range.
+    "hmat": Kind(
+        lambda files: ["-machine", "q35,hmat=on"] + two_nodes(
+            "memory-backend-ram,id=m1,size=4G", more=",initiator=0"),
+        {}, "memmap=2560M%0x160000000-1+0xefffffff"),
     # A CXL type 3 device with 2 GiB of volatile memory.
     "cxl": Kind(
         lambda files: [

@@ -9,6 +9,8 @@
 #   # boots: 2                   boots with the same persistent memory (default: 1);
 #                                $BOOT says which this is
 #   # limit: 120                 seconds that it may take in one boot (default: 120)
+#   # append: maxcpus=1        more for the kernel's command line; it has a boot of its own
+#   # leaves: memory             what it leaves behind, on purpose; give it an append
 #   # impl: rust                 runs only on the Rust kernel; the line says why
 #
 # From the session: MACHINE, IMPL (rust or c), BOOT, and PERSIST, a folder that is the
@@ -83,6 +85,22 @@ dax()
 {
 	local out
 	if out=$(daxtest 2>&1) && [ -z "$out" ]; then ok "$1"; else not_ok "$1" "$out"; fi
+}
+
+# selftest DEV: the kernel's own test of kmem, with a device that kmem has; its cases are cases here
+selftest()
+{
+	local line what
+	DAX_KMEM_TEST_DEV=$1 bash ./selftests/dax/dax-kmem-hotplug.sh >"$TMP/selftest" 2>&1
+	grep -qE '^ok ' "$TMP/selftest" || not_ok "the selftest runs" "$(cat "$TMP/selftest")"
+	while read -r line; do
+		what="selftest: ${line#*ok [0-9]* }"
+		case $line in
+		"ok "*"# SKIP"*) skip "${what%% # SKIP*}" "${line##*# SKIP }" ;;
+		"ok "*) ok "$what" ;;
+		"not ok "*) not_ok "$what" ;;
+		esac
+	done <"$TMP/selftest"
 }
 
 bail_out() { echo "Bail out! $*"; exit 1; }
@@ -168,14 +186,62 @@ dax_device()
 	wait_bound || bail_out "$DEV is not bound to device_dax"
 }
 
+# any_device SIZE: a device of what memory the machine has, NVDIMM, soft-reserved or CXL,
+# bound to device_dax; when the test ends all is as before
+any_device()
+{
+	case $MACHINE in
+	hmem*)
+		use_device dax0.0
+		on_exit "[ $(driver) = none ] || echo $DEV >$KMEM/bind"
+		on_exit "echo $SIZE >$SYS/size; echo $DEV >$DRV/remove_id"
+		on_exit "echo $DEV >$SYS/driver/unbind"
+		;;
+	cxl*)
+		cxl create-region -m -t ram -d decoder0.0 mem0 >/dev/null 2>"$TMP/cxl" ||
+			bail_out "cxl create-region: $(cat "$TMP/cxl")"
+		on_exit "cxl destroy-region -f all >/dev/null 2>&1"
+		udevadm settle
+		use_device "$(basename /sys/bus/dax/devices/dax*.0)"
+		;;
+	*)
+		dax_device 2M mem "$1"
+		return
+		;;
+	esac
+	[ "$(driver)" = none ] || echo "$DEV" >"$SYS/driver/unbind"
+	bytes "$1" >"$SYS/size"
+	echo "$DEV" >$DRV/new_id
+	use_device "$DEV"
+	wait_bound || bail_out "$DEV is not bound to device_dax"
+}
+
 # destroy_device: the one that dax_device made last
 destroy_device() { ndctl destroy-namespace -f "$NS" 2>&1; }
+
+# Where devices are: on the bus, or in the class if dax_pmem_compat has the namespaces.
+BUS=/sys/bus/dax/devices CLASS=/sys/class/dax
+PLACE=$BUS
+
+# provided_by dax_pmem|dax_pmem_compat: has the namespaces from here on
+provided_by()
+{
+	case $1 in dax_pmem) PLACE=$BUS ;; *) PLACE=$CLASS ;; esac
+	modprobe -r dax_pmem dax_pmem_compat && modprobe "$1" && udevadm settle
+}
+
+# The class, and the bus again when the test ends.
+in_class()
+{
+	on_exit "provided_by dax_pmem"
+	provided_by dax_pmem_compat || bail_out "dax_pmem_compat cannot be loaded"
+}
 
 use_device()
 {
 	DEV=$1
 	NODE=/dev/$DEV
-	SYS=$(readlink -f "/sys/bus/dax/devices/$DEV")
+	SYS=$(readlink -f "$PLACE/$DEV")
 	SIZE=$(cat "$SYS/size")
 }
 
@@ -183,25 +249,111 @@ use_device()
 wait_bound()
 {
 	udevadm settle --timeout=20
-	[ -e "$SYS/driver" ] && [ -c "$NODE" ]
+	[ -c "$NODE" ] && [ -e "$PLACE/$DEV" ] && { [ $PLACE = $CLASS ] || [ -e "$SYS/driver" ]; }
 }
 
 DRV=/sys/bus/dax/drivers/device_dax
 unbind() { echo "$DEV" >$DRV/unbind; }
-bind() { echo "$DEV" >$DRV/bind; }
+bind() { released; echo "$DEV" >$DRV/bind; }
+
+# The kernel that checks everything puts off the end of objects for up to 4 seconds; until
+# then a node leads to its old cdev, which cannot be opened any more.
+released() { [ "${PACE:-1}" = 1 ] || sleep 5; }
+
+# ---- dynamic regions ----
+
+# The dynamic region of the machine: REGION (its folder dax_region), R (its number),
+# START and LENGTH, and DEVICES (the folder of its devices).
+REGION='' R='' START='' LENGTH='' DEVICES=''
+
+# dynamic_region: with nothing in it but its first device, which has no memory; all of
+# it is that device's again when the test ends
+dynamic_region()
+{
+	DEVICES=$(readlink -f /sys/bus/dax/devices/dax*.0/..)
+	REGION=$DEVICES/dax_region
+	R=$(cat "$REGION/id")
+	LENGTH=$(cat "$REGION/size")
+	on_exit "empty_region; echo $LENGTH >$DEVICES/dax$R.0/size"
+	empty_region
+	START=$(cat "$DEVICES/dax$R.0/resource")
+}
+
+empty_region()
+{
+	local dev
+	for dev in "$DEVICES"/dax"$R".*; do
+		[ ! -e "$dev/driver" ] || echo "${dev##*/}" >"$dev/driver/unbind"
+		echo "${dev##*/}" >$DRV/remove_id
+		echo 0 >"$dev/size"
+		[ "${dev##*.}" = 0 ] || echo "${dev##*/}" >"$REGION/delete"
+	done
+	echo "$(cat "$REGION/align")" >"$DEVICES/dax$R.0/align"
+}
+
+# new_device [SIZE]: another device of the dynamic region; it is DEV (see use_device)
+new_device()
+{
+	echo 1 >"$REGION/create" && use_device "$(cat "$REGION/create")" &&
+		{ [ $# = 0 ] || echo "$(bytes "$1")" >"$SYS/size"; }
+}
+
+# bind_to_device: bind it to device_dax, whatever driver its region is for; the driver has
+# its name until the region is emptied
+bind_to_device() { echo "$DEV" >$DRV/new_id; wait_bound; }
+
+# ranges [DEV]: the ranges of a device, as MiB from the start of the region
+ranges()
+{
+	local sys=$DEVICES/${1:-$DEV} map out=
+	for map in $(printf '%s\n' "$sys"/mapping[0-9]* | sort -V); do
+		[ -e "$map/start" ] || continue
+		out+="$((($(cat "$map/start") - START) >> 20))+$((($(cat "$map/end") + 1 - $(cat "$map/start")) >> 20)) "
+	done
+	echo "${out% }"
+}
+
+# result FILE VALUE: what came of writing VALUE to FILE: ok, or the name of the errno
+result() { daxtest <<<"put $1 $2"; }
+
+# The name of the driver that has the device.
+driver() { basename "$(readlink "$SYS/driver" || echo none)"; }
 
 bytes() { numfmt --from=iec "$1"; }
+
+# ---- memory blocks ----
+
+MEM=/sys/devices/system/memory
+KMEM=/sys/bus/dax/drivers/kmem
+block_size() { echo $((0x$(cat $MEM/block_size_bytes))); }
+mem_total() { awk '/^MemTotal:/ { print $2 }' /proc/meminfo; }
+
+# memory_state VALUE: what came of writing it to the state of DEV
+memory_state() { result "$SYS/state" "$1"; }
+
+# How many memory blocks of DEV are there, and how many are online; as "7/6".
+blocks()
+{
+	daxctl list -d "$DEV" | jq -r '.[] | "\(.total_memblocks)/\(.online_memblocks)"'
+}
+
+# its_memory: where DEV has System RAM, from /proc/iomem
+its_memory()
+{
+	awk -v dev="$DEV" '$NF == dev { of = 1; next } of && /System RAM \(kmem\)/ { print $1 } { of = 0 }' /proc/iomem
+}
 
 # ---- daxtest that stays while the script does something else ----
 
 declare -A pid_of in_of out_of
 
-# session NAME: start one
+# session NAME [COMMAND...]: start one, perhaps by a command as numactl
 session()
 {
 	local name=$1 in out
+	shift
 	mkfifo "$TMP/$name.in" "$TMP/$name.out"
-	daxtest <"$TMP/$name.in" >"$TMP/$name.out" 2>&1 &
+	"$@" daxtest <"$TMP/$name.in" >"$TMP/$name.out" 2>&1 &
 	pid_of[$name]=$!
 	exec {in}>"$TMP/$name.in" {out}<"$TMP/$name.out"
 	in_of[$name]=$in out_of[$name]=$out
@@ -234,5 +386,5 @@ leave()
 	exec {in}>&- {out}<&-
 	kill -KILL "${pid_of[$name]}" 2>/dev/null
 	wait "${pid_of[$name]}" 2>/dev/null
-	true
+	released
 }

@@ -3,7 +3,8 @@
 #
 # Runs in the guest: session.sh TEST... runs the tests one after the other, each in
 # a process of its own, and looks after each whether it left anything behind. The
-# lines with ## are for run_tests.py. From it: IMPL, MACHINE, BOOT, PERSIST.
+# lines with ## are for run_tests.py. From it: IMPL, MACHINE, BOOT, PERSIST, and PACE, by
+# which time limits are multiplied.
 
 cd "$(dirname "$0")" || exit 1
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
@@ -26,11 +27,26 @@ label()
 state()
 {
 	ls /sys/bus/dax/devices /sys/bus/dax/drivers
+	ls /sys/class/dax 2>/dev/null
 	grep -E ' : (dax|namespace)' /proc/iomem
 	ls /dev | grep -E '^(dax|pmem)'
 	ndctl list -Ni | jq -c '.[] | select(.size > 0) | [.dev, .mode, .size]'
 	lsmod | awk '/^(device_dax|dax_pmem|kmem) / { print $1, $3 }' | sort
 	grep -E '/dev/(pmem|dax)' /proc/mounts
+}
+
+# Memory that nobody refers to any more, in a kernel that looks for that. What it finds is
+# in its log, where run_tests.py sees it.
+leaks()
+{
+	local file=/sys/kernel/debug/kmemleak
+	[ -w $file ] || return
+	echo scan >$file
+	# It takes an object for lost when it is older than this, in milliseconds.
+	sleep 5
+	echo scan >$file
+	cat $file >/dev/kmsg
+	echo clear >$file
 }
 
 case $MACHINE in
@@ -41,13 +57,23 @@ esac
 # The drivers, so that each test finds the same; that they load by themselves has its own test.
 modprobe -a dax_pmem device_dax kmem fsdev_dax
 udevadm settle
+case $MACHINE in
+# All tests begin with devices that have all of the memory and are not bound; at boot kmem
+# takes them.
+hm*)
+	for dev in /sys/bus/dax/drivers/kmem/dax*; do
+		[ ! -e "$dev" ] || echo "${dev##*/}" >/sys/bus/dax/drivers/kmem/unbind
+	done
+	;;
+esac
 # Address space is what the tests reserve, not memory.
 echo 1 >/proc/sys/vm/overcommit_memory
 
 for name in "$@"; do
 	limit=$(head_of "$name" limit)
 	boots=$(head_of "$name" boots)
-	limit=${limit:-120}
+	leaves=$(head_of "$name" leaves)
+	limit=$((${limit:-120} * ${PACE:-1}))
 	before=$(state)
 	echo "## begin $name"
 	echo "dax-test: $MACHINE $name begins" >/dev/kmsg
@@ -71,10 +97,11 @@ for name in "$@"; do
 	wait $dog 2>/dev/null
 	udevadm settle
 	# What is to live through a reboot may stay.
-	if [ "${boots:-1}" = 1 ] && ! left=$(diff <(echo "$before") <(state)); then
+	if [ "${boots:-1}" = 1 ] && [ -z "$leaves" ] && ! left=$(diff <(echo "$before") <(state)); then
 		sed 's/^/# /' <<<"$left"
 		echo "## left $name"
 	fi
+	leaks
 	echo "dax-test: $MACHINE $name ended" >/dev/kmsg
 	echo "## end $name $status $(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }")"
 done

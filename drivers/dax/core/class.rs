@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The class `dax`, at `/sys/class/dax`: where Linux 4.7 to 5.0 had the instances.
+//!
+//! The instance of a region with `IORESOURCE_DAX_CLASS` appears here, and not on the bus. It is
+//! served by `device_dax`, as long as it is there. See
+//! Documentation/ABI/obsolete/sysfs-class-dax.
+
+use crate::bus::{
+    DAX_BUS,
+    MODALIAS_TYPE, //
+};
+use kernel::{
+    dax::class::{
+        self,
+        DriverRef, //
+    },
+    device::class::Class,
+    prelude::*,
+    str::CString, //
+};
+
+/// The class.
+pub(crate) static DAX_CLASS: Class = Class::new(c"dax");
+
+/// Makes the class known. Called once, before any region comes.
+pub(crate) fn init() -> Result {
+    if cfg!(CONFIG_DEV_DAX_PMEM_COMPAT) {
+        DAX_CLASS.register()?;
+    }
+    Ok(())
+}
+
+/// The driver of all instances in the class.
+pub(crate) fn device_dax() -> Option<DriverRef> {
+    DAX_BUS.find_driver(|drv| {
+        if drv.name() == c"device_dax" {
+            DriverRef::new(drv)
+        } else {
+            None
+        }
+    })
+}
+
+/// As [`device_dax`], but loads it if it is not there. Sleeps until it is.
+pub(crate) fn load_device_dax() -> Result<DriverRef> {
+    if let Some(driver) = device_dax() {
+        return Ok(driver);
+    }
+    class::load(&CString::try_from_fmt(fmt!("dax:t{MODALIAS_TYPE}"))?)?;
+    device_dax().ok_or(ENOENT)
+}

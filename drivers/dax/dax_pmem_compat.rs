@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `dax_pmem_compat`: device DAX over persistent memory, in the class `dax`.
+//!
+//! For programs that only know the interface of Linux 4.7 to 5.0, from before the dax bus. See
+//! Documentation/ABI/obsolete/sysfs-class-dax. How a namespace becomes a region is in [`pmem`], and
+//! what an instance is without a bus in the core.
+
+use kernel::{
+    dax::{
+        class::DriverRef,
+        region::Flags, //
+    },
+    device::Core,
+    nvdimm::{
+        self,
+        Dax,
+        Turn, //
+    },
+    prelude::*, //
+};
+
+mod pmem;
+
+module! {
+    type: DaxPmemCompat,
+    name: "dax_pmem_compat",
+    authors: ["The device DAX in Rust authors"],
+    description: "PMEM DAX: the interface of Linux 4.7 to 5.0, /sys/class/dax",
+    license: "GPL v2",
+    // MODULE_ALIAS_ND_DEVICE(ND_DEVICE_DAX_PMEM)
+    alias: ["nd:t7*"],
+}
+
+struct InClass;
+
+impl nvdimm::Driver for InClass {
+    fn probe(dax: &Dax<Core<'_>>) -> Result {
+        pmem::probe(dax, Flags::CLASS)
+    }
+}
+
+/// The driver, while there is one.
+struct Active {
+    // Dropped in this order.
+    _driver: nvdimm::Registration<InClass>,
+    _device_dax: DriverRef,
+}
+
+/// [`None`] if another module has the namespaces; as long as this is loaded, nothing changes that.
+struct DaxPmemCompat(#[expect(dead_code)] Option<Active>);
+
+impl kernel::Module for DaxPmemCompat {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let Some(turn) = Turn::take() else {
+            pr_info!("idle, since dax_pmem has the namespaces, on the dax bus; for /sys/class/dax: modprobe -r dax_pmem dax_pmem_compat; modprobe dax_pmem_compat\n");
+            return Ok(Self(None));
+        };
+        let device_dax = DriverRef::load().inspect_err(|e| {
+            pr_err!("device_dax, which serves the devices, cannot be loaded: {:?}; to find out why: modprobe device_dax\n", e)
+        })?;
+        let driver = nvdimm::Registration::new::<Self>(turn, module)?;
+
+        pr_info!("devices appear under /sys/class/dax; for the dax bus: modprobe -r dax_pmem_compat dax_pmem; modprobe dax_pmem\n");
+        Ok(Self(Some(Active {
+            _driver: driver,
+            _device_dax: device_dax,
+        })))
+    }
+}

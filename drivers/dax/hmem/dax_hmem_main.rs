@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `dax_hmem`: device DAX over memory for a specific purpose.
+//!
+//! Firmware keeps such memory from the page allocator, for whoever knows what it is good for. The
+//! registry, which is built in, knows where it is. This module takes what of it is really
+//! soft-reserved and not CXL's, makes a platform device for each piece, and of each of these a
+//! region of the dax bus with one instance.
+//!
+//! Memory in a window of CXL is CXL's if its drivers make a region of it; that they can tell only
+//! after all devices have been probed. So the decision about it is made later, by a work item, and
+//! `dax_cxl` waits for that: [`wait_for_decision`].
+
+use kernel::{
+    alloc::append::Append,
+    cxl,
+    dax::{
+        hmem::{
+            self,
+            Candidate, //
+        },
+        region::{
+            Flags,
+            Region,
+            DEFAULT_ALIGN, //
+        },
+    },
+    device::Core,
+    driver,
+    fmt,
+    io::firmware_map,
+    new_mutex,
+    numa,
+    platform,
+    prelude::*,
+    sizes::SizeConstants,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        lazy::Lazy,
+        Arc,
+        Mutex, //
+    },
+    workqueue::ordered::OrderedQueue,
+    InPlaceModule, //
+};
+
+use core::ops::Range;
+
+mod ffi {
+    //! The function that C code calls.
+    mod dax_hmem;
+}
+mod pieces;
+
+module! {
+    type: DaxHmem,
+    name: "dax_hmem",
+    authors: ["The device DAX in Rust authors"],
+    description: "HMEM DAX: direct access to memory for a specific purpose",
+    license: "GPL v2",
+    alias: ["platform:hmem*", "platform:hmem_platform*"],
+}
+
+/// The parameter `region_idle`: whoever sets it wants to divide the memory before anybody uses it.
+#[export_name = "dax_hmem_region_idle"]
+static REGION_IDLE: Atomic<bool> = Atomic::new(false);
+
+/// The queue for decisions, while the module is loaded.
+static QUEUE: Lazy<Mutex<Option<Arc<OrderedQueue>>>> = Lazy::new();
+
+fn queue() -> &'static Mutex<Option<Arc<OrderedQueue>>> {
+    QUEUE.get_or_init(new_mutex!(None, "dax_hmem::QUEUE"))
+}
+
+/// Waits until it is decided who has the memory in windows of CXL.
+fn wait_for_decision() {
+    let queue = queue().lock().clone();
+
+    if let Some(queue) = queue {
+        queue.flush();
+    }
+}
+
+/// What is loaded, in the order in which it is taken back.
+#[pin_data]
+struct DaxHmem {
+    #[pin]
+    _pieces: driver::Registration<hmem::Adapter<Piece>>,
+    #[pin]
+    _host: driver::Registration<platform::Adapter<Host>>,
+    _queue: Running,
+}
+
+impl InPlaceModule for DaxHmem {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        if cfg!(CONFIG_DEV_DAX_CXL) {
+            // Where the windows are they find out.
+            cxl::load_drivers();
+        }
+
+        try_pin_init!(Self {
+            _queue: Running::start()?,
+            _host <- driver::Registration::new(hmem::Host::NAME, module),
+            _pieces <- driver::Registration::new(hmem::Adapter::<Piece>::NAME, module),
+        })
+    }
+}
+
+/// The queue is there.
+struct Running;
+
+impl Running {
+    fn start() -> Result<Self> {
+        let new = Arc::new(OrderedQueue::new(c"dax_hmem_wq")?, GFP_KERNEL)?;
+
+        *queue().lock() = Some(new);
+        Ok(Self)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let queue = queue().lock().take();
+
+        // Waits for what is in it.
+        drop(queue);
+    }
+}
+
+/// The driver of the device that stands for all of the registry's memory.
+struct Host(Arc<State>);
+
+/// What the driver and its decision share; the latter may come when the former has gone.
+#[pin_data]
+struct State {
+    dev: ARef<platform::Device>,
+    /// The devices for pieces of memory. None any more, and no new ones, when the driver is unbound.
+    #[pin]
+    devices: Mutex<Option<KVec<hmem::Registration>>>,
+}
+
+impl platform::Driver for Host {
+    type IdInfo = ();
+    type Data<'bound> = Self;
+
+    fn probe<'bound>(
+        dev: &'bound platform::Device<Core<'_>>,
+        _info: Option<&'bound Self::IdInfo>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Self::bind(dev)
+    }
+}
+
+impl Host {
+    fn bind(dev: &platform::Device<Core<'_>>) -> Result<Self> {
+        let host = hmem::Host::of(dev).ok_or(ENODEV)?;
+        let state = Arc::pin_init(
+            try_pin_init!(State {
+                dev: dev.into(),
+                devices <- new_mutex!(Some(KVec::new())),
+            }),
+            GFP_KERNEL,
+        )?;
+        let mut contested = KVec::new();
+
+        for candidate in hmem::candidates()? {
+            for range in firmware_map::soft_reserved(&candidate.range)? {
+                let windows = if cfg!(CONFIG_DEV_DAX_CXL) {
+                    firmware_map::cxl_windows(&range)?
+                } else {
+                    KVec::new()
+                };
+
+                for range in pieces::gaps(range, windows.iter()) {
+                    state.offer(range, candidate.target_node);
+                }
+                for range in windows {
+                    contested.append(
+                        Candidate {
+                            range,
+                            target_node: candidate.target_node,
+                        },
+                        GFP_KERNEL,
+                    )?;
+                }
+            }
+        }
+
+        if host.has_yielded() {
+            for memory in contested {
+                dev_info!(
+                    dev,
+                    "memory {} is left to CXL, which had some of it before; what it has not is offered after a reboot\n",
+                    Shown(&memory.range)
+                );
+            }
+        } else if !contested.is_empty() {
+            let queue = queue().lock().clone().ok_or(ENODEV)?;
+            let state = state.clone();
+
+            queue.try_spawn(GFP_KERNEL, move || state.decide(&contested))?;
+        }
+
+        Ok(Self(state))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let devices = self.0.devices.lock().take();
+
+        drop(devices);
+    }
+}
+
+impl State {
+    /// Decides about memory in windows of CXL: what its drivers have made no region of is offered.
+    fn decide(&self, contested: &[Candidate]) {
+        cxl::wait_for_drivers();
+
+        for memory in contested {
+            let Ok(unclaimed) = unclaimed(&memory.range) else {
+                self.complain(&memory.range, ENOMEM);
+                continue;
+            };
+            let whole = unclaimed.len() == 1 && unclaimed.first() == Some(&memory.range);
+
+            if let (false, Some(host)) = (whole, hmem::Host::of(&self.dev)) {
+                host.set_yielded();
+            }
+            for range in unclaimed {
+                self.offer(range, memory.target_node);
+            }
+        }
+    }
+
+    /// Makes a device for what of a range can be mapped. If that fails, the others go on.
+    fn offer(&self, range: Range<u64>, target_node: i32) {
+        let align = u64::from(DEFAULT_ALIGN);
+        let start = range.start.checked_next_multiple_of(align);
+        let end = range.end & !align.wrapping_sub(1);
+
+        let Some(start) = start.filter(|&start| start < end) else {
+            dev_warn!(
+                self.dev,
+                "memory {} stays unused: nothing of it is aligned to {:#x}\n",
+                Shown(&range),
+                align
+            );
+            return;
+        };
+        if (start..end) != range {
+            dev_warn!(
+                self.dev,
+                "memory {} is not aligned to {:#x}; {:#x} bytes at its ends stay unused\n",
+                Shown(&range),
+                align,
+                (range.end.saturating_sub(range.start)).saturating_sub(end.saturating_sub(start))
+            );
+        }
+        if target_node == numa::NO_NODE {
+            dev_warn!(
+                self.dev,
+                "firmware names no NUMA node for memory {}: it can be mapped, but not be System RAM\n",
+                Shown(&range)
+            );
+        }
+
+        let memory = Candidate {
+            range: start..end,
+            target_node,
+        };
+        let mut devices = self.devices.lock();
+        // Otherwise the driver was unbound while this waited for CXL.
+        let Some(devices) = &mut *devices else {
+            return;
+        };
+        let made = hmem::Registration::new(&self.dev, &memory)
+            .and_then(|device| Ok(devices.append(device, GFP_KERNEL)?));
+
+        if let Err(error) = made {
+            self.complain(&memory.range, error);
+        }
+    }
+
+    fn complain(&self, range: &Range<u64>, error: Error) {
+        dev_err!(
+            self.dev,
+            "no device for memory {}: error {}; to try again, unbind and bind hmem_platform.0\n",
+            Shown(range),
+            error.to_errno()
+        );
+    }
+}
+
+/// Returns the parts of a range that no CXL region has.
+///
+/// CXL only tells whether one region has all of a range. Decoders work in units of 256 MiB, and so
+/// this asks for each unit.
+fn unclaimed(range: &Range<u64>) -> Result<KVec<Range<u64>>> {
+    const UNIT: u64 = u64::SZ_256M;
+    let mut found: KVec<Range<u64>> = KVec::new();
+    let mut at = range.start;
+
+    while at < range.end {
+        let unit = at..(at | (UNIT - 1)).saturating_add(1).min(range.end);
+
+        at = unit.end;
+        if cxl::region_contains(&unit) {
+            continue;
+        }
+        match found.last_mut().filter(|last| last.end == unit.start) {
+            Some(last) => last.end = unit.end,
+            None => found.append(unit, GFP_KERNEL)?,
+        }
+    }
+    Ok(found)
+}
+
+/// How a range is printed: with both ends included.
+struct Shown<'a>(&'a Range<u64>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Range { start, end } = self.0;
+
+        write!(f, "{:#x}-{:#x}", start, end.saturating_sub(1))
+    }
+}
+
+/// The driver of the device for a piece of memory.
+struct Piece;
+
+impl hmem::Driver for Piece {
+    fn probe(dev: &hmem::Device<Core<'_>>) -> Result {
+        let Candidate { range, target_node } = dev.memory();
+        let (flags, size) = if REGION_IDLE.load(Relaxed) {
+            (Flags::DYNAMIC, 0)
+        } else {
+            (Flags::SYSTEM_RAM, range.end.saturating_sub(range.start))
+        };
+
+        Region::new(
+            dev,
+            dev.id(),
+            range.clone(),
+            target_node,
+            DEFAULT_ALIGN,
+            flags,
+        )
+        .and_then(|region| region.create(size))
+        .inspect_err(|error| {
+            dev_err!(
+                dev,
+                "no instance for memory {}: error {}; free what the message above names, then bind this device to hmem again\n",
+                Shown(&range),
+                error.to_errno()
+            );
+        })
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The registry of memory for a specific purpose: the built-in part of hmem.
+//!
+//! Firmware describes such memory in two places. The HMAT names ranges and their NUMA nodes; the
+//! driver of that table reports them here. The memory map marks ranges as soft-reserved; those that
+//! the HMAT did not name are found at the end of the boot. `dax_hmem`, which may be a module, asks
+//! what there is. What this makes for it is one platform device, by which it is loaded.
+//!
+//! It decides nothing: that a range is here does not say that it may be taken.
+
+use kernel::{
+    alloc::append::Append,
+    dax::hmem::{
+        Candidate,
+        Host, //
+    },
+    io::firmware_map,
+    new_mutex, numa,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        lazy::Lazy,
+        Mutex, //
+    },
+};
+
+use core::{
+    mem,
+    ops::Range, //
+};
+
+mod ffi {
+    //! The functions that C code calls. They make references of pointers and call safe code.
+    mod device_hmem;
+}
+mod pieces;
+
+/// The prefix of messages of this crate.
+const __LOG_PREFIX: &[u8] = b"device_hmem\0";
+
+/// The parameter `device_hmem.disable`.
+#[export_name = "device_hmem_disable"]
+static DISABLE: Atomic<bool> = Atomic::new(false);
+
+static REGISTRY: Lazy<Mutex<Registry>> = Lazy::new();
+
+struct Registry {
+    /// In ascending order, none overlapping.
+    known: KVec<Candidate>,
+    /// Whether there is a device for the driver, or somebody is about to make it.
+    has_host: bool,
+}
+
+fn registry() -> &'static Mutex<Registry> {
+    REGISTRY.get_or_init(new_mutex!(
+        Registry {
+            known: KVec::new(),
+            has_host: false,
+        },
+        "device_hmem::REGISTRY"
+    ))
+}
+
+impl Registry {
+    /// Adds what is not known of a range.
+    fn add(&mut self, range: Range<u64>, target_node: i32) -> Result {
+        let mut new = KVec::new();
+
+        for range in pieces::gaps(range, self.known.iter().map(|known| &known.range)) {
+            new.append(range, GFP_KERNEL)?;
+        }
+        self.known.make_room(new.len(), GFP_KERNEL)?;
+
+        for range in new {
+            self.known
+                .append(Candidate { range, target_node }, GFP_KERNEL)?;
+
+            let mut unsorted = &mut self.known[..];
+            while let [rest @ .., new] = unsorted {
+                match rest.last_mut() {
+                    Some(last) if new.range.start < last.range.start => mem::swap(new, last),
+                    _ => break,
+                }
+                unsorted = rest;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes note of a range of memory. What of it is known already stays as it is.
+fn register(range: Range<u64>, target_node: i32) {
+    if DISABLE.load(Relaxed) {
+        return;
+    }
+
+    let (first, last) = (range.start, range.end.saturating_sub(1));
+
+    if let Err(error) = add(range, target_node) {
+        pr_err!(
+            "cannot offer the memory {:#x}-{:#x}: error {}; it stays unused until the next boot\n",
+            first,
+            last,
+            error.to_errno()
+        );
+    }
+}
+
+fn add(range: Range<u64>, target_node: i32) -> Result {
+    let had_host = {
+        let mut registry = registry().lock();
+
+        registry.add(range, target_node)?;
+        mem::replace(&mut registry.has_host, true)
+    };
+
+    // Without the lock: the driver, if it is there, is bound meanwhile, and asks what is known.
+    if !had_host {
+        Host::register().inspect_err(|_| registry().lock().has_host = false)?;
+    }
+    Ok(())
+}
+
+/// Returns a copy of all that is known.
+fn known() -> Result<KVec<Candidate>> {
+    let registry = registry().lock();
+    let mut known = KVec::with_capacity(registry.known.len(), GFP_KERNEL)?;
+
+    for candidate in &registry.known {
+        known.append(candidate.clone(), GFP_KERNEL)?;
+    }
+    Ok(known)
+}
+
+/// Takes note of the soft-reserved memory that nobody has reported; at `device_initcall`.
+fn start() -> Result {
+    for range in firmware_map::soft_reserved(&(0..u64::MAX))? {
+        let target_node = numa::target_node(range.start);
+
+        register(range, target_node);
+    }
+    Ok(())
+}

@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Instances for file systems (fs-dax).
+//!
+//! A file system finds the dax device of an instance, becomes its holder (`fs_dax_get()`), and maps
+//! and copies the memory as it does with that of a block device. The driver of the instance answers
+//! through [`Operations`]. It does not map the memory to user space itself; the struct pages are the
+//! file system's, to make folios of as it needs them.
+//!
+//! The steps are those of any consumer: [`Device::reserve`], [`Reserved::map_fs_dax`] and
+//! [`Mapped::run`]. With [`register`] there is a device node, too, by which user space tells the
+//! file system which instance is meant.
+//!
+//! What of the memory can be reached is an [`Extent`]. There are no others than those of a
+//! [`Memory`], which exists only as long as the struct pages do.
+//!
+//! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
+//!
+//! [`Reserved::map_fs_dax`]: super::device::Reserved::map_fs_dax
+
+use super::{
+    copy::{
+        IovIter,
+        Window, //
+    },
+    device::{
+        bring_alive,
+        Device,
+        Range, //
+    },
+};
+use crate::{
+    bindings,
+    cdev,
+    device,
+    devres,
+    error::{
+        from_result,
+        to_result, //
+    },
+    mm::memremap::PageMap,
+    module::this_module,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::aref::ARef, //
+};
+use core::{
+    marker::PhantomData,
+    ops,
+    ptr::null, //
+};
+
+/// What a driver does for the file system on an instance.
+///
+/// All of it may be called before [`Mapped::run`] has returned, by any number of threads. Context:
+/// may sleep, but for [`Self::direct_access`], [`Self::zero`] and [`Self::recovery_write`] only as
+/// long as a section of SRCU may last: whoever unbinds the driver waits for them.
+#[vtable]
+pub trait Operations: Sized {
+    /// Finds the memory at an offset of `pgoff` pages into the instance.
+    ///
+    /// At most `pages` pages of it are of use; it may be fewer, then the caller asks again for what
+    /// follows. The errors that file systems know are `EHWPOISON`, for memory that has failed, and
+    /// any other.
+    fn direct_access(memory: Memory<'_>, pgoff: usize, pages: usize) -> Result<Extent<'_>>;
+
+    /// Fills `pages` pages with zeros, from an offset of `pgoff` pages on.
+    fn zero(memory: Memory<'_>, pgoff: usize, pages: usize) -> Result;
+
+    /// Fills the window, which is at an offset of `pgoff` pages, with data from `iter`, although
+    /// some of it may have failed. Returns the number of bytes that were written.
+    fn recovery_write(
+        memory: Memory<'_>,
+        pgoff: usize,
+        window: &Window<'_>,
+        iter: &mut IovIter,
+    ) -> usize;
+
+    /// Some memory failed: the page frames `pfns`, some of which are those of the instance.
+    ///
+    /// `flags` are `MF_*`. With `EOPNOTSUPP`, `mm` looks for processes that use the memory itself.
+    /// Called while the instance is bound or being unbound, alive or not.
+    fn memory_failure(memory: Memory<'_>, pfns: ops::Range<usize>, flags: i32) -> Result;
+}
+
+/// The memory of an instance whose struct pages are for file systems.
+///
+/// # Invariants
+///
+/// For `'a`, the instance is bound, or being unbound, and [`Reserved::map_fs_dax`] has made struct
+/// pages for all of its ranges.
+///
+/// [`Reserved::map_fs_dax`]: super::device::Reserved::map_fs_dax
+#[derive(Clone, Copy)]
+pub struct Memory<'a>(&'a Device<device::Bound>);
+
+impl<'a> Memory<'a> {
+    /// The memory of an instance.
+    ///
+    /// # Safety
+    ///
+    /// `dev_dax` fulfils the type invariants for `'a`.
+    #[inline]
+    unsafe fn from_raw(dev_dax: *mut bindings::dev_dax) -> Self {
+        // INVARIANT: By the safety requirement.
+        //
+        // SAFETY: `Device` is a transparent wrapper.
+        Self(unsafe { &*dev_dax.cast() })
+    }
+
+    /// The memory of the instance that a dax device belongs to; [`None`] if it is dead.
+    ///
+    /// # Safety
+    ///
+    /// To be called from an operation in [`VTable::DAX`] only, in the section of the caller, which
+    /// lasts for `'a`.
+    #[inline]
+    unsafe fn of(dax_dev: *mut bindings::dax_device) -> Option<Self> {
+        // SAFETY: The device is valid.
+        let dev_dax = unsafe { bindings::dax_get_private(dax_dev) };
+
+        if dev_dax.is_null() {
+            return None;
+        }
+        // SAFETY: As the device has these operations, it is that of an instance. As it was seen
+        // alive in the section, the struct pages stay until that ends.
+        Some(unsafe { Self::from_raw(dev_dax.cast()) })
+    }
+
+    /// All of the memory, in the order of its offsets into the instance.
+    #[inline]
+    pub fn extents(self) -> impl Iterator<Item = Extent<'a>> {
+        self.0.ranges().iter().map(move |range| self.whole(range))
+    }
+
+    #[inline]
+    fn whole(self, range: &Range) -> Extent<'a> {
+        // INVARIANT: The range is one of the instance, so by the type invariant it is mapped.
+        Extent {
+            pgoff: range.pgoff(),
+            pfn: (range.start() >> PAGE_SHIFT) as usize,
+            pages: (range.len() >> PAGE_SHIFT) as usize,
+            _memory: PhantomData,
+        }
+    }
+
+    /// The memory from an offset of `pgoff` pages on, as far as it is contiguous.
+    #[inline]
+    pub fn at(self, pgoff: usize) -> Option<Extent<'a>> {
+        let ranges = self.0.ranges();
+        let index = ranges
+            .partition_point(|range| range.pgoff() <= pgoff)
+            .checked_sub(1)?;
+
+        self.whole(ranges.get(index)?).skip_to(pgoff)
+    }
+
+    /// Tells the holder of the instance that some of it failed. `flags` are `MF_*`.
+    ///
+    /// Fails with `EOPNOTSUPP` if there is no holder that wants to know, with `ENXIO` if the
+    /// instance is dead, and with what the holder says. May sleep.
+    #[inline]
+    pub fn notify_holder(self, failed: Extent<'_>, flags: i32) -> Result {
+        let bytes = |pages: usize| (pages as u64).wrapping_shl(PAGE_SHIFT as u32);
+
+        // SAFETY: By the type invariant the instance is valid, and so its dax device.
+        to_result(unsafe {
+            bindings::dax_holder_notify_failure(
+                (*self.0.as_raw()).dax_dev,
+                bytes(failed.pgoff),
+                bytes(failed.pages),
+                flags,
+            )
+        })
+    }
+}
+
+/// Contiguous memory of an instance.
+///
+/// # Invariants
+///
+/// The page frames are those that the instance has at the offset, and have struct pages for `'a`.
+#[derive(Clone, Copy)]
+pub struct Extent<'a> {
+    pgoff: usize,
+    pfn: usize,
+    pages: usize,
+    _memory: PhantomData<Memory<'a>>,
+}
+
+impl<'a> Extent<'a> {
+    /// The number of pages; 0 if there is nothing in it.
+    #[inline]
+    pub fn pages(self) -> usize {
+        self.pages
+    }
+
+    /// The first `pages` pages of it, or all, if there are not so many.
+    #[inline]
+    pub fn limit(self, pages: usize) -> Self {
+        // INVARIANT: It is a part of `self`.
+        Self {
+            pages: self.pages.min(pages),
+            ..self
+        }
+    }
+
+    /// What remains from an offset into the instance on, if that is in it.
+    #[inline]
+    fn skip_to(self, pgoff: usize) -> Option<Self> {
+        let skipped = pgoff.checked_sub(self.pgoff)?;
+        let pages = self.pages.checked_sub(skipped).filter(|rest| *rest > 0)?;
+
+        // INVARIANT: It is a part of `self`, so the sum does not overflow.
+        Some(Self {
+            pgoff,
+            pfn: self.pfn.wrapping_add(skipped),
+            pages,
+            ..self
+        })
+    }
+
+    /// The part that has some page frames, if there is any.
+    #[inline]
+    pub fn overlap(self, pfns: &ops::Range<usize>) -> Option<Self> {
+        let skipped = pfns.start.saturating_sub(self.pfn);
+        let rest = self.skip_to(self.pgoff.checked_add(skipped)?)?;
+        let part = rest.limit(pfns.end.saturating_sub(rest.pfn));
+
+        (part.pages > 0).then_some(part)
+    }
+
+    /// The memory as the kernel has it mapped.
+    #[inline]
+    pub fn window(self) -> Window<'a> {
+        // SAFETY: By the type invariant. With the struct pages, `devm_memremap_pages()` made the
+        // kernel's mapping. The length is one of existing memory, so it does not overflow.
+        unsafe {
+            Window::new(
+                bindings::pfn_to_virt(self.pfn),
+                self.pages.wrapping_mul(PAGE_SIZE),
+            )
+        }
+    }
+
+    /// How many pages there are before the first that is marked as failed.
+    #[inline]
+    pub fn sound(self) -> usize {
+        (0..self.pages)
+            // SAFETY: By the type invariant there is such a page.
+            .find(|i| unsafe { bindings::pfn_is_hwpoison(self.pfn.wrapping_add(*i)) })
+            .unwrap_or(self.pages)
+    }
+
+    /// Marks the pages as failed, for as long as there are these struct pages.
+    #[inline]
+    pub fn mark_failed(self) {
+        for i in 0..self.pages {
+            // SAFETY: By the type invariant there is such a page.
+            unsafe { bindings::pfn_set_hwpoison(self.pfn.wrapping_add(i)) };
+        }
+    }
+}
+
+/// An instance whose memory has struct pages for file systems.
+///
+/// # Invariants
+///
+/// [`Memory`] of `dev` is valid until devres undoes that, and `pgmap` is its page map.
+pub struct Mapped<'a, T> {
+    dev: &'a Device<device::Bound>,
+    pgmap: &'a PageMap,
+    _operations: PhantomData<fn(T)>,
+}
+
+impl<'a, T: Operations> Mapped<'a, T> {
+    /// Creates the struct pages.
+    ///
+    /// # Safety
+    ///
+    /// The ranges of `dev` are reserved and not used, and `pgmap` describes them and stays valid
+    /// until devres has undone this.
+    #[inline]
+    pub(super) unsafe fn new(dev: &'a Device<device::Bound>, pgmap: &'a PageMap) -> Result<Self> {
+        // SAFETY: By the safety requirements. The owner is the instance, which outlives its
+        // devres, and what the operations make of it. The module of the driver is there until the
+        // driver is unbound.
+        unsafe { pgmap.map_fs_dax(dev.as_ref(), VTable::<T>::PAGE_MAP, dev.as_raw().cast())? };
+        // INVARIANT: The struct pages were made just now.
+        devres::register(dev.as_ref(), Folios { dev: dev.into() }, GFP_KERNEL)?;
+
+        // INVARIANT: As above.
+        Ok(Self {
+            dev,
+            pgmap,
+            _operations: PhantomData,
+        })
+    }
+
+    /// Lets file systems in: the instance gets its operations and comes alive, until it is unbound.
+    ///
+    /// The unbind then tells the holder that the memory goes away (`MF_MEM_PRE_REMOVE`) and waits
+    /// for all accesses, before the operations and the struct pages go. May sleep. Fails with
+    /// `ENOMEM`, and with `EBUSY` if the instance has operations already.
+    #[inline]
+    pub fn run(self) -> Result {
+        // SAFETY: By the type invariant of `Device`. The operations are for an instance with the
+        // struct pages that we made, and are taken away below before these go.
+        to_result(unsafe {
+            bindings::dax_set_ops((*self.dev.as_raw()).dax_dev, VTable::<T>::DAX)
+        })?;
+        // INVARIANT: Just set.
+        devres::register(
+            self.dev.as_ref(),
+            Served {
+                dev: self.dev.into(),
+            },
+            GFP_KERNEL,
+        )?;
+
+        // SAFETY: By the type invariant.
+        unsafe { bring_alive(self.dev, self.pgmap) }
+    }
+}
+
+/// An instance whose dax device has operations; dropping it takes them away.
+///
+/// # Invariants
+///
+/// [`Mapped::run`] set the operations.
+struct Served {
+    dev: ARef<Device>,
+}
+
+impl Drop for Served {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. Taking operations away cannot fail.
+        unsafe { bindings::dax_set_ops((*self.dev.as_raw()).dax_dev, null()) };
+    }
+}
+
+/// The struct pages of an instance; dropping it makes single pages of them again.
+///
+/// # Invariants
+///
+/// [`Memory`] of `dev` is valid.
+struct Folios {
+    dev: ARef<Device>,
+}
+
+impl Drop for Folios {
+    /// The file system should have let go of all of them. If it has not, its files refer to pages
+    /// that go away; there is nobody left to be asked.
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        let memory = unsafe { Memory::from_raw(self.dev.as_raw()) };
+        let mut used = 0usize;
+
+        for extent in memory.extents() {
+            let mut done = 0usize;
+
+            while done < extent.pages {
+                // SAFETY: By the invariant of `Extent` there is such a page, and it is the first
+                // of its folio. The device is dead, so no file system changes folios.
+                let (count, order) = unsafe {
+                    let folio = bindings::pfn_folio(extent.pfn.wrapping_add(done));
+
+                    (
+                        bindings::folio_ref_count(folio),
+                        bindings::dax_folio_reset_order(folio),
+                    )
+                };
+                let pages = 1usize.wrapping_shl(order as u32);
+
+                if count != 0 {
+                    used = used.wrapping_add(pages);
+                }
+                done = done.wrapping_add(pages);
+                // SAFETY: Devres is released where sleeping is allowed.
+                unsafe { bindings::cond_resched() };
+            }
+        }
+        if used != 0 {
+            dev_warn!(
+                self.dev,
+                "{} pages were still in use when the memory went away; the file system has to let go of them when it is told, before the device is unbound\n",
+                used
+            );
+        }
+    }
+}
+
+/// Makes a device node of an instance, until it is unbound. It can be opened, and that is all.
+///
+/// It fails with `ENXIO` to open it when file systems cannot use the instance. May sleep. Fails
+/// with `ENOMEM`.
+#[inline]
+pub fn register<T: Operations>(dev: &Device<device::Bound>) -> Result {
+    // SAFETY: The parent of the cdev, and so what `open` is called for, is the `struct device` of
+    // an instance. Devres drops the registration when the driver is unbound, which is before its
+    // module goes away.
+    let cdev = unsafe { cdev::Registration::new(dev.as_ref(), VTable::<T>::FILE)? };
+
+    devres::register(dev.as_ref(), cdev, GFP_KERNEL)
+}
+
+/// The operations of `T` as C calls them.
+struct VTable<T: Operations>(PhantomData<T>);
+
+impl<T: Operations> VTable<T> {
+    const DAX: &'static bindings::dax_operations = &bindings::dax_operations {
+        direct_access: Some(Self::direct_access),
+        zero_page_range: Some(Self::zero_page_range),
+        recovery_write: Some(Self::recovery_write),
+    };
+
+    const PAGE_MAP: &'static bindings::dev_pagemap_ops = &bindings::dev_pagemap_ops {
+        memory_failure: Some(Self::memory_failure),
+        ..pin_init::zeroed()
+    };
+
+    const FILE: &'static bindings::file_operations = &bindings::file_operations {
+        owner: this_module::<T::OwnerModule>().as_ptr(),
+        llseek: Some(bindings::noop_llseek),
+        open: Some(Self::open),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// To be called as `struct dax_operations` says, for a device that [`Mapped::run`] gave these
+    /// operations.
+    unsafe extern "C" fn direct_access(
+        dax_dev: *mut bindings::dax_device,
+        pgoff: c_ulong,
+        nr_pages: c_long,
+        _mode: bindings::dax_access_mode,
+        kaddr: *mut *mut c_void,
+        pfn: *mut c_ulong,
+    ) -> c_long {
+        // SAFETY: This is such an operation.
+        let Some(memory) = (unsafe { Memory::of(dax_dev) }) else {
+            return ENXIO.to_errno() as c_long;
+        };
+        let pages = usize::try_from(nr_pages).unwrap_or(0);
+
+        match T::direct_access(memory, pgoff, pages) {
+            Ok(extent) => {
+                // SAFETY: Each of them is null or a place for a result.
+                unsafe {
+                    if let Some(kaddr) = kaddr.as_mut() {
+                        *kaddr = extent.window().as_ptr();
+                    }
+                    if let Some(pfn) = pfn.as_mut() {
+                        *pfn = extent.pfn;
+                    }
+                }
+                c_long::try_from(extent.pages).unwrap_or(c_long::MAX)
+            }
+            Err(err) => err.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::direct_access`].
+    unsafe extern "C" fn zero_page_range(
+        dax_dev: *mut bindings::dax_device,
+        pgoff: c_ulong,
+        nr_pages: usize,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: This is such an operation.
+            let memory = unsafe { Memory::of(dax_dev) }.ok_or(ENXIO)?;
+
+            T::zero(memory, pgoff, nr_pages).map(|()| 0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::direct_access`]; `addr` is in the first page of what that returned for
+    /// `pgoff`, and so are `bytes` bytes from there on.
+    unsafe extern "C" fn recovery_write(
+        dax_dev: *mut bindings::dax_device,
+        pgoff: c_ulong,
+        addr: *mut c_void,
+        bytes: usize,
+        iter: *mut bindings::iov_iter,
+    ) -> usize {
+        // SAFETY: This is such an operation.
+        let Some(memory) = (unsafe { Memory::of(dax_dev) }) else {
+            return 0;
+        };
+        // SAFETY: By the safety requirements, and those on the iterator in `dax_operations`.
+        let (window, iter) = unsafe { (Window::new(addr, bytes), IovIter::from_raw(iter)) };
+
+        T::recovery_write(memory, pgoff, &window, iter)
+    }
+
+    /// # Safety
+    ///
+    /// To be called with a reference to a page map that [`Mapped::new`] gave these operations.
+    unsafe extern "C" fn memory_failure(
+        pgmap: *mut bindings::dev_pagemap,
+        pfn: c_ulong,
+        nr_pages: c_ulong,
+        mf_flags: c_int,
+    ) -> c_int {
+        // SAFETY: The owner is the instance. Its struct pages stay as long as there is a reference
+        // to the page map, and its devres and ranges as long as these.
+        let memory = unsafe { Memory::from_raw((*pgmap).owner.cast()) };
+
+        from_result(|| {
+            T::memory_failure(memory, pfn..pfn.saturating_add(nr_pages), mf_flags).map(|()| 0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// To be called from `chrdev_open()` only.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, _file: *mut bindings::file) -> c_int {
+        // SAFETY: `register` is the only user of these operations.
+        let parent = unsafe { cdev::parent(inode) };
+        // SAFETY: `register` makes the `struct device` of an instance the parent.
+        let dev = unsafe { <Device as device::AsBusDevice<device::Normal>>::from_device(parent) };
+
+        // This may be a cdev of a bind in the past, cached in the inode.
+        match dev.alive_as(bindings::memory_type_MEMORY_DEVICE_FS_DAX) {
+            Some(_) => 0,
+            None => ENXIO.to_errno(),
+        }
+    }
+}

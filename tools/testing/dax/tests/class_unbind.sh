@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A device in the class goes away whenever its namespace does, however it is used, and
+# leaves nothing behind.
+# machines: nvdimm
+# limit: 180
+# impl: rust - Linux no longer has it
+. ./lib.sh
+
+in_class
+DRIVER=/sys/bus/nd/drivers/dax_pmem_compat
+
+# user: it opens the device, maps it and has a page
+user()
+{
+	session "$1"
+	is "$1: open, map, write" "$(ask "$1" open f "$NODE") $(ask "$1" mmap m f "$SIZE" 0) $(ask "$1" write m 0 "$2")" "ok ok ok"
+}
+dead()
+{
+	is "$1: the mapping is dead" "$(ask "$1" read m 0)" "SIGBUS ADRERR at 0"
+	is "$1: the file maps nothing" "$(ask "$1" mmap n f 2M 0)" ENXIO
+}
+
+dax_device 2M mem 512M
+nd=$(basename "$(readlink -f "$SYS/device")")
+
+user unbind 41
+refuse "device_dax cannot be unloaded" "in use" rmmod device_dax
+check "the namespace is unbound under a mapping" timeout 20 bash -c "echo $nd >$DRIVER/unbind"
+check "the device is gone" test ! -e "$SYS" -a ! -e "$NODE" -a -z "$(grep " : $DEV\$" /proc/iomem)"
+dead unbind
+refuse "the open file keeps device_dax" "in use" rmmod device_dax
+check "and bound again" bash -c "echo $nd >$DRIVER/bind"
+wait_bound
+dead unbind
+
+user module 42
+is "what the one before wrote is there" "$(ask module write m 8 0) $(ask module read m 0)" "ok 42"
+check "dax_pmem_compat can be unloaded under a mapping" timeout 20 modprobe -r dax_pmem_compat
+dead module
+dead unbind
+check "and comes back" modprobe dax_pmem_compat
+wait_bound
+
+user disable 43
+check "the namespace is disabled under a mapping" timeout 20 ndctl disable-namespace "$NS"
+dead disable
+check "and enabled" ndctl enable-namespace "$NS"
+wait_bound
+
+user destroy 44
+check "the namespace is destroyed under a mapping" timeout 20 ndctl destroy-namespace -f "$NS"
+dead destroy
+dead disable
+dax_device 2M mem 512M
+dead destroy
+for who in unbind module disable destroy; do leave $who; done
+dax "the next device has no harm from all of this" <<-DAX
+	open f $NODE		= ok
+	mmap m f 2M 0		= ok
+	write m 0 45		= ok
+	read m 0		= 45
+DAX
+
+# ---- threads that fault meanwhile ----
+session threads
+nd=$(basename "$(readlink -f "$SYS/device")")
+wrong=''
+for turn in 1 2 3 4 5 6; do
+	ask threads open f "$NODE" >/dev/null
+	ask threads mmap m f "$SIZE" 0 >/dev/null
+	ask threads storm m 3 2M >/dev/null
+	echo "$nd" >$DRIVER/unbind
+	got=$(ask threads calm)
+	[[ $got == "3 SIGBUS 0 other" || $got == "no faults at all" ]] || wrong+="turn $turn: $got; "
+	echo "$nd" >$DRIVER/bind
+done
+is "no thread survives an unbind" "$wrong" ""
+leave threads
+
+# ---- nothing is left ----
+
+objects() { echo 1 >/sys/kernel/slab/dax_cache/shrink; sleep 0.2; awk '$1 == "dax_cache" { print $2 }' /proc/slabinfo; }
+state()
+{
+	ls $CLASS $BUS
+	grep -c . /proc/iomem
+	find /sys/devices -name 'dax*' | wc -l
+	lsmod | awk '/^(device_dax|dax_pmem_compat) / { print $1, $3 }'
+}
+free_kb() { sync; echo 3 >/proc/sys/vm/drop_caches; sleep 0.2; awk '/^MemFree/ { print $2 }' /proc/meminfo; }
+
+cycle() { echo "$nd" >$DRIVER/unbind; echo "$nd" >$DRIVER/bind; }
+cycle
+udevadm settle
+before=$(state) count=$(objects) start=$(free_kb)
+for turn in $(seq 25); do cycle; done
+udevadm settle
+lost=$((start - $(free_kb)))
+is "after 25 unbinds, all is as before" "$(diff <(echo "$before") <(state))" ""
+check "no dax_device is left ($(($(objects) - count)) more)" \
+	test $(($(objects) - count)) -le "$(awk '$1 == "dax_cache" { print $5 }' /proc/slabinfo)"
+# Each page map takes 2 MiB; udev's processes come and go.
+check "nor page maps ($lost KiB less is free)" test $lost -lt 25000
+destroy_device >/dev/null
+provided_by dax_pmem
+check "without files and devices device_dax can be unloaded" rmmod device_dax
+modprobe device_dax
+done_testing

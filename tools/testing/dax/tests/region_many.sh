@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A region is cut into 10,000 devices, and taken apart again; then one device of 1,000
+# ranges. Nothing stays behind.
+# machines: hmem-large
+# limit: 400
+. ./lib.sh
+dynamic_region
+count=10000
+echo "dax$R.0" >$DRV/new_id 2>/dev/null
+
+# Tens of thousands of devices are not udev's business here, and would take it minutes.
+udevadm control --exit
+on_exit "/usr/lib/systemd/systemd-udevd --daemon 2>/dev/null"
+
+free_kb()
+{
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	find /sys/kernel/slab -maxdepth 2 -name shrink -exec sh -c 'for f; do echo 1 >$f; done' x {} + 2>/dev/null
+	sleep 1
+	awk '/^MemFree/ { print $2 }' /proc/meminfo
+}
+objects() { echo 1 >/sys/kernel/slab/dax_cache/shrink; sleep 0.2; awk '$1 == "dax_cache" { print $2 }' /proc/slabinfo; }
+slab_kb() { awk '/^Slab/ { print $2 }' /proc/meminfo; }
+state()
+{
+	ls /sys/bus/dax/devices /dev | grep dax
+	cat /proc/iomem
+	find /sys/devices -name 'dax[0-9]*' | wc -l
+	cat "$REGION/available_size"
+}
+
+# create COUNT SIZE, destroy COUNT: scripts for daxtest
+create()
+{
+	for ((i = 1; i <= $1; i++)); do
+		echo "put $REGION/create 1 = ok"
+		echo "put $DEVICES/dax$R.$i/size $2 = ok"
+	done
+}
+
+destroy()
+{
+	for ((i = $1; i >= 1; i--)); do
+		echo "put $DEVICES/dax$R.$i/size 0 = ok"
+		echo "put $REGION/delete dax$R.$i = ok"
+	done
+}
+
+before=$(state) dax_devices=$(objects)
+
+dax "$count devices of 2 MiB are made" < <(create $count 2097152)
+is "they are there" "$(ls /sys/bus/dax/devices | wc -l)" $((count + 1))
+is "and have their nodes in /sys" "$(ls -d "$DEVICES"/dax"$R".*/mapping0 | wc -l)" $count
+is "what is left" "$(cat "$REGION/available_size")" $((LENGTH - count * 2097152))
+{
+	for ((i = 1; i <= count; i++)); do
+		printf 'get %s/resource = %#x\n' "$DEVICES/dax$R.$i" $((START + (i - 1) * 2097152))
+	done
+} >"$TMP/where"
+dax "each is behind the one before" <"$TMP/where"
+is "no two have the same number" "$(cat "$DEVICES"/dax"$R".*/dev | sort -u | wc -l)" $((count + 1))
+
+for i in 1 2 5000 9999 $count; do
+	use_device "dax$R.$i"
+	echo "$DEV" >$DRV/new_id
+	dax "$DEV works" <<-DAX
+		open f $NODE		= ok
+		mmap m f 2M 0		= ok
+		write m 0 $i		= ok
+		read m 0		= $i
+		phys m 0		= $(printf '%#x' $((START + (i - 1) * 2097152)))
+	DAX
+	unbind
+	echo "$DEV" >$DRV/remove_id
+done
+
+# Half of them go and come again, others this time take what they had.
+dax "every other one goes" < <(for ((i = 2; i <= count; i += 2)); do
+	echo "put $DEVICES/dax$R.$i/size 0 = ok"
+	echo "put $REGION/delete dax$R.$i = ok"
+done)
+is "half of the memory is free" "$(cat "$REGION/available_size")" $((LENGTH - count / 2 * 2097152))
+
+# ---- one device of 1,000 ranges: the holes ----
+
+use_device "dax$R.0"
+is "one device takes 1000 holes" "$(result "$SYS/size" $((1000 * 2097152)))" ok
+is "it has 1000 ranges" "$(ls -d "$SYS"/mapping[0-9]* | wc -l)" 1000
+check "it is bound" bash -c "echo $DEV >$DRV/bind"
+dax "each entry is in its hole" < <(
+	printf 'open f %s = ok\nmmap m f 2000M 0 = ok\nfill m 0 2000M 7 2M = ok\nverify m 0 2000M 7 2M = ok\n' "$NODE"
+	for ((i = 0; i < 1000; i += 37)); do
+		printf 'phys m %dM = %#x\n' $((i * 2)) $((START + (2 * i + 1) * 2097152))
+	done
+	printf 'phys m 1998M = %#x\n' $((START + 1999 * 2097152))
+)
+is "its ranges are reserved" "$(grep -c " : $DEV\$" /proc/iomem)" 1000
+unbind
+is "it gives them back" "$(result "$SYS/size" 0) $(ls -d "$SYS"/mapping[0-9]* 2>/dev/null | wc -l)" "ok 0"
+
+# ---- nothing stays ----
+
+dax "the others go" < <(for ((i = count - 1; i >= 1; i -= 2)); do
+	echo "put $DEVICES/dax$R.$i/size 0 = ok"
+	echo "put $REGION/delete dax$R.$i = ok"
+done)
+is "all is as before" "$(diff <(echo "$before") <(state))" ""
+grown=$(($(objects) - dax_devices))
+check "no dax_device is left in the slab cache ($grown more)" test $grown -le 64
+# The caches have grown by now to what they need.
+free=$(free_kb) slab=$(slab_kb)
+dax "the same once more" < <(create $count 2097152; destroy $count)
+is "all is as before" "$(diff <(echo "$before") <(state))" ""
+lost=$((free - $(free_kb)))
+check "no memory is lost ($lost KiB less is free, $((lost * 1024 / count)) bytes for each device)" test $lost -lt 6144
+lost=$(($(slab_kb) - slab))
+check "and none is in slab caches ($lost KiB more, $((lost * 1024 / count)) bytes for each device)" test $lost -lt 1024
+
+# All at once: the provider goes.
+dax "1000 devices again" < <(create 1000 2097152)
+check "their provider goes" modprobe -r dax_hmem
+is "and they with it" "$(ls /sys/bus/dax/devices)" ""
+is "what they had is not reserved" "$(grep -c ' : dax' /proc/iomem)" 0
+check "it comes back" modprobe dax_hmem
+sleep 1
+echo "dax$R.0" >/sys/bus/dax/drivers/kmem/unbind 2>/dev/null
+is "with its first device" "$(ls /sys/bus/dax/devices)" "dax$R.0"
+echo "dax$R.0" >$DRV/remove_id
+done_testing

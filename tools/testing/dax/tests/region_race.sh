@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Several processes divide a region at the same time, bind what they made and take it
+# away; meanwhile the provider goes and comes back. In the end nothing is missing.
+# machines: hmem
+# impl: rust - C locks up, since it holds the lock of the region while it removes devices
+# limit: 150
+. ./lib.sh
+dynamic_region
+hmem=$(basename "$DEVICES")
+driver=$(readlink -f "$DEVICES/driver")
+
+# What a worker does to a device of its own, or to one that another worker has just
+# deleted: any of it may be refused, none may hang or break anything.
+cat >"$TMP/worker" <<'WORKER'
+region=$1 turns=$2 RANDOM=$3
+devices=${region%/dax_region}
+drv=/sys/bus/dax/drivers/device_dax
+exec 2>/dev/null
+while ((turns-- > 0)); do
+	echo 1 >$region/create
+	dev=$(<$region/create)
+	[ -n "$dev" ] || continue
+	sys=$devices/$dev
+	(( RANDOM % 4 )) || echo 4096 >$sys/align
+	echo $(((RANDOM % 64 + 1) << 21)) >$sys/size
+	(( RANDOM % 3 )) || echo $dev >$drv/new_id
+	echo $(((RANDOM % 64 + 1) << 21)) >$sys/size
+	head -c1 /dev/$dev
+	cat $sys/mapping*/* $sys/size $sys/resource $region/available_size $region/seed >/dev/null
+	echo $dev >$drv/unbind
+	echo $dev >$drv/remove_id
+	echo $(((RANDOM % 16) << 21)) >$sys/size
+	(( RANDOM % 8 )) || continue
+	echo 0 >$sys/size
+	echo $dev >$region/delete
+done
+WORKER
+
+overlaps()
+{
+	cat "$DEVICES"/dax*/mapping*/start "$DEVICES"/dax*/mapping*/end 2>/dev/null | sort | uniq -d
+}
+
+# race TURNS WORKERS
+race()
+{
+	local i pids=()
+	for i in $(seq "$2"); do
+		bash "$TMP/worker" "$REGION" "$1" "$i$2" &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+}
+
+race 60 4
+sum=0
+for size in $(cat "$DEVICES"/dax"$R".*/size); do sum=$((sum + size)); done
+is "after the race, what the devices have and what is free is the whole" \
+	"$((sum + $(cat "$REGION/available_size")))" "$LENGTH"
+is "no two ranges overlap" "$(overlaps)" ""
+for dev in "$DEVICES"/dax"$R".*; do
+	size=0
+	for map in "$dev"/mapping[0-9]*; do
+		[ ! -e "$map" ] || size=$((size + $(cat "$map/end") + 1 - $(cat "$map/start")))
+	done
+	[ $size = "$(cat "$dev/size")" ] || not_ok "the ranges of ${dev##*/} are its size" "$size, $(cat "$dev/size")"
+done
+empty_region
+is "all can be taken apart" "$(ls /sys/bus/dax/devices) $(cat "$REGION/available_size")" "dax$R.0 $LENGTH"
+
+# The provider is unbound and bound again under them.
+race 40 3 &
+race=$!
+for turn in $(seq 12); do
+	sleep 0.5
+	echo "$hmem" >"$driver/unbind"
+	echo "$hmem" >"$driver/bind"
+done
+check "its unbinding waits for nobody" test "$(ls "$DEVICES" | grep -c dax_region)" = 1
+wait $race
+udevadm settle
+# What comes back is bound to kmem, as after a boot.
+echo "dax$R.0" >/sys/bus/dax/drivers/kmem/unbind 2>/dev/null
+empty_region
+is "the region is whole" "$(ls /sys/bus/dax/devices) $(cat "$REGION/available_size")" "dax$R.0 $LENGTH"
+is "nothing is reserved for it" "$(grep -c ' : dax' /proc/iomem)" 0
+new_device 64M
+check "and can be used" bind_to_device
+dax "with what is in it" <<-DAX
+	open f $NODE		= ok
+	mmap m f 64M 0		= ok
+	fill m 0 64M 3 2M	= ok
+	verify m 0 64M 3 2M	= ok
+DAX
+unbind
+done_testing

@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What a dynamic region refuses: bad strings to every file, and changes that nobody could
+# honour. The errno, the reason in the log, and that nothing has changed.
+# machines: hmem
+# limit: 180
+. ./lib.sh
+dynamic_region
+new_device 64M; neighbour=$DEV
+new_device
+echo 4096 >"$SYS/align"
+echo $((64 << 20)) >"$SYS/size"
+range() { printf '%#x-%#x' $((START + ($1))) $((START + ($2) - 1)); }
+M=1048576
+
+state_of()
+{
+	grep -rs . "$DEVICES" --exclude-dir=power --exclude-dir=subsystem --exclude-dir=driver |
+		grep -v /uevent: | sort
+	ls /sys/bus/dax/devices $DRV
+	readlink "$SYS/driver"
+}
+before=$(state_of)
+unchanged() { is "$1: nothing has changed" "$(diff <(echo "$before") <(state_of))" ""; }
+
+# refused FILE ERRNO VALUE...: each of them
+refused()
+{
+	local file=$1 errno=$2 value result
+	shift 2
+	while read -r result; do
+		is "${file##*/}: $errno for \"${1:0:40}\"" "$result" "$errno"
+		shift
+	done < <(for value in "$@"; do echo "put $file $value"; done | daxtest)
+}
+
+# wrong ERRNO FILE VALUE REGEX [C]: refused with the reason in the log; C is what upstream
+# does instead
+wrong()
+{
+	local errno=$1 file=$2 value=$3 regex=$4
+	[ $# -lt 5 ] || c_known_wrong "$5"
+	is "${file##*/}: $errno for \"$value\"" "$(result "$file" "$value")" "$errno"
+	# C says nothing, or not that.
+	[ "$IMPL" = c ] || says "and the reason: $regex" "$DEV: .*$regex" <<<"put $file $value"
+}
+
+# ---- what is not what the file takes ----
+
+junk=('\n' x -1 ' 1' '1 ' 1x 0x '\xff' '\*5000:z' 1.5 '1\n\n')
+refused "$SYS/size" EINVAL "${junk[@]}" $((64 * M + 1)) $((64 * M + 4096)) $((65 * M))
+refused "$SYS/size" ERANGE 99999999999999999999 0x10000000000000000
+refused "$SYS/align" ENXIO "${junk[@]}" 99999999999999999999
+# What follows a NUL is an error, C ignores it.
+[ "$IMPL" = c ] || refused "$SYS/align" ENXIO '4096\01'
+refused "$SYS/align" EINVAL 0 1 4095 4097 8192 1048576 4194304 4294967296
+refused "$SYS/mapping" EINVAL "${junk[@]}" - 1- -1 '180000000 - 1801fffff' 0x180000000 \
+	180000000-1801fffffx 180000000-180000000-1 g-h 180000000,1801fffff
+refused "$SYS/mapping" ERANGE 10000000000000000-1 0-10000000000000000
+refused "$SYS/memmap_on_memory" EINVAL '\n' x 2 -1 '\xff' '\*5000:z' ' 1'
+refused "$REGION/create" EINVAL "${junk[@]}" 0 2 100
+refused "$REGION/create" ERANGE 4294967296 99999999999999999999
+refused "$REGION/delete" ENXIO '\n' x dax "dax$R" "dax$R." "dax$R.x" "dax$R.99" "dax$((R + 1)).1" \
+	"dax0$R.1" "dax$R.01" "dax$R.-1" "dax$R.1x" '\xff' '\*5000:d' "dax$R.1/mapping0"
+for file in resource target_node numa_node modalias dev mapping0/start mapping0/end mapping0/page_offset; do
+	refused "$SYS/$file" EACCES 0 '\n'
+done
+for file in id size align available_size seed; do
+	refused "$REGION/$file" EACCES 0 '\n'
+done
+unchanged "after junk"
+
+# ---- what nobody can honour ----
+
+wrong EINVAL "$SYS/size" $((65 * M)) "size 0x4100000 refused: the size must be a multiple of 0x200000"
+wrong ENOSPC "$SYS/size" $((LENGTH)) "refused: only 0xf8000000 bytes are free"
+wrong ENOSPC "$SYS/size" $((1 << 62)) "refused: only .* bytes are free"
+wrong EINVAL "$SYS/align" 8192 \
+	"align 8192 refused: it must be the size of a pte, pmd or pud \(4096, 2097152 or 1073741824\)"
+wrong EINVAL "$SYS/align" $((1 << 30)) "align 1073741824 refused: start and length of .* must be multiples of 0x40000000"
+wrong EINVAL "$SYS/mapping" "$(range -2*M 0)" "mapping .* refused: outside of the region" "ENOMEM"
+wrong EINVAL "$SYS/mapping" "$(range LENGTH LENGTH+2*M)" "mapping .* refused: outside of the region" "ENOMEM"
+wrong EINVAL "$SYS/mapping" "$(range 0-2*M LENGTH+2*M)" "mapping .* refused: outside of the region" "ENOMEM"
+wrong EBUSY "$SYS/mapping" "$(range 0 2*M)" "mapping .* refused: in use by a device" "ENOMEM"
+wrong EBUSY "$SYS/mapping" "$(range 62*M 66*M)" "mapping .* refused: in use by a device" "ENOMEM"
+wrong EBUSY "$SYS/mapping" "$(range 64*M 66*M)" "mapping .* refused: in use by a device" "ENOMEM"
+wrong EINVAL "$SYS/mapping" "$(range 200*M 201*M)" "mapping .* refused: start and length" "success for a range that it ignores"
+wrong EINVAL "$SYS/mapping" "$(range 201*M 203*M)" "mapping .* refused: start and length" "accepts a range that starts anywhere"
+result "$SYS/size" $((64 * M)) >/dev/null	# C took that range
+c_known_wrong "takes a range that ends before it starts for an empty one, and stays with a device of 0"
+is "mapping: EINVAL for a range that ends before it starts" "$(result "$SYS/mapping" "$(printf '%x-%x' $((START + 4 * M)) $START)")" EINVAL
+unchanged "after what cannot be"
+
+wrong EBUSY "$REGION/delete" "$DEV" "delete refused: it has memory; write 0 to its size first"
+DEV=dax$R.0 wrong EBUSY "$REGION/delete" "dax$R.0" "delete refused: the first instance of a region stays"
+unchanged "after delete"
+
+# A size that could be had in bytes, but not in aligned pieces.
+keep=$DEV
+new_device
+echo $((1 << 30)) >"$SYS/align"
+c_known_wrong "gives the device ranges that its align cannot map"
+is "what is aligned can be had" "$(result "$SYS/size" $((3 << 30))) $(ranges)" "ok 1024+3072"
+c_known_wrong "takes what is left, and stays with it"
+is "size: ENOSPC if what is left is not aligned, and nothing has changed" \
+	"$(result "$SYS/size" $((4 << 30))) $(ranges)" "ENOSPC 1024+3072"
+echo 0 >"$SYS/size"
+echo "$DEV" >"$REGION/delete"
+use_device "$keep"
+
+# ---- while a driver is bound ----
+
+bind_to_device || bail_out "$DEV is not bound"
+before=$(state_of)
+session a
+ask a open f "$NODE" >/dev/null
+ask a mmap m f 2M 0 >/dev/null
+ask a write m 0 5 >/dev/null
+wrong EBUSY "$SYS/size" 0 "size 0x0 refused: bound to a driver; unbind it first"
+refused "$SYS/size" EBUSY $((2 * M)) $((128 * M))
+wrong EBUSY "$SYS/align" $((2 * M)) "align 2097152 refused: bound to a driver; unbind it first"
+refused "$SYS/align" EBUSY 4096
+wrong EBUSY "$SYS/mapping" "$(range 256*M 258*M)" "mapping .* refused: bound to a driver; unbind it first" \
+	"adds a range that has no page map"
+wrong EBUSY "$REGION/delete" "$DEV" "delete refused: bound to a driver; unbind it first"
+refused $DRV/bind EBUSY "$DEV"
+c_known_wrong "has the range that it should have refused"
+unchanged "while it is bound"
+is "the mapping works" "$(ask a read m 0)" 5
+leave a
+done_testing
