@@ -8,6 +8,8 @@
 IMPL=c runs the system tests on upstream's C kernel instead: what they expect is what C
 does, but for what a test marks as known to be wrong there.
 
+A test whose head says "tier: all" takes long: it runs with TIER=all, or when it is named.
+
 The last line is "N passed, N failed"; the status is 0 when none failed. A system test is
 a script in tests/ (see tests/lib.sh) and counts for as many as it has cases. Several run
 in one boot. Whatever one says, it fails when the kernel reports a bug meanwhile, when it
@@ -69,7 +71,17 @@ class Outcome:
     skipped: int = 0
     wrong: list = field(default_factory=list)    # of each failed case, what happened
     known: list = field(default_factory=list)    # failed as the test says C does
+    counts: dict = field(default_factory=dict)   # what it says that it did, and how often
     seconds: float = 0
+
+    def count(self, text):
+        """Take in the lines "# count: N WHAT" of a test's output."""
+        for number, what in re.findall(r"^# count: (\d+) (.+)", text, re.M):
+            self.add({what: int(number)})
+
+    def add(self, counts):
+        for what, number in counts.items():
+            self.counts[what] = self.counts.get(what, 0) + number
 
     def line(self, name):
         words = [f"{self.passed} passed"] if self.passed or not self.skipped else []
@@ -80,7 +92,8 @@ class Outcome:
         if self.known:
             words.append(f"{len(self.known)} known wrong in C")
         text = f"  {name:<28} {', '.join(words):<30} {self.seconds:6.1f} s"
-        return "\n".join([text, *(f"      {line}" for why in self.wrong for line in why.splitlines())])
+        return "\n".join([text, *(f"      {number:,} {what}" for what, number in self.counts.items()),
+                          *(f"      {line}" for why in self.wrong for line in why.splitlines())])
 
 
 # ---- tests on this machine ----
@@ -105,6 +118,7 @@ def tail(text, lines=40):
 def counted(status, output):
     """Of a program that ends with "N passed, N failed"."""
     outcome = Outcome()
+    outcome.count(output)
     found = re.findall(r"^(\d+) passed, (\d+) failed", output, re.M)
     if not found:
         outcome.wrong.append(f"ended with status {status}:\n{tail(output)}")
@@ -265,6 +279,8 @@ HOST_TESTS = {
     "panics": lambda: cases(panics()),
     "sysfs": lambda: cases(sysfs()),
 }
+# Of these the ones that take long.
+HOST_TIER_ALL = ()
 
 
 # ---- tests in the reference machines ----
@@ -280,6 +296,8 @@ class System:
     only: str       # the implementation that it is for, and why; empty for both
     splat: str      # what the kernel may say meanwhile
     append: str     # for the kernel's command line; tests with the same share a boot
+    tier: str       # all: not for every day
+    kernels: list   # that it is for; empty for all
 
     @property
     def name(self):
@@ -300,7 +318,8 @@ def system_tests():
         for machine in header(text, "machines", "nvdimm").split():
             found.append(System(machine, path.stem, int(header(text, "boots", "1")),
                                 PACE * int(header(text, "limit", "120")), header(text, "impl", ""),
-                                header(text, "splat", ""), header(text, "append", "")))
+                                header(text, "splat", ""), header(text, "append", ""),
+                                header(text, "tier", ""), header(text, "kernel", "").split()))
     return found
 
 
@@ -337,6 +356,7 @@ class Running:
 def judge(lines, status, limit):
     """The outcome of one test, from its KTAP."""
     outcome = Outcome()
+    outcome.count("\n".join(lines))
     plan, seen, detail = None, 0, None
     left = []
     for line in lines:
@@ -452,6 +472,7 @@ class Group:
                         outcome.skipped += first.skipped
                         outcome.wrong = first.wrong + outcome.wrong
                         outcome.known = first.known + outcome.known
+                        outcome.add(first.counts)
                         outcome.seconds += first.seconds
                     results[script] = outcome
                 if result.status is None or running.name:
@@ -522,7 +543,11 @@ def main(argv):
         return 0
     if IMPL not in ("rust", "c") or KERNEL not in lab_module.KERNELS:
         sys.exit(f"there is no IMPL={IMPL} KERNEL={KERNEL}; IMPL is rust or c, KERNEL may be debug")
-    names = chosen(names, argv[1:] or os.environ.get("T", "").split())
+    wanted = argv[1:] or os.environ.get("T", "").split()
+    if not wanted and os.environ.get("TIER") != "all":
+        names = [name for name in names if name not in HOST_TIER_ALL
+                 and (name not in systems or systems[name].tier != "all")]
+    names = chosen(names, wanted)
     start = time.monotonic()
     total = Outcome()
     failed = []
@@ -534,6 +559,7 @@ def main(argv):
             total.skipped += outcome.skipped
             total.wrong += outcome.wrong
             total.known += outcome.known
+            total.add(outcome.counts)
             if outcome.wrong:
                 failed.append(name)
 
@@ -549,7 +575,8 @@ def main(argv):
         report(name, outcome)
 
     tests = [systems[name] for name in names if name in systems]
-    other = [test for test in tests if test.only and test.only.split()[0] != IMPL]
+    other = [test for test in tests if (test.only and test.only.split()[0] != IMPL)
+             or (test.kernels and KERNEL not in test.kernels)]
     for test in other:
         report(test.name, Outcome(skipped=1))
     tests = [test for test in tests if test not in other]
@@ -566,6 +593,8 @@ def main(argv):
 
     seconds = int(time.monotonic() - start)
     print(f"\n{KERNEL} kernel, {seconds // 60} min {seconds % 60} s")
+    for what, number in total.counts.items():
+        print(f"{number:,} {what}")
     for line in total.known:
         print(f"known wrong in C: {line}")
     for name in failed:

@@ -12,9 +12,12 @@
 #   # append: maxcpus=1        more for the kernel's command line; it has a boot of its own
 #   # leaves: memory             what it leaves behind, on purpose; give it an append
 #   # impl: rust                 runs only on the Rust kernel; the line says why
+#   # tier: all                  takes long: runs with TIER=all, or when it is named
+#   # kernel: debug              kernels that it is for (default: all)
 #
 # From the session: MACHINE, IMPL (rust or c), BOOT, and PERSIST, a folder that is the
-# same in each boot. The output is KTAP.
+# same in each boot. The output is KTAP; a line "# count: 100 power cuts" tells how often
+# something was tried, and run_tests.py adds these up.
 
 set -u
 export LC_ALL=C
