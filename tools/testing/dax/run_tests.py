@@ -49,9 +49,6 @@ LAB = lab_module.Lab(BUILD)
 TESTS = "/project/" + str((HERE / "tests").relative_to(PROJECT))
 # At the same time; each has two processors.
 MACHINES = int(os.environ.get("JOBS") or 2)
-# A busy host may not run a virtual processor for a while; RCU need not mind. What hangs
-# is found by session.sh.
-PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150"
 # Tests that restart after a crash took the machine with it.
 MAX_RESTARTS = 3
 
@@ -444,7 +441,7 @@ class Group:
         """Run them in one machine's life. The results, and whether all ran."""
         results = {}
         with vm.Machine(BUILD, self.machine, impl=KERNEL,
-                        append=f"{PATIENCE} {self.tests[0].append}",
+                        append=self.tests[0].append, pace=PACE,
                         shares={"tests": self.stage}) as machine:
             persist = machine.backing / "persist"
             persist.mkdir(parents=True)
@@ -561,7 +558,7 @@ def main(argv):
             total.known += outcome.known
             total.add(outcome.counts)
             if outcome.wrong:
-                failed.append(name)
+                failed.append(f"{name}: {' '.join(outcome.wrong[0].split())[:300]}")
 
     for name in names:
         if name not in HOST_TESTS:
@@ -595,10 +592,12 @@ def main(argv):
     print(f"\n{KERNEL} kernel, {seconds // 60} min {seconds % 60} s")
     for what, number in total.counts.items():
         print(f"{number:,} {what}")
+    for stall in vm.stalls:
+        print(f"started again, since it did not come up: {stall}")
     for line in total.known:
         print(f"known wrong in C: {line}")
-    for name in failed:
-        print(f"FAILED: {name}")
+    for what in failed:
+        print(f"FAILED: {what}")
     print(f"{total.passed} passed, {len(total.wrong)} failed"
           + (f", {total.skipped} skipped" if total.skipped else ""))
     return 1 if total.wrong else 0

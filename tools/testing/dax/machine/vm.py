@@ -19,6 +19,7 @@ import argparse
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,15 @@ SPLAT = re.compile(
 
 GIB = 1 << 30
 MIB = 1 << 20
+
+# A busy host may not run a virtual processor for a while; RCU need not mind.
+PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150"
+
+# A kernel starts its first process after some seconds. One that has not after so many
+# stands still; the machine is started again. Of each such start, where it stood.
+UP = 60
+STARTS = 3
+stalls = []
 
 
 @dataclass
@@ -162,6 +172,20 @@ def toolchain_program(build, name):
             str(tree / name)]
 
 
+def processors(monitor):
+    """What each processor of a running machine is doing, as QEMU says on this connection."""
+    monitor.settimeout(5)
+    said = b""
+    try:
+        monitor.sendall(b"info cpus\ninfo registers -a\n")
+        while said.count(b"(qemu)") < 3:
+            said += monitor.recv(65536)
+    except OSError as why:
+        return f"QEMU's monitor does not answer: {why}"
+    return "\n".join(line for line in said.decode(errors="replace").splitlines()
+                     if re.search("CPU|RIP|RSP", line))
+
+
 class Machine:
     """A machine whose persistent memory lives as long as this object, or as its backing folder.
 
@@ -174,10 +198,11 @@ class Machine:
     icount   count instead of time: one processor whose TSC advances one tick per instruction
     append   more for the kernel's command line
     args     more for QEMU's
+    pace     by how much it is slower than an ordinary kernel
     """
 
     def __init__(self, build, kind="nvdimm", *, impl="rust", kernel=None, backing=None,
-                 shares=None, icount=False, cpus=2, append="", args=()):
+                 shares=None, icount=False, cpus=2, append="", args=(), pace=1):
         self.build = Path(build).resolve()
         self.kind = KINDS[kind]
         self.kernel = Path(kernel or self.build / f"kernel-{impl}").resolve()
@@ -189,6 +214,7 @@ class Machine:
         self.cpus = 1 if icount else cpus
         self.append = append
         self.args = list(args)
+        self.pace = pace
         (self.build / "run").mkdir(parents=True, exist_ok=True)
         self._temporary = Path(tempfile.mkdtemp(dir=self.build / "run"))
         self.backing = Path(backing).resolve() if backing else self._temporary
@@ -219,7 +245,7 @@ class Machine:
             counting = []
         hardware = [a.format(lastcpu=self.cpus - 1) for a in self.kind.args(self._backing_files())]
         append = ("console=ttyS0 root=/dev/vda rw init=/init panic=-1 oops=panic "
-                  f"net.ifnames=0 {self.kind.append} {self.append}")
+                  f"net.ifnames=0 {PATIENCE} {self.kind.append} {self.append}")
         shares = {"job": job, "modules": self.kernel / "modules/lib/modules", **self.shares}
         command = toolchain_program(self.build, "usr/bin/qemu-system-x86_64") + [
             "-L", str(tree / "usr/share/qemu"), "-L", str(tree / "usr/share/seabios"),
@@ -253,24 +279,43 @@ class Machine:
         show   called with each piece of the command's output as it comes; "console" lines
                are in the result only
         """
+        for _ in range(STARTS):
+            result, up = self._start(command, limit, show)
+            if up:
+                break
+        return result
+
+    def _start(self, command, limit, show):
+        """One start: the result, and whether the kernel came up or else said why not."""
         job = self._job(command)
         environment = {"QEMU_MODULE_DIR":
                        str(self.build / "toolchain/usr/lib/x86_64-linux-gnu/qemu"),
                        "TMPDIR": str(self._temporary), "PATH": os.environ.get("PATH", "")}
+        monitor, theirs = socket.socketpair()
         start = time.monotonic()
         # setpriv: the machine must not outlive whoever asked for it.
         qemu = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *self._qemu(job), "-serial", "stdio"],
+            ["setpriv", "--pdeathsig", "KILL", *self._qemu(job), "-serial", "stdio",
+             "-chardev", f"socket,id=monitor,fd={theirs.fileno()}", "-mon", "chardev=monitor"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=environment)
+            env=environment, pass_fds=[theirs.fileno()])
+        theirs.close()
         console = []
         reader = threading.Thread(target=lambda: console.extend(qemu.stdout), daemon=True)
         reader.start()
-        timed_out = False
+        timed_out = stalled = False
         try:
             with open(job / "output", "w+b") as output:
                 while qemu.poll() is None:
-                    if time.monotonic() - start > limit:
+                    seconds = time.monotonic() - start
+                    if seconds > UP * self.pace and not stalled and not (job / "up").is_file():
+                        stalled = True
+                        stalls.append(f"{self.kernel.name} in {UP * self.pace} s:\n"
+                                      + b"".join(console[-3:]).decode(errors="replace")
+                                      + processors(monitor))
+                        qemu.kill()
+                        qemu.wait()
+                    elif seconds > limit:
                         timed_out = True
                         qemu.kill()
                     piece = output.read()
@@ -286,15 +331,16 @@ class Machine:
             qemu.kill()
             qemu.wait()
             reader.join(timeout=5)
+            monitor.close()
         status = job / "status"
         result = Result(
             status=int(status.read_text()) if status.is_file() and status.read_text() else None,
             output=text,
             console=b"".join(console).decode(errors="replace").replace("\r", ""),
-            timed_out=timed_out,
+            timed_out=timed_out or stalled,
             seconds=time.monotonic() - start)
         shutil.rmtree(job)
-        return result
+        return result, not stalled
 
     def shell(self):
         """A prompt in the guest, until it powers off (or Ctrl-A x)."""
