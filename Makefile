@@ -4,7 +4,7 @@
 BUILD ?= build
 # Which kernel: rust, or c for upstream's.
 IMPL ?= rust
-# KERNEL=debug is rust with all of the kernel's checks.
+# Or one of more: debug is rust with all of the kernel's checks; see lab.py.
 KERNEL ?= $(IMPL)
 
 export BUILD := $(abspath $(BUILD))
@@ -16,6 +16,8 @@ help:
 	@echo '                          and read back after a reboot'
 	@echo 'make test [T=<name>]      the tests, or some; IMPL=c: of upstream'\''s C; KERNEL=debug: on a'
 	@echo '                          kernel with KASAN, lockdep, kmemleak and more (much slower)'
+	@echo 'make test-all             all tests on all kernels, also those that take long: some hours'
+	@echo 'make test-matrix          each module in Rust and C on the core in Rust and C'
 	@echo 'make bench                C and Rust side by side, in instructions'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
 	@echo '                          hmem, hmem-large, cxl or virtio-pmem)'
@@ -42,7 +44,10 @@ check-%:
 
 test: setup
 	@$(LAB) kernel $(KERNEL)
-	@IMPL=$(IMPL) KERNEL=$(KERNEL) python3 $(DAX)/run_tests.py $(T)
+	@KERNEL=$(KERNEL) python3 $(DAX)/run_tests.py $(T)
+
+test-all test-matrix: setup
+	@python3 $(DAX)/test_all.py $(@:test-%=%)
 
 bench: setup
 	@$(LAB) kernel rust
@@ -53,4 +58,4 @@ overlay overlay-remove:
 	@test -n '$(KSRC)' || { echo 'dax: say which tree: make $@ KSRC=<a Linux 7.3 tree>' >&2; exit 1; }
 	@python3 $(DAX)/overlay.py $(if $(filter overlay,$@),apply,remove) '$(KSRC)'
 
-.PHONY: help run shell kernel setup clean test bench overlay overlay-remove
+.PHONY: help run shell kernel setup clean test test-all test-matrix bench overlay overlay-remove

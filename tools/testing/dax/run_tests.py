@@ -5,8 +5,8 @@
   run_tests.py [NAME...]     each NAME is a test or part of a test's name; T= does the same
   run_tests.py --list        what there is
 
-IMPL=c runs the system tests on upstream's C kernel instead: what they expect is what C
-does, but for what a test marks as known to be wrong there.
+KERNEL=c runs the system tests on upstream's C kernel instead: what they expect is what C
+does, but for what a test marks as known to be wrong there. Others are listed in lab.py.
 
 A test whose head says "tier: all" takes long: it runs with TIER=all, or when it is named.
 
@@ -18,6 +18,7 @@ leaves devices behind, or when it takes too long.
 
 import atexit
 import concurrent.futures
+import json
 import os
 import re
 import shutil
@@ -39,11 +40,10 @@ import sysfs_compare  # noqa: E402
 import vm  # noqa: E402
 
 BUILD = Path(os.environ.get("BUILD") or PROJECT / "build").resolve()
-IMPL = os.environ.get("IMPL") or "rust"
-# The folder that it is in: debug is rust, with checks.
-KERNEL = os.environ.get("KERNEL") or IMPL
-# That one needs more time for everything.
-PACE = 8 if KERNEL == "debug" else 1
+# Which one; see lab.py.
+KERNEL = os.environ.get("KERNEL") or "rust"
+# These need more time for everything.
+PACE = {"debug": 8, "kcsan": 8}.get(KERNEL, 1)
 LAB = lab_module.Lab(BUILD)
 # In the toolchain tree, by their names there.
 TESTS = "/project/" + str((HERE / "tests").relative_to(PROJECT))
@@ -290,7 +290,7 @@ class System:
     script: str
     boots: int
     limit: int
-    only: str       # the implementation that it is for, and why; empty for both
+    only: str       # rust, the parts that have to be, and why; empty for any
     splat: str      # what the kernel may say meanwhile
     append: str     # for the kernel's command line; tests with the same share a boot
     tier: str       # all: not for every day
@@ -299,6 +299,11 @@ class System:
     @property
     def name(self):
         return f"{self.machine}/{self.script}"
+
+    def is_for(self, kernel):
+        c = lab_module.in_c(kernel)
+        parts = self.only.split(" - ")[0].split()[1:] or c
+        return not (self.only and set(parts) & set(c)) and kernel in (self.kernels or [kernel])
 
 
 def header(text, key, default):
@@ -391,11 +396,22 @@ def judge(lines, status, limit):
     return outcome
 
 
+RACE = re.compile(r"^[^\n]*={20,}\n[^\n]*BUG: KCSAN: .*?={20,}$", re.M | re.S)
+# A function of the core or of a module, in a stack.
+OWN = re.compile(r"dax\w*\+0x|\[(kmem|\w*dax\w*)\]")
+
+
 def blame(console, tests, results):
     """What the kernel reported, to whoever was running then."""
     script = None
     scripts = {test.script: test for test in tests}
     reports = {}
+    # The rest of the kernel has data races, too.
+    others = [found[0] for found in RACE.finditer(console) if not OWN.search(found[0])]
+    for report in others:
+        console = console.replace(report, "")
+    if others and results:
+        next(iter(results.values())).add({"data races without a function of DAX": len(others)})
     for line in console.splitlines():
         mark = re.search(r"dax-test: \S+ (\S+) (begins|ended)", line)
         if mark:
@@ -450,7 +466,8 @@ class Group:
                 now = [test for test in tests if test.boots >= boot]
                 running = Running(now, lambda: None)
                 result = machine.run(
-                    f"IMPL={IMPL} PACE={PACE} MACHINE={self.machine} BOOT={boot} PERSIST=/mnt/persist "
+                    f"IN_C='{' '.join(lab_module.in_c(KERNEL))}' PACE={PACE} "
+                    f"MACHINE={self.machine} BOOT={boot} PERSIST=/mnt/persist "
                     f"bash /mnt/tests/session.sh {' '.join(test.script for test in now)}",
                     limit=PACE * 120 + sum(test.limit + 20 for test in now), show=running.feed)
                 if result.status is None or running.name:
@@ -538,8 +555,8 @@ def main(argv):
     if "--list" in argv:
         print("\n".join(names))
         return 0
-    if IMPL not in ("rust", "c") or KERNEL not in lab_module.KERNELS:
-        sys.exit(f"there is no IMPL={IMPL} KERNEL={KERNEL}; IMPL is rust or c, KERNEL may be debug")
+    if KERNEL not in lab_module.KERNELS:
+        sys.exit(f"there is no kernel {KERNEL}; there are {', '.join(lab_module.KERNELS)}")
     wanted = argv[1:] or os.environ.get("T", "").split()
     if not wanted and os.environ.get("TIER") != "all":
         names = [name for name in names if name not in HOST_TIER_ALL
@@ -548,6 +565,7 @@ def main(argv):
     start = time.monotonic()
     total = Outcome()
     failed = []
+    results = {}
 
     def report(name, outcome):
         with screen:
@@ -559,6 +577,9 @@ def main(argv):
             total.add(outcome.counts)
             if outcome.wrong:
                 failed.append(f"{name}: {' '.join(outcome.wrong[0].split())[:300]}")
+            long = name in HOST_TIER_ALL or (name in systems and systems[name].tier == "all")
+            results[name] = {**vars(outcome), "failed": len(outcome.wrong),
+                             "tier": "all" if long else "", "system": name in systems}
 
     for name in names:
         if name not in HOST_TESTS:
@@ -572,8 +593,7 @@ def main(argv):
         report(name, outcome)
 
     tests = [systems[name] for name in names if name in systems]
-    other = [test for test in tests if (test.only and test.only.split()[0] != IMPL)
-             or (test.kernels and KERNEL not in test.kernels)]
+    other = [test for test in tests if not test.is_for(KERNEL)]
     for test in other:
         report(test.name, Outcome(skipped=1))
     tests = [test for test in tests if test not in other]
@@ -588,6 +608,9 @@ def main(argv):
             for future in concurrent.futures.as_completed(done):
                 future.result()
 
+    if os.environ.get("RESULTS"):
+        # For test_all.py.
+        Path(os.environ["RESULTS"]).write_text(json.dumps(results))
     seconds = int(time.monotonic() - start)
     print(f"\n{KERNEL} kernel, {seconds // 60} min {seconds % 60} s")
     for what, number in total.counts.items():

@@ -3,7 +3,9 @@
 """Make the reference machine, from nothing, in the build folder.
 
   lab.py setup           toolchain tree, kernel source, guest image
-  lab.py kernel IMPL     the kernel: IMPL is rust, c, or debug: rust with all checks
+  lab.py kernel IMPL     a kernel: IMPL is rust; c; c-core: only the core is C; c-modules: all
+                         but the core is C; debug: rust with all checks; kcsan: rust with
+                         the detector of data races
   lab.py run             the demonstration
   lab.py shell IMPL      a prompt in the booted machine
   lab.py check WHICH     one of the static checks: {checks}
@@ -61,9 +63,18 @@ GUEST = """
 
 # What a kernel is configured with, on top of allnoconfig; the last one wins.
 # The objects of "check" are for the static checks; it is never linked.
-FRAGMENTS = {"rust": ["kernel.config"], "c": ["kernel.config", "c.config"],
-             "debug": ["kernel.config", "debug.config"], "check": ["kernel.config"]}
-KERNELS = ("rust", "c", "debug")
+FRAGMENTS = {"rust": ["kernel.config"],
+             "c": ["kernel.config", "c-core.config", "c-modules.config"],
+             "c-core": ["kernel.config", "c-core.config"],
+             "c-modules": ["kernel.config", "c-modules.config"],
+             "debug": ["kernel.config", "debug.config"],
+             "kcsan": ["kernel.config", "kcsan.config"],
+             "check": ["kernel.config"]}
+KERNELS = tuple(name for name in FRAGMENTS if name != "check")
+# What can be chosen to be C, by the option that does.
+PARTS = {"DAX": "core", "DEV_DAX": "device_dax", "DEV_DAX_PMEM": "dax_pmem",
+         "DEV_DAX_KMEM": "kmem", "DEV_DAX_HMEM": "dax_hmem", "DEV_DAX_CXL": "dax_cxl",
+         "DEV_DAX_FSDEV": "fsdev_dax"}
 
 # For progress and for the check of free space; how it was when this was written.
 TOOLCHAIN_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 330, 1800, 900
@@ -135,6 +146,12 @@ def digest(*parts):
         whole.update(part if isinstance(part, bytes) else str(part).encode())
         whole.update(b"\0")
     return whole.hexdigest()
+
+
+def in_c(impl):
+    """The parts of drivers/dax that are C in this kernel."""
+    asked = "".join(read(HERE / name) for name in FRAGMENTS[impl])
+    return [part for option, part in PARTS.items() if f"\nCONFIG_{option}_C=y\n" in asked]
 
 
 def read(path):

@@ -33,10 +33,12 @@ HERE = Path(__file__).resolve().parent
 # What must never stand in a kernel log.
 SPLAT = re.compile(
     r"BUG:|BUG at|WARNING:|Oops|general protection fault|Kernel panic|panicked at"
-    r"|KASAN:|UBSAN:|ODEBUG:|kmemleak: \d+ new|DEBUG_LOCKS_WARN_ON"
+    r"|KASAN:|UBSAN:|ODEBUG:|DEBUG_LOCKS_WARN_ON"
+    r"|kmemleak: \d+ new|unreferenced object|leak detector disabled"
     r"|possible (circular|recursive) locking|inconsistent lock state|suspicious RCU"
     r"|rcu.*detected .*stall|blocked for more than|soft lockup|hard LOCKUP"
-    r"|refcount_t:|corruption|Bad page|scheduling while atomic|sleeping function called"
+    r"|refcount_t:|corruption|Bad page|bad p[mu4g]d|trying to register non-static key"
+    r"|scheduling while atomic|sleeping function called"
     r"|Modules linked in:|Call Trace:"
 )
 
@@ -355,7 +357,7 @@ def main():
     parser = argparse.ArgumentParser(description="Run a command in a reference machine.")
     parser.add_argument("--build", default=os.environ.get("BUILD", HERE.parents[3] / "build"))
     parser.add_argument("--machine", default="nvdimm", choices=KINDS)
-    parser.add_argument("--impl", default="rust", choices=("rust", "c"))
+    parser.add_argument("--impl", default="rust", help="the kernel: rust, c, debug ...")
     parser.add_argument("--kernel", help="a folder with bzImage and modules/, instead of --impl")
     parser.add_argument("--backing", help="folder that keeps the persistent memory")
     parser.add_argument("--share", action="append", default=[], metavar="NAME=FOLDER",

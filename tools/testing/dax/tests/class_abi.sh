@@ -3,7 +3,7 @@
 # The interface of Linux 4.7 to 5.0, as Documentation/ABI/obsolete/sysfs-class-dax has it:
 # files, modes, contents, uevents, numbers; and what today's tools make of it.
 # machines: nvdimm legacy
-# impl: rust - Linux no longer has it
+# impl: rust core dax_pmem - Linux no longer has it
 . ./lib.sh
 
 in_class

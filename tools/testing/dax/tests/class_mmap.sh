@@ -3,7 +3,7 @@
 # Mappings and faults of a device in the class are those of a device on the bus.
 # machines: nvdimm
 # limit: 120
-# impl: rust - Linux no longer has it
+# impl: rust core dax_pmem - Linux no longer has it
 . ./lib.sh
 
 in_class

@@ -4,7 +4,7 @@
 # Switching keeps the data; deny-listing chooses; the devices are never in both places.
 # machines: nvdimm legacy
 # limit: 180
-# impl: rust - Linux no longer has it
+# impl: rust core dax_pmem - Linux no longer has it
 . ./lib.sh
 
 on_exit "provided_by dax_pmem"

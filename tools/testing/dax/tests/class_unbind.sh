@@ -4,7 +4,7 @@
 # leaves nothing behind.
 # machines: nvdimm
 # limit: 180
-# impl: rust - Linux no longer has it
+# impl: rust core dax_pmem - Linux no longer has it
 . ./lib.sh
 
 in_class

@@ -116,7 +116,7 @@ dax "what device_dax wrote is there; entries are as large as the file system lik
 	fsync f				= ok
 DAX
 if [ -n "$hole" ]; then
-	c_known_wrong "direct_access fails if what is asked for crosses the end of a range"
+	c_known_wrong fsdev_dax "direct_access fails if what is asked for crosses the end of a range"
 	dax "I/O goes on over the end of a range" <<-DAX
 		open f $mnt/data		= ok
 		mmap b anon 4M 0		= ok
@@ -156,7 +156,7 @@ dax "the rest of the memory works" <<-DAX
 	verify m $((258 * 1024 - 4))K 4K 7	= ok
 	pread f 64K 4M			= 65536
 DAX
-c_known_wrong "direct_access does not know that memory has failed"
+c_known_wrong fsdev_dax "direct_access does not know that memory has failed"
 dax "the page does not, until the instance is bound again" <<-DAX
 	open f $mnt/data		= ok
 	mmap m f $SIZE 0		= ok
@@ -168,7 +168,7 @@ dax "the page does not, until the instance is bound again" <<-DAX
 DAX
 if [ "$MACHINE" = nvdimm ]; then
 	log_mark
-	c_known_wrong "the file system is told of a failure at offset 2^64 - 1"
+	c_known_wrong fsdev_dax "the file system is told of a failure at offset 2^64 - 1"
 	is "what is in front of the data is not the file system's" \
 		"$(error /sys/devices/system/memory/hard_offline_page $((from - 4096))) $(log_since | grep -c onefile)" "ENXIO 0"
 fi
@@ -201,7 +201,7 @@ umount "$mnt"
 is "without a file system nobody can be told of a failure" \
 	"$(error /sys/devices/system/memory/hard_offline_page "$phys")" EBUSY
 mount_it
-c_known_wrong "direct_access does not know that memory has failed"
+c_known_wrong fsdev_dax "direct_access does not know that memory has failed"
 is "the page fails nevertheless" "$(printf '%s\n' "open f $mnt/data" "pread f 4K $hurt" | daxtest | tail -n 1)" EIO
 umount "$mnt"
 echo "$DEV" >$FS/unbind
@@ -268,7 +268,7 @@ for turn in 1 2 3; do
 	turns+=$(printf '%s\n' "open f $NODE" "mmap m f $SIZE 0" "verify m 0 8M 7" | daxtest | grep -v ok)
 done
 is "three times, with data" "$turns" ""
-if [ "$IMPL" = rust ]; then
+if ! in_c fsdev_dax device_dax; then
 	# C: the cdev that an open file refers to is initialised by the next bind.
 	to_fsdev
 	udevadm settle

@@ -9,13 +9,13 @@
 # region N: where its device is
 region() { cd "/sys/bus/dax/devices/dax$1.0" 2>/dev/null && printf '%s+%#x in %s\n' "$(cat resource)" "$(cat size)" "$(cat target_node)"; }
 
-c_known_wrong "a range that is not aligned is not offered"
+c_known_wrong dax_hmem "a range that is not aligned is not offered"
 is "what is aligned of one that ends too late" "$(region 0)" "0x40000000+0x400000 in 0"
-c_known_wrong "a range that is not aligned is not offered"
+c_known_wrong dax_hmem "a range that is not aligned is not offered"
 is "and of one that begins and ends too late" "$(region 1)" "0x48200000+0x200000 in 0"
 like "the memory that is aligned" "$(for n in 0 1 2 3; do region $n; done)" '^0x180000000\+0x100000000 in 1$'
 while read -r message; do
-	c_known_wrong "nothing is said"
+	c_known_wrong dax_hmem "nothing is said"
 	like "the log says: $message" "$(dmesg)" "hmem_platform.0: $message"
 done <<-LOG
 	memory 0x40000000-0x40500fff is not aligned to 0x200000; 0x101000 bytes at its ends stay unused
@@ -23,7 +23,7 @@ done <<-LOG
 	memory 0x50003000-0x50003fff stays unused: nothing of it is aligned to 0x200000
 LOG
 
-if [ "$IMPL" != c ]; then
+if ! in_c dax_hmem; then
 	DEV=dax0.0
 	echo dax0.0 >$DRV/new_id
 	udevadm settle

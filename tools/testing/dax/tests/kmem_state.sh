@@ -13,7 +13,7 @@ now() { cat "$SYS/state"; }
 kmem_bind() { echo "$DEV" >$KMEM/bind; }
 kmem_unbind() { echo "$DEV" >$KMEM/unbind; }
 # The C says less, or nothing.
-tells() { c_known_wrong "says less"; log_has "$@"; }
+tells() { c_known_wrong kmem "says less"; log_has "$@"; }
 
 # ---- bound ----
 
@@ -43,7 +43,7 @@ tells "the log says so" "state online_movable refused: it is offline; first writ
 
 is "unplugged" "$(memory_state 'unplugged\n')/$(now)" ok/unplugged
 is "there is no System RAM of it" "$(grep -c kmem /proc/iomem) $(mem_total)" "0 $total"
-c_known_wrong "gives the reservation up"
+c_known_wrong kmem "gives the reservation up"
 is "its memory is still reserved" "$(reserved)" 1
 is "unplugged is unplugged" "$(memory_state unplugged)/$(now)" ok/unplugged
 is "online_movable" "$(memory_state online_movable)/$(now)" ok/online_movable
@@ -63,7 +63,7 @@ block=$MEM/memory$((0x$(its_memory | cut -d- -f1) / unit))
 echo offline >"$block/state"
 is "state does not follow single blocks" "$(now)" online_movable
 log_mark
-c_known_wrong "reports success for what is not so"
+c_known_wrong kmem "reports success for what is not so"
 is "online_movable is refused while a block is offline" "$(memory_state online_movable)" EBUSY
 tells "the log says how many" ": 1 of $count memory blocks are not online; to try again: daxctl online-memory"
 check "daxctl brings it online" daxctl online-memory "$DEV"

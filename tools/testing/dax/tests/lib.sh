@@ -11,12 +11,12 @@
 #   # limit: 120                 seconds that it may take in one boot (default: 120)
 #   # append: maxcpus=1        more for the kernel's command line; it has a boot of its own
 #   # leaves: memory             what it leaves behind, on purpose; give it an append
-#   # impl: rust                 runs only on the Rust kernel; the line says why
+#   # impl: rust core - why      runs only where these parts are Rust; without any, all
 #   # tier: all                  takes long: runs with TIER=all, or when it is named
 #   # kernel: debug              kernels that it is for (default: all)
 #
-# From the session: MACHINE, IMPL (rust or c), BOOT, and PERSIST, a folder that is the
-# same in each boot. The output is KTAP; a line "# count: 100 power cuts" tells how often
+# From the session: MACHINE, IN_C (the parts of drivers/dax that are upstream's C here: core,
+# device_dax ...), BOOT, and PERSIST, a folder that is the same in each boot. The output is KTAP; a line "# count: 100 power cuts" tells how often
 # something was tried, and run_tests.py adds these up.
 
 set -u
@@ -49,8 +49,16 @@ not_ok()
 
 skip() { nr=$((nr + 1)); echo "ok $nr - $1 # SKIP $2"; }
 
-# The next case fails on upstream's C, for this reason; a Rust kernel has to pass it.
-c_known_wrong() { [ "$IMPL" != c ] || todo="C: known wrong: $*"; }
+# in_c PART...: one of these is C here
+in_c()
+{
+	local part
+	for part in "$@"; do [[ " $IN_C " != *" $part "* ]] || return 0; done
+	return 1
+}
+
+# c_known_wrong PART REASON: the next case fails if this part is C; if it is Rust, it has to pass
+c_known_wrong() { ! in_c "$1" || todo="C: known wrong: ${*:2}"; }
 
 # check DESCRIPTION COMMAND...: the command succeeds
 check()
@@ -257,11 +265,7 @@ wait_bound()
 
 DRV=/sys/bus/dax/drivers/device_dax
 unbind() { echo "$DEV" >$DRV/unbind; }
-bind() { released; echo "$DEV" >$DRV/bind; }
-
-# The kernel that checks everything puts off the end of objects for up to 4 seconds; until
-# then a node leads to its old cdev, which cannot be opened any more.
-released() { [ "${PACE:-1}" = 1 ] || sleep 5; }
+bind() { echo "$DEV" >$DRV/bind; }
 
 # ---- dynamic regions ----
 
@@ -389,5 +393,4 @@ leave()
 	exec {in}>&- {out}<&-
 	kill -KILL "${pid_of[$name]}" 2>/dev/null
 	wait "${pid_of[$name]}" 2>/dev/null
-	released
 }

@@ -4,7 +4,7 @@
 # device, nothing reserved, a sentence that says what is wrong, and ndctl repairs it.
 # machines: nvdimm legacy
 # limit: 300
-# impl: rust - C follows several of these info blocks blindly, or fails without a word
+# impl: rust dax_pmem - C follows several of these info blocks blindly, or fails without a word
 . ./lib.sh
 
 ND=/sys/bus/nd/devices

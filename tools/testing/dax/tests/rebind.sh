@@ -3,7 +3,7 @@
 # A file stays open, and mapped, across any number of unbinds and rebinds.
 # machines: nvdimm legacy
 # limit: 300
-# impl: rust - C: known wrong: probe initialises the cdev that the open file still
+# impl: rust device_dax - C: known wrong: probe initialises the cdev that the open file still
 #       refers to, so that its reference count is corrupt
 . ./lib.sh
 

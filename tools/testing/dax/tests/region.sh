@@ -164,10 +164,10 @@ DAX
 unbind
 new_device 2M
 new_device; big=$DEV
-c_known_wrong "gives it any gigabyte"
+c_known_wrong core "gives it any gigabyte"
 is "a gigabyte is aligned, not only free" \
 	"$(result "$SYS/align" $((1 << 30))) $(result "$SYS/size" $((1 << 30))) $(ranges)" "ok ok 2048+1024"
-c_known_wrong "goes on from there"
+c_known_wrong core "goes on from there"
 is "the next one is in place" "$(result "$SYS/size" $((2 << 30))) $(ranges)" "ok 2048+2048"
 empty_region
 

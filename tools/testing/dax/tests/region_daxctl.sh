@@ -33,10 +33,10 @@ dax "and works" <<-DAX
 	phys m 0		= $(printf '%#x' $((START + (256 << 20) + 4096)))
 DAX
 check "and one of gigabytes" daxctl create-device -r "$R" -s 1G -a 1G
-c_known_wrong "takes any gigabyte"
+c_known_wrong core "takes any gigabyte"
 is "which is aligned" "$(ranges "dax$R.3")" "1024+1024"
 check "and the rest" daxctl create-device -r "$R"
-c_known_wrong "follows from that"
+c_known_wrong core "follows from that"
 is "in pieces" "$(ranges "dax$R.4")" "320+704 2048+2048"
 refuse "then nothing is left" "no space|created 0|not enough" daxctl create-device -r "$R"
 

@@ -3,7 +3,7 @@
 # Several processes divide a region at the same time, bind what they made and take it
 # away; meanwhile the provider goes and comes back. In the end nothing is missing.
 # machines: hmem
-# impl: rust - C locks up, since it holds the lock of the region while it removes devices
+# impl: rust core - C locks up, since it holds the lock of the region while it removes devices
 # limit: 150
 . ./lib.sh
 dynamic_region

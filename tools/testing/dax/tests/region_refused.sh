@@ -39,10 +39,10 @@ refused()
 wrong()
 {
 	local errno=$1 file=$2 value=$3 regex=$4
-	[ $# -lt 5 ] || c_known_wrong "$5"
+	[ $# -lt 5 ] || c_known_wrong core "$5"
 	is "${file##*/}: $errno for \"$value\"" "$(result "$file" "$value")" "$errno"
 	# C says nothing, or not that.
-	[ "$IMPL" = c ] || says "and the reason: $regex" "$DEV: .*$regex" <<<"put $file $value"
+	in_c core || says "and the reason: $regex" "$DEV: .*$regex" <<<"put $file $value"
 }
 
 # ---- what is not what the file takes ----
@@ -52,7 +52,7 @@ refused "$SYS/size" EINVAL "${junk[@]}" $((64 * M + 1)) $((64 * M + 4096)) $((65
 refused "$SYS/size" ERANGE 99999999999999999999 0x10000000000000000
 refused "$SYS/align" ENXIO "${junk[@]}" 99999999999999999999
 # What follows a NUL is an error, C ignores it.
-[ "$IMPL" = c ] || refused "$SYS/align" ENXIO '4096\01'
+in_c core || refused "$SYS/align" ENXIO '4096\01'
 refused "$SYS/align" EINVAL 0 1 4095 4097 8192 1048576 4194304 4294967296
 refused "$SYS/mapping" EINVAL "${junk[@]}" - 1- -1 '180000000 - 1801fffff' 0x180000000 \
 	180000000-1801fffffx 180000000-180000000-1 g-h 180000000,1801fffff
@@ -87,7 +87,7 @@ wrong EBUSY "$SYS/mapping" "$(range 64*M 66*M)" "mapping .* refused: in use by a
 wrong EINVAL "$SYS/mapping" "$(range 200*M 201*M)" "mapping .* refused: start and length" "success for a range that it ignores"
 wrong EINVAL "$SYS/mapping" "$(range 201*M 203*M)" "mapping .* refused: start and length" "accepts a range that starts anywhere"
 result "$SYS/size" $((64 * M)) >/dev/null	# C took that range
-c_known_wrong "takes a range that ends before it starts for an empty one, and stays with a device of 0"
+c_known_wrong core "takes a range that ends before it starts for an empty one, and stays with a device of 0"
 is "mapping: EINVAL for a range that ends before it starts" "$(result "$SYS/mapping" "$(printf '%x-%x' $((START + 4 * M)) $START)")" EINVAL
 unchanged "after what cannot be"
 
@@ -99,9 +99,9 @@ unchanged "after delete"
 keep=$DEV
 new_device
 echo $((1 << 30)) >"$SYS/align"
-c_known_wrong "gives the device ranges that its align cannot map"
+c_known_wrong core "gives the device ranges that its align cannot map"
 is "what is aligned can be had" "$(result "$SYS/size" $((3 << 30))) $(ranges)" "ok 1024+3072"
-c_known_wrong "takes what is left, and stays with it"
+c_known_wrong core "takes what is left, and stays with it"
 is "size: ENOSPC if what is left is not aligned, and nothing has changed" \
 	"$(result "$SYS/size" $((4 << 30))) $(ranges)" "ENOSPC 1024+3072"
 echo 0 >"$SYS/size"
@@ -124,7 +124,7 @@ wrong EBUSY "$SYS/mapping" "$(range 256*M 258*M)" "mapping .* refused: bound to 
 	"adds a range that has no page map"
 wrong EBUSY "$REGION/delete" "$DEV" "delete refused: bound to a driver; unbind it first"
 refused $DRV/bind EBUSY "$DEV"
-c_known_wrong "has the range that it should have refused"
+c_known_wrong core "has the range that it should have refused"
 unchanged "while it is bound"
 is "the mapping works" "$(ask a read m 0)" 5
 leave a

@@ -3,7 +3,7 @@
 #
 # Runs in the guest: session.sh TEST... runs the tests one after the other, each in
 # a process of its own, and looks after each whether it left anything behind. The
-# lines with ## are for run_tests.py. From it: IMPL, MACHINE, BOOT, PERSIST, and PACE, by
+# lines with ## are for run_tests.py. From it: IN_C, MACHINE, BOOT, PERSIST, and PACE, by
 # which time limits are multiplied.
 
 cd "$(dirname "$0")" || exit 1

@@ -22,7 +22,7 @@ for align in 4K 2M 1G; do
 		"$(ask a read m $last)" "SIGBUS ADRERR at $(printf '%#x' $last)"
 	is "$align: in a child, too" "$(ask a child read m 0)" "SIGBUS ADRERR at 0"
 	is "$align: the open file maps nothing more" "$(ask a mmap n f $align 0)" ENXIO
-	c_known_wrong "open finds the dead device by the inode, and makes a file without a device"
+	c_known_wrong device_dax "open finds the dead device by the inode, and makes a file without a device"
 	is "$align: the device cannot be opened while an old file is open" "$(ask a open g "$NODE")" ENXIO
 	is "$align: the dead mapping can be protected" "$(ask a mprotect m 0 "$SIZE" r)" ok
 	is "$align: and unmapped" "$(ask a munmap m)" ok

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Run the tests on several kernels, and print one table of what came of it.
+
+  test_all.py all       every test, also those that take long, on every kernel
+  test_all.py matrix    the modules in Rust and in C on the core in Rust and in C; writes
+                        Documentation/driver-api/dax/interoperability.rst
+
+The status is 0 when nothing failed. Kernels that are missing are built first.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parents[2]
+sys.path[:0] = [str(HERE), str(HERE / "bench")]
+
+import run_tests  # noqa: E402
+from report import grid  # noqa: E402
+
+DOCUMENT = PROJECT / "Documentation/driver-api/dax/interoperability.rst"
+
+# Which kernel has which part in Rust: core, modules.
+MATRIX = {"rust": ("Rust", "Rust"), "c-modules": ("Rust", "C"),
+          "c-core": ("C", "Rust"), "c": ("C", "C")}
+# What a test of this name is about; others are about device_dax.
+ABOUT = {"pmem_": "dax_pmem", "kmem": "kmem", "hmem": "dax_hmem", "cxl": "dax_cxl",
+         "fsdev": "fsdev_dax", "class_": "dax_pmem_compat", "region": "device_dax, dynamic regions",
+         "sysfs": "the bus", "drivers": "the bus", "sample": "the bus",
+         "fsdax": "nd_pmem, virtio_pmem", "virtio": "nd_pmem, virtio_pmem"}
+# What data races are looked for in: faults against whatever takes the memory away.
+RACES = ["unbind", "rebind", "region_race", "split", "share", "class_unbind", "kmem_state", "fsdev"]
+
+
+def run(kernel, names=(), tier=""):
+    """What run_tests.py says of each test."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as results:
+        print(f"\n==== {kernel} kernel", flush=True)
+        status = subprocess.run([HERE / "machine/lab", "kernel", kernel], check=False).returncode
+        status = status or subprocess.run(
+            [sys.executable, HERE / "run_tests.py", *names], check=False,
+            env={**os.environ, "KERNEL": kernel, "TIER": tier, "RESULTS": results.name}).returncode
+        text = Path(results.name).read_text()
+    if not text:
+        # It was not built, or the run did not come to its end.
+        return {"the run": {"tier": "", "passed": 0, "failed": 1, "skipped": 0, "known": [],
+                            "counts": {}, "seconds": 0, "system": True}}
+    return json.loads(text)
+
+
+# ---- the matrix ----
+
+def about(name):
+    script = name.split("/")[-1]
+    return next((module for start, module in ABOUT.items() if script.startswith(start)), "device_dax")
+
+
+def cell(tests):
+    passed = sum(test["passed"] for test in tests)
+    known = sum(len(test["known"]) for test in tests)
+    failed = sum(test["failed"] for test in tests)
+    words = [f"{passed} passed"] * bool(passed) + [f"{known} known"] * bool(known)
+    return ", ".join(words + [f"{failed} FAILED"] * bool(failed)) or "none"
+
+
+def matrix_table(results):
+    names = [test.name for test in run_tests.system_tests()
+             if test.tier != "all" and test.script != "kunit"]
+    rows = [[module] + [cell([results[kernel][name] for name in names
+                              if about(name) == module and name in results[kernel]])
+                        for kernel in MATRIX]
+            for module in sorted(set(map(about, names)))]
+    return grid(["Tests of", *(f"{core} core, {module} modules" for core, module in MATRIX.values())], rows)
+
+
+TEXT = """\
+.. SPDX-License-Identifier: GPL-2.0
+.. Written by "make test-matrix"; do not edit.
+
+=============================
+Rust with C, in each pairing
+=============================
+
+The core of DAX and each module can be built from Rust or from upstream's C, one
+by one (see drivers/dax/Kconfig), and any module works on either core. This table
+is written by ``make test-matrix``, which builds four kernels from one tree, boots
+each in the reference machines and runs all system tests there. The columns are
+the language of the core and that of the modules.
+
+{table}
+
+A number is how many cases passed. "Known" ones fail because of a fault of
+upstream's C; the test says which part has it and why, and where that part is
+Rust they have to pass. Tests that need a part in Rust, because C would take the
+machine down, do not run where it is C: so the numbers of a row differ.
+
+dax_pmem_compat exists in Rust only, and needs a core in Rust. nd_pmem,
+virtio_pmem and the CXL core are always C; their row shows what file systems find
+on each core.
+"""
+
+
+def write_matrix(results):
+    DOCUMENT.write_text(TEXT.format(table=matrix_table(results)))
+    print(f"\n{matrix_table(results)}\n\n{DOCUMENT.relative_to(PROJECT)} is written")
+
+
+# ---- all ----
+
+def rows(title, tests):
+    """One for what is run every day, and one for each of what takes long."""
+    def row(what, some):
+        counts = {}
+        for test in some:
+            for thing, number in test["counts"].items():
+                counts[thing] = counts.get(thing, 0) + number
+        return [what, ", ".join(f"{number:,} {thing}" for thing, number in counts.items()),
+                str(sum(test["passed"] for test in some)), str(sum(test["failed"] for test in some)),
+                str(sum(test["skipped"] for test in some)),
+                f"{sum(test['seconds'] for test in some) / 60:.1f}"]
+
+    for what, wanted in (("on this machine", False), ("in the machines", True)):
+        some = [test for test in tests.values() if test["tier"] != "all" and test["system"] == wanted]
+        if some:
+            yield row(f"{title}, {what}", some)
+    for name, test in tests.items():
+        if test["tier"] == "all":
+            yield row(f"{title}, {name}", [test])
+
+
+def table(results):
+    lines = [["What", "How often", "Passed", "Failed", "Skipped", "Minutes"]]
+    for kernel, tests in results.items():
+        lines += rows(kernel, tests)
+    width = [max(len(line[i]) for line in lines) for i in range(6)]
+    return "\n".join("  ".join([line[0].ljust(width[0]), line[1].ljust(width[1]),
+                                *(text.rjust(w) for text, w in zip(line[2:], width[2:]))])
+                     for line in lines)
+
+
+def main(argv):
+    what = argv[1] if len(argv) == 2 else ""
+    if what not in ("all", "matrix"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    if what == "matrix":
+        names = [test.name for test in run_tests.system_tests() if test.tier != "all"]
+        results = {kernel: run(kernel, names) for kernel in MATRIX}
+    else:
+        results = {kernel: run(kernel, tier="all" * (kernel == "rust")) for kernel in MATRIX}
+        results |= {"debug": run("debug", tier="all"), "kcsan": run("kcsan", RACES)}
+    write_matrix(results)
+    print("\n" + table(results) + "\n")
+    passed = sum(test["passed"] for tests in results.values() for test in tests.values())
+    failed = sum(test["failed"] for tests in results.values() for test in tests.values())
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv))
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted")
