@@ -20,7 +20,7 @@ help:
 	@echo 'make test-matrix          each module in Rust and C on the core in Rust and C'
 	@echo 'make bench                C and Rust side by side, in instructions'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
-	@echo '                          hmem, hmem-large, cxl or virtio-pmem)'
+	@echo '                          hmem, hmem-large, cxl, virtio-pmem or nfit)'
 	@echo 'make kernel [IMPL=c]      build the kernel; it is left in $$BUILD/kernel-rust (kernel-c)'
 	@echo 'make check-<which>        static checks: rustfmt, lint (clippy and W=1), checkpatch, rustdoc'
 	@echo 'make overlay KSRC=<tree>  put the overlay into a Linux 7.3 tree of your own'

@@ -10,7 +10,8 @@
 //!
 //! libnvdimm itself stays as it is. It can be a module, while this crate is part of the kernel
 //! image: whatever calls into it is `#[inline]` or generic, so that only modules refer to its
-//! symbols.
+//! symbols. So is what reserves or maps memory here and in [`mod@crate::mm::memremap`]:
+//! `tools/testing/nvdimm` redirects such calls of a module, and of nothing else.
 //!
 //! C headers: [`include/linux/nd.h`](srctree/include/linux/nd.h), `drivers/nvdimm/nd.h`,
 //! `drivers/nvdimm/pfn.h`
@@ -358,6 +359,7 @@ impl Namespace<'_> {
     /// # Errors
     ///
     /// [`EBUSY`] if something else has reserved any of them.
+    #[inline]
     pub fn reserve_metadata(&self, size: u64) -> Result {
         // SAFETY: The device is bound. The name belongs to the namespace, which stays claimed for
         // as long.

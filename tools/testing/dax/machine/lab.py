@@ -21,7 +21,8 @@ The build folder:
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
   linux/         Linux with the overlay applied
   out-IMPL/      objects
-  kernel-IMPL/   the result: bzImage, vmlinux, config, modules/
+  kernel-IMPL/   the result: bzImage, vmlinux, config, modules/, and modules-nfit/ with
+                 the doubles of tools/testing/nvdimm
   logs/          what each step printed
 """
 
@@ -81,6 +82,8 @@ TOOLCHAIN_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 330, 1800, 900
 BUILD_STEPS = 2750
 
 MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
+# Makes the doubles of libnvdimm's modules, in a folder apart from the objects of the modules.
+NFIT = ["M=/linux/tools/testing/nvdimm", "MO=/out/nfit/tools/testing/nvdimm"]
 # What is started so leaves no mount and no process behind, however it ends.
 ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 CHECKS = ("rustfmt", "lint", "checkpatch", "rustdoc")
@@ -418,7 +421,8 @@ class Lab:
     def kernel_inputs(self, impl):
         """A digest of all that a kernel is made of."""
         sources = [name for name in overlay.project_files()
-                   if name.split("/")[0] not in ("Documentation", "tools")]
+                   if name.split("/")[0] not in ("Documentation", "tools")
+                   or name.startswith("tools/testing/nvdimm/")]
         contents = [part for name in sources for part in (name, (PROJECT / name).read_bytes())]
         return digest(read(self.toolchain / ".made-of"), self.source_version(),
                       (PROJECT / "overlay.toml").read_bytes(),
@@ -431,6 +435,7 @@ class Lab:
             say(f"the {impl} kernel is up to date: {place}")
             return
         self.compile(impl, ["all"], f"{impl} kernel")
+        self.compile(impl, [*NFIT, "modules"], f"{impl} doubles for nfit_test")
         self.install(impl, inputs)
         say(f"the {impl} kernel is ready: {place}")
 
@@ -538,8 +543,11 @@ class Lab:
         out = self.out(impl)
         new = self.fresh(f"kernel-{impl}")
         new.mkdir()
-        status, _ = self.logged(f"install-{impl}.log", self.inside(
-            [*MAKE, f"INSTALL_MOD_PATH=/build/{new.name}/modules", "modules_install"], impl))
+        make = " ".join(MAKE)
+        status, _ = self.logged(f"install-{impl}.log", self.inside(["sh", "-ec", (
+            f"cd /build/{new.name}; {make} INSTALL_MOD_PATH=$PWD/modules modules_install; "
+            f"cp -a modules modules-nfit; "
+            f"{make} {' '.join(NFIT)} INSTALL_MOD_PATH=$PWD/modules-nfit modules_install")], impl))
         if status:
             raise Stop(f"the modules could not be installed; read {self.logs}/install-{impl}.log")
         for name in ("arch/x86/boot/bzImage", "vmlinux", "System.map", ".config"):

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -92,6 +92,7 @@ class Kind:
     args: "callable"       # (backing file of each name) -> QEMU's arguments
     backing: dict          # name -> size in bytes of what lives through a reboot
     append: str = ""       # for the kernel's command line
+    modules: str = "modules"    # the folder of the kernel's modules
 
 
 def two_nodes(memory1, total="8G", more=""):
@@ -119,15 +120,19 @@ def nvdimms(count):
     return Kind(args, {f"nvdimm{i}": 4098 * MIB for i in range(count)})
 
 
+# Persistent memory by the kernel's command line: 3 GiB, no labels.
+LEGACY = Kind(
+    lambda files: ["-machine", "q35"] + two_nodes(
+        f"memory-backend-file,id=m1,share=on,mem-path={files['memory']},size=4G"),
+    {"memory": 4 * GIB}, "memmap=3G!0x180000000")
+
 KINDS = {
     # ACPI NFIT, with a label area.
     "nvdimm": nvdimms(1),
     "nvdimm2": nvdimms(2),
-    # Persistent memory by the kernel's command line: 3 GiB, no labels.
-    "legacy": Kind(
-        lambda files: ["-machine", "q35"] + two_nodes(
-            f"memory-backend-file,id=m1,share=on,mem-path={files['memory']},size=4G"),
-        {"memory": 4 * GIB}, "memmap=3G!0x180000000"),
+    "legacy": LEGACY,
+    # The same with the modules of tools/testing/nvdimm, among them nfit_test.
+    "nfit": replace(LEGACY, modules="modules-nfit"),
     # A node of soft-reserved memory, 4 GiB.
     "hmem": Kind(
         lambda files: ["-machine", "q35"] + two_nodes("memory-backend-ram,id=m1,size=4G"),
@@ -248,7 +253,7 @@ class Machine:
         hardware = [a.format(lastcpu=self.cpus - 1) for a in self.kind.args(self._backing_files())]
         append = ("console=ttyS0 root=/dev/vda rw init=/init panic=-1 oops=panic "
                   f"net.ifnames=0 {PATIENCE} {self.kind.append} {self.append}")
-        shares = {"job": job, "modules": self.kernel / "modules/lib/modules", **self.shares}
+        shares = {"job": job, "modules": self.kernel / self.kind.modules / "lib/modules", **self.shares}
         command = toolchain_program(self.build, "usr/bin/qemu-system-x86_64") + [
             "-L", str(tree / "usr/share/qemu"), "-L", str(tree / "usr/share/seabios"),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
