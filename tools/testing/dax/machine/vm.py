@@ -45,8 +45,9 @@ SPLAT = re.compile(
 GIB = 1 << 30
 MIB = 1 << 20
 
-# A busy host may not run a virtual processor for a while; RCU need not mind.
-PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150"
+# A busy host may not run a virtual processor for a while; neither RCU nor the check of the
+# timer at boot need mind.
+PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150 no_timer_check"
 
 # A kernel starts its first process after some seconds. One that has not after so many
 # stands still; the machine is started again. Of each such start, where it stood.
