@@ -41,6 +41,11 @@ pub(crate) fn probe(dax: &Dax<Core<'_>>, flags: Flags) -> Result {
 
     provide(dax, &namespace, flags).map_err(|Refusal(errno, fault)| {
         let name = namespace.name();
+        let fault = if errno == ENOMEM {
+            Fault::NoMemory
+        } else {
+            fault
+        };
 
         dev_err!(dax, "{}: {}; {} {}\n", name, fault, fault.remedy(), name);
         errno
@@ -81,7 +86,11 @@ fn read_info_block(
         _ => Refusal(e, Fault::NotConfigured),
     })?;
     let access = claim.enable().map_err(|e| Refusal(e, Fault::Busy))?;
-    let found = access.read();
+    let found = match access.read() {
+        // Who could not look at it must not write one.
+        Err(ENOMEM) => return Err(Refusal(ENOMEM, Fault::NoMemory)),
+        found => found,
+    };
 
     // Before libnvdimm goes by it, or takes a damaged one for none and writes a new one. That is
     // right for what another device left behind, but this device's own block may be worth a repair.
@@ -204,6 +213,7 @@ enum Fault {
     Misaligned { start: u64, end: u64, align: u32 },
     PageMap { room: u64, needed: u64 },
     Settings,
+    NoMemory,
     Other,
     Core,
 }
@@ -254,6 +264,7 @@ impl fmt::Display for Fault {
                 "its info block leaves {room:#x} bytes for the page map, which needs {needed:#x}"
             ),
             Self::Settings => write!(f, "align or mode, as set, are not those of its info block"),
+            Self::NoMemory => write!(f, "there is not enough free memory for what describes it"),
             Self::Other => write!(f, "libnvdimm refuses its info block, see the message above"),
             Self::Core => write!(f, "the dax core refuses it, see the message above"),
         }
@@ -266,7 +277,9 @@ impl Fault {
         match self {
             Self::Active => "to stop that: ndctl disable-namespace",
             Self::Locked => "unlock it, then: ndctl enable-namespace",
-            Self::Busy | Self::Core => "once that is settled: ndctl enable-namespace",
+            Self::Busy | Self::NoMemory | Self::Other | Self::Core => {
+                "once that is settled: ndctl enable-namespace"
+            }
             Self::Settings => "to go by the info block: ndctl enable-namespace",
             Self::Start { .. } => "move it, or give it up: ndctl destroy-namespace -f",
             Self::Version(_) => {
