@@ -215,10 +215,14 @@ impl SystemRam {
     }
 
     /// Removes what is offline when the instance is unbound, which cannot fail and must not take long.
-    /// So what is online stays.
-    fn give_up(&self, dev: &dax::Device<Bound>) {
+    /// So what is online stays, unless it was brought online just now, by a bind that failed.
+    fn give_up(&self, dev: &dax::Device<Core<'_>>) {
         let mut memory = self.memory.lock();
 
+        if !dev.is_bound() {
+            // What is left of it is dealt with below.
+            let _ = Span::offline_and_remove(&mut memory.spans);
+        }
         for mut span in mem::take(&mut memory.spans) {
             let Err(why) = span.remove() else { continue };
             let blocks = span.blocks();

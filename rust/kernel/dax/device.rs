@@ -439,6 +439,16 @@ impl Device<device::Core<'_>> {
 }
 
 impl Device<device::Core<'_>> {
+    /// Whether the driver was bound completely. If it was not, [`Driver::unbind`] takes back a probe
+    /// that succeeded, since the driver core could not go on; nobody has been told of it.
+    #[inline]
+    pub fn is_bound(&self) -> bool {
+        let dev: &Device<device::Bound> = self;
+
+        // SAFETY: The device is valid, and in this context its lock is held.
+        unsafe { bindings::device_is_bound(dev.as_ref().as_raw()) }
+    }
+
     /// Reserves the ranges in `/proc/iomem` under the name of the instance, until it is unbound.
     ///
     /// May sleep. Fails with `EBUSY` if a range, or a part of it, belongs to somebody else.
