@@ -23,6 +23,7 @@
 #include <linux/pseudo_fs.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
+#include <linux/task_work.h>
 #include <linux/uio.h>
 #include <linux/workqueue.h>
 #include <../../drivers/cxl/cxl.h>

@@ -221,6 +221,16 @@ __rust_helper void rust_helper_pfn_set_hwpoison(unsigned long pfn)
 	SetPageHWPoison(pfn_to_page(pfn));
 }
 
+__rust_helper bool rust_helper_folio_test_hwpoison(const struct folio *folio)
+{
+	return folio_test_hwpoison(folio);
+}
+
+__rust_helper void rust_helper_folio_set_hwpoison(struct folio *folio)
+{
+	folio_set_hwpoison(folio);
+}
+
 __rust_helper int rust_helper_folio_ref_count(const struct folio *folio)
 {
 	return folio_ref_count(folio);

@@ -22,6 +22,19 @@ pub fn ratelimit() -> bool {
     unsafe { bindings::ratelimit() }
 }
 
+/// Prints an error-level message about a device, unless there were too many of late.
+///
+/// Equivalent to the kernel's `dev_err_ratelimited` macro, but see [`ratelimit`](self) for the
+/// budget.
+#[macro_export]
+macro_rules! dev_err_ratelimited {
+    ($($f:tt)*) => {
+        if $crate::ratelimit::ratelimit() {
+            $crate::dev_err!($($f)*)
+        }
+    }
+}
+
 /// Prints an info-level message about a device, unless there were too many of late.
 ///
 /// Equivalent to the kernel's `dev_info_ratelimited` macro, but see [`ratelimit`](self) for the

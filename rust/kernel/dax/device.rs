@@ -50,6 +50,7 @@ use crate::{
         ARef,
         AlwaysRefCounted, //
     },
+    task::Task,
     types::{
         ForeignOwnable,
         NotThreadSafe,
@@ -499,8 +500,11 @@ pub struct Reserved<'a> {
 impl<'a> Reserved<'a> {
     /// Creates the struct pages, one compound page for each entry that can map it.
     ///
+    /// When some of the memory fails, the log says where, and the compound page that it is in
+    /// cannot be mapped any more. The mark goes with the struct pages.
+    ///
     /// May sleep. Fails with `EINVAL` if the alignment is not the size of a page table entry or if
-    /// a range does not start and end at a multiple of it, and with the errors of
+    /// a range does not start and end at a multiple of it, with `ENOMEM`, and with the errors of
     /// `devm_memremap_pages()`.
     #[inline]
     pub fn map_generic(self) -> Result<Mapped<'a>> {
@@ -534,9 +538,11 @@ impl<'a> Reserved<'a> {
         // SAFETY:
         // - By the type invariant the ranges are reserved by us, and nothing was done with them.
         // - The page map belongs to the instance, or was allocated with devres before this.
+        // - The owner is the instance, which outlives its devres, and what the operations make of
+        //   it. They are in the kernel image.
         // - That the ranges are aligned has just been checked. A page map that came with the
         //   instance may begin earlier, to hold itself, but its pages begin with the ranges.
-        unsafe { pgmap.map_generic(dev.as_ref(), dev.order())? };
+        unsafe { pgmap.map_generic(dev.as_ref(), dev.order(), &GENERIC, dev.as_raw().cast())? };
 
         // INVARIANT: Just done.
         Ok(Mapped { dev, pgmap })
@@ -662,6 +668,140 @@ static DAX_AOPS: bindings::address_space_operations = bindings::address_space_op
     ..pin_init::zeroed()
 };
 
+/// The operations of the page map of an instance that user space maps.
+///
+/// In the kernel image, as [`DAX_AOPS`].
+static GENERIC: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
+    memory_failure: Some(memory_failure),
+    ..pin_init::zeroed()
+};
+
+/// A page has failed: mark the compound page, which no fault maps then.
+///
+/// With `EOPNOTSUPP` `mm` goes on, and sends signals to the processes that have it mapped and want
+/// to know. It can do that only for memory that was mapped once.
+///
+/// # Safety
+///
+/// To be called with a reference to a page map that [`Reserved::map_generic`] gave this operation.
+unsafe extern "C" fn memory_failure(
+    pgmap: *mut bindings::dev_pagemap,
+    pfn: c_ulong,
+    _nr_pages: c_ulong,
+    _flags: c_int,
+) -> c_int {
+    // SAFETY: The owner is the instance. As long as there is a reference to the page map, its
+    // struct pages stay, and it is bound or being unbound, with its ranges as they are.
+    let dev = unsafe { &*(*pgmap).owner.cast::<Device<device::Bound>>() };
+    let phys = (pfn as u64).wrapping_shl(PAGE_SHIFT as u32);
+    let Some(range) = (dev.ranges().iter()).find(|r| r.start() <= phys && phys <= r.end()) else {
+        // What holds the page map itself: nobody can do without.
+        return ENXIO.to_errno();
+    };
+
+    let first = (range.start() >> PAGE_SHIFT) as usize;
+    let failed = range.pgoff().wrapping_add(pfn.wrapping_sub(first));
+    let pages = 1usize.wrapping_shl(dev.order());
+    let pgoff = failed & !pages.wrapping_sub(1);
+
+    crate::dev_err_ratelimited!(
+        dev,
+        "memory failed at offset {:#x}, physical address {:#x}; touching {:#x} bytes from offset {:#x} on raises SIGBUS until the device is unbound and bound again\n",
+        failed.wrapping_shl(PAGE_SHIFT as u32),
+        phys,
+        dev.align(),
+        pgoff.wrapping_shl(PAGE_SHIFT as u32)
+    );
+
+    // SAFETY: The page is one of the instance.
+    let in_use = unsafe {
+        let folio = bindings::pfn_folio(pfn);
+
+        bindings::folio_set_hwpoison(folio);
+        !(*folio).__bindgen_anon_1.__bindgen_anon_1.mapping.is_null()
+    };
+    // Without memory for this, a process that does not ask for early signals keeps the entry that
+    // it has, and hears of the failure from the processor.
+    let _ = Unmap::queue(dev, pgoff, pages);
+
+    if in_use {
+        EOPNOTSUPP.to_errno()
+    } else {
+        0
+    }
+}
+
+/// Removes memory that has failed from all address spaces, after `mm` has dealt with the failure.
+///
+/// `mm` goes by the entries of processes when it sends signals, so this has to come later; and when
+/// there was nobody to be sent one, it leaves the entries where they are.
+#[repr(C)]
+struct Unmap {
+    work: bindings::callback_head,
+    dev: ARef<Device>,
+    /// Offset into the instance, in pages.
+    pgoff: usize,
+    pages: usize,
+}
+
+impl Unmap {
+    /// Does it before the current task returns to user space.
+    ///
+    /// A task that never does has heard of the failure from the processor, not from user space; then
+    /// whoever touches the memory will hear of it the same way.
+    #[inline(never)]
+    fn queue(dev: &Device, pgoff: usize, pages: usize) -> Result {
+        let task = Task::current_raw();
+
+        // SAFETY: The current task is valid; this flag of it does not change.
+        if unsafe { (*task).flags } & bindings::PF_KTHREAD != 0 {
+            return Ok(());
+        }
+
+        let this = KBox::into_raw(KBox::new(
+            Self {
+                work: bindings::callback_head {
+                    func: Some(Self::run),
+                    ..pin_init::zeroed()
+                },
+                dev: dev.into(),
+                pgoff,
+                pages,
+            },
+            GFP_KERNEL,
+        )?);
+        // SAFETY: The work is valid, and left alone until it is run.
+        let queued = unsafe {
+            bindings::task_work_add(
+                task,
+                &raw mut (*this).work,
+                bindings::task_work_notify_mode_TWA_RESUME,
+            )
+        };
+
+        to_result(queued).inspect_err(|_| {
+            // SAFETY: It was not queued, so it is ours still.
+            drop(unsafe { KBox::from_raw(this) });
+        })
+    }
+
+    /// # Safety
+    ///
+    /// To be called once, with the work that [`Self::queue`] queued.
+    unsafe extern "C" fn run(work: *mut bindings::callback_head) {
+        // SAFETY: It was queued as a part of such a box, which is ours now.
+        let this = unsafe { KBox::from_raw(crate::container_of!(work, Self, work)) };
+
+        // SAFETY: By the type invariant of `Device`. If the instance was unbound meanwhile, this
+        // removes nothing, or what the next fault makes anew.
+        unsafe {
+            let mapping = (*bindings::dax_inode((*this.dev.as_raw()).dax_dev)).i_mapping;
+
+            bindings::unmap_mapping_pages(mapping, this.pgoff, this.pages, false);
+        }
+    }
+}
+
 /// A section begun by `dax_read_lock()`.
 pub(super) struct Section(c_int, NotThreadSafe);
 
@@ -733,6 +873,19 @@ impl LiveFolio<'_> {
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::folio {
         self.folio
+    }
+
+    /// The offset into the instance, in pages.
+    #[inline]
+    pub(crate) fn pgoff(&self) -> usize {
+        self.pgoff
+    }
+
+    /// Whether some of the memory has failed.
+    #[inline]
+    pub(crate) fn has_failed(&self) -> bool {
+        // SAFETY: By the type invariant the folio is valid.
+        unsafe { bindings::folio_test_hwpoison(self.folio) }
     }
 
     /// Lets reverse lookups (memory failure) find the file of the instance from its memory.

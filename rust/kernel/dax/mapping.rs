@@ -229,7 +229,8 @@ pub struct LiveFault<'a> {
 impl LiveFault<'_> {
     /// Maps `2^order` pages, at an offset of `pgoff` pages into the instance, with one entry.
     ///
-    /// Fails with `SIGBUS` if the instance has no such memory, or none that can be mapped so.
+    /// Fails with `SIGBUS` if the instance has no such memory, none that can be mapped so, or if it
+    /// has failed.
     #[inline]
     pub fn map(&self, pgoff: usize, order: u32) -> FaultResult {
         match self.live.folio(pgoff, order) {
@@ -244,13 +245,18 @@ impl LiveFault<'_> {
         let write = self.fault.is_write();
         let folio_ptr = folio.as_raw();
 
-        // SAFETY: The area and its file are valid during the fault; `open` made the mapping of the
-        // file that of the instance.
-        unsafe { folio.set_mapping((*(*self.fault.vma().as_ptr()).vm_file).f_mapping) };
+        // SAFETY: The area and its file are valid during the fault.
+        let mapping = unsafe { (*(*self.fault.vma().as_ptr()).vm_file).f_mapping };
+        // SAFETY: `open` made the mapping of the file that of the instance.
+        unsafe { folio.set_mapping(mapping) };
+
+        if folio.has_failed() {
+            return self.fault.failed(order);
+        }
 
         // SAFETY: The fault is being handled, and the folio is valid and stays so until the
         // instance is killed, which removes it from all mappings of the file.
-        FaultResult::from_raw(unsafe {
+        let result = FaultResult::from_raw(unsafe {
             match order {
                 PTE_ORDER => {
                     let page = addr_of_mut!((*folio_ptr).__bindgen_anon_1.page);
@@ -261,7 +267,23 @@ impl LiveFault<'_> {
                 PUD_ORDER => bindings::vmf_insert_folio_pud(vmf, folio_ptr, write),
                 _ => return FaultResult::SIGBUS,
             }
-        })
+        });
+
+        // Who marks it removes it from all mappings later. If that has gone by here before the entry
+        // was made, the lock of the page table has made the mark visible.
+        if folio.has_failed() {
+            // SAFETY: As above; what is removed is what this instance has there.
+            unsafe {
+                bindings::unmap_mapping_pages(
+                    mapping,
+                    folio.pgoff(),
+                    1usize.wrapping_shl(order),
+                    false,
+                )
+            };
+            return self.fault.failed(order);
+        }
+        result
     }
 }
 

@@ -11,6 +11,8 @@ use crate::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
+    prelude::*,
+    task::Task,
     types::Opaque, //
 };
 
@@ -34,6 +36,9 @@ impl FaultResult {
 
     /// Not with an entry of this order; `mm` asks again with a smaller one.
     pub const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
+
+    /// The memory at this address has failed. See [`VmFault::failed`] for what the task gets.
+    const HWPOISON: Self = Self(bindings::vm_fault_reason_VM_FAULT_HWPOISON);
 
     /// Takes over what one of the `vmf_insert_*()` functions returned.
     #[inline]
@@ -95,6 +100,30 @@ impl VmFault {
         let flags = unsafe { (*self.0.get()).flags };
 
         flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0
+    }
+
+    /// The answer when what an entry of `order` would map has failed.
+    ///
+    /// A task that touched it gets `SIGBUS` with `BUS_MCEERR_AR`, the address, and the size of the
+    /// entry as the extent of what is lost. What the kernel does for a task ends with an error.
+    pub fn failed(&self, order: u32) -> FaultResult {
+        // SAFETY: By the type invariant.
+        let flags = unsafe { (*self.0.get()).flags };
+
+        // The signal that `mm` would send knows the sizes of single pages and of hugetlb pages
+        // only. One that is pending already is not replaced by it.
+        if order != PTE_ORDER && flags & bindings::fault_flag_FAULT_FLAG_USER != 0 {
+            // SAFETY: The current task can be sent a signal.
+            unsafe {
+                bindings::send_sig_mceerr(
+                    bindings::BUS_MCEERR_AR as c_int,
+                    self.raw().real_address as *mut c_void,
+                    PAGE_SHIFT as i16 + order as i16,
+                    Task::current_raw(),
+                )
+            };
+        }
+        FaultResult::HWPOISON
     }
 
     /// The offset into the file, in pages, of the entry of `order` that covers the address.

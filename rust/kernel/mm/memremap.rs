@@ -114,27 +114,25 @@ impl PageMap {
     /// Creates the struct pages, as generic device memory (`MEMORY_DEVICE_GENERIC`), in compound
     /// pages of `2^order` base pages; they go away when `dev` is unbound.
     ///
-    /// May sleep. The errors are those of `devm_memremap_pages()`.
+    /// `ops` are called with the page map, in which `owner` is found. May sleep. The errors are
+    /// `ENOMEM` and those of `devm_memremap_pages()`.
     ///
     /// # Safety
     ///
-    /// - The caller owns the ranges until `dev` is unbound, and the page map is not in use.
-    /// - The page map stays valid until devres has undone this.
+    /// - As for [`Self::map_fs_dax`].
     /// - Each range starts and ends at a multiple of `2^order` pages.
     #[inline]
-    pub unsafe fn map_generic(&self, dev: &Device<Bound>, order: u32) -> Result {
-        // SAFETY: The page map is not in use, so nobody accesses the fields concurrently.
-        unsafe {
-            (*self.as_raw()).type_ = bindings::memory_type_MEMORY_DEVICE_GENERIC;
-            (*self.as_raw()).vmemmap_shift = order as usize;
-            // Another driver may have left these.
-            (*self.as_raw()).ops = null();
-            (*self.as_raw()).owner = null_mut();
-        }
+    pub unsafe fn map_generic(
+        &self,
+        dev: &Device<Bound>,
+        order: u32,
+        ops: &'static bindings::dev_pagemap_ops,
+        owner: *mut c_void,
+    ) -> Result {
+        let kind = bindings::memory_type_MEMORY_DEVICE_GENERIC;
 
-        // SAFETY: `dev` is bound; for the page map, by the safety requirements.
-        from_err_ptr(unsafe { bindings::devm_memremap_pages(dev.as_raw(), self.as_raw()) })?;
-        Ok(())
+        // SAFETY: By the safety requirements.
+        unsafe { self.map(dev, kind, order, ops, owner) }
     }
 
     /// Creates the struct pages, one by one, as memory of file systems (`MEMORY_DEVICE_FS_DAX`);
@@ -156,6 +154,26 @@ impl PageMap {
         ops: &'static bindings::dev_pagemap_ops,
         owner: *mut c_void,
     ) -> Result {
+        let kind = bindings::memory_type_MEMORY_DEVICE_FS_DAX;
+
+        // SAFETY: By the safety requirements.
+        unsafe { self.map(dev, kind, 0, ops, owner) }
+    }
+
+    /// Creates struct pages of a type.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::map_generic`], and the type of memory needs nothing else.
+    #[inline]
+    unsafe fn map(
+        &self,
+        dev: &Device<Bound>,
+        kind: bindings::memory_type,
+        order: u32,
+        ops: &'static bindings::dev_pagemap_ops,
+        owner: *mut c_void,
+    ) -> Result {
         // First, so that it is undone last, also when the next step fails: while the pages exist,
         // a memory failure may be on its way to the operations.
         //
@@ -164,8 +182,8 @@ impl PageMap {
 
         // SAFETY: The page map is not in use, so nobody accesses the fields concurrently.
         unsafe {
-            (*self.as_raw()).type_ = bindings::memory_type_MEMORY_DEVICE_FS_DAX;
-            (*self.as_raw()).vmemmap_shift = 0;
+            (*self.as_raw()).type_ = kind;
+            (*self.as_raw()).vmemmap_shift = order as usize;
             (*self.as_raw()).ops = ops;
             (*self.as_raw()).owner = owner;
         }

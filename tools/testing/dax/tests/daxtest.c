@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -36,6 +37,9 @@
 
 #ifndef MAP_SYNC
 #define MAP_SYNC 0x80000
+#endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
 #endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -164,18 +168,23 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 #define TRAP() (armed = true, sigsetjmp(trap, 1))
 #define UNTRAP() (armed = false)
 
+/* What happened, where in the mapping, and for failed memory how much of it is lost. */
 static void say_signal(struct map *m)
 {
 	int sig = trapped.si_signo, code = trapped.si_code;
 	const char *why = "?";
+	char size[32] = "";
 
 	if (sig == SIGBUS)
 		why = code == BUS_ADRERR ? "ADRERR" : code == BUS_ADRALN ? "ADRALN" :
-		      code == BUS_MCEERR_AR ? "MCEERR_AR" : code == BUS_OBJERR ? "OBJERR" : "?";
+		      code == BUS_MCEERR_AR ? "MCEERR_AR" : code == BUS_MCEERR_AO ? "MCEERR_AO" :
+		      code == BUS_OBJERR ? "OBJERR" : "?";
 	else if (sig == SIGSEGV)
 		why = code == SEGV_MAPERR ? "MAPERR" : code == SEGV_ACCERR ? "ACCERR" : "?";
-	say("SIG%s %s at %#lx", sigabbrev_np(sig), why,
-	    (unsigned long)((char *)trapped.si_addr - m->addr));
+	if (sig == SIGBUS && (code == BUS_MCEERR_AR || code == BUS_MCEERR_AO))
+		snprintf(size, sizeof(size), " size %#lx", 1ul << trapped.si_addr_lsb);
+	say("SIG%s %s at %#lx%s", sigabbrev_np(sig), why,
+	    (unsigned long)((char *)trapped.si_addr - m->addr), size);
 }
 
 static uint64_t word(uint64_t off, uint64_t seed)
@@ -360,12 +369,18 @@ static void do_madvise(char **a)
 		{ "mergeable", MADV_MERGEABLE }, { "dontfork", MADV_DONTFORK },
 		{ "collapse", MADV_COLLAPSE }, { "populate_read", MADV_POPULATE_READ },
 		{ "populate_write", MADV_POPULATE_WRITE }, { "wipeonfork", MADV_WIPEONFORK },
+		{ "hwpoison", MADV_HWPOISON }, { "soft_offline", MADV_SOFT_OFFLINE },
 	};
+	struct map *m = map(a[1]);
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (!strcmp(known[i].name, a[4])) {
-			say_rc(madvise(map(a[1])->addr + number(a[2]), number(a[3]),
-				       known[i].advice));
+			if (TRAP()) {
+				say_signal(m);
+				return;
+			}
+			say_rc(madvise(m->addr + number(a[2]), number(a[3]), known[i].advice));
+			UNTRAP();
 			return;
 		}
 	bail("advice", a[4]);
@@ -882,6 +897,32 @@ static void do_loop(char **a)
 	}
 }
 
+/* early: ask for the signal when memory fails, before it is touched; "told" fetches it */
+static void do_early(char **a)
+{
+	sigset_t bus;
+
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	sigprocmask(SIG_BLOCK, &bus, NULL);
+	say_rc(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0));
+}
+
+/* told M: that signal, or "nothing"; from then on signals come as usual */
+static void do_told(char **a)
+{
+	struct timespec limit = { .tv_sec = 1 };
+	sigset_t bus;
+
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	if (sigtimedwait(&bus, &trapped, &limit) < 0)
+		say("nothing");
+	else
+		say_signal(map(a[1]));
+	sigprocmask(SIG_UNBLOCK, &bus, NULL);
+}
+
 static void do_uid(char **a)
 {
 	say_rc(setresuid(number(a[1]), number(a[1]), number(a[1])));
@@ -908,7 +949,7 @@ static const struct {
 	{ "fallocate", do_fallocate, 4 }, { "fsync", do_fsync, 1 }, { "fstat", do_fstat, 1 },
 	{ "put", do_put, 1, true }, { "get", do_get, 1 }, { "child", do_child, 1 },
 	{ "storm", do_storm, 3 }, { "calm", do_calm, 0 }, { "loop", do_loop, 2 },
-	{ "uid", do_uid, 1 },
+	{ "uid", do_uid, 1 }, { "early", do_early, 0 }, { "told", do_told, 1 },
 };
 
 static void run(char *line)

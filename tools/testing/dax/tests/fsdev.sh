@@ -160,7 +160,7 @@ c_known_wrong fsdev_dax "direct_access does not know that memory has failed"
 dax "the page does not, until the instance is bound again" <<-DAX
 	open f $mnt/data		= ok
 	mmap m f $SIZE 0		= ok
-	read m $hurt			= SIGBUS MCEERR_AR at $(printf '%#x' $((258 << 20)))
+	read m $hurt			= SIGBUS MCEERR_AR at $(printf '%#x' $((258 << 20))) size 0x1000
 	pread f 4K $hurt		= EIO
 	pwrite f 4K $hurt		= EIO
 	fallocate f zero $hurt 4K	= EIO
