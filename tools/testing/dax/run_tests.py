@@ -18,8 +18,10 @@ leaves devices behind, or when it takes too long.
 
 import atexit
 import concurrent.futures
+import functools
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -36,6 +38,7 @@ sys.path[:0] = [str(HERE / "machine"), str(HERE)]
 
 import lab as lab_module  # noqa: E402
 import overlay  # noqa: E402
+import powercut  # noqa: E402
 import sysfs_compare  # noqa: E402
 import vm  # noqa: E402
 
@@ -266,6 +269,15 @@ def sysfs():
             yield from found
 
 
+def power(cuts):
+    """What was reported as durable lives through cuts of the power; SEED chooses the moments."""
+    seed = os.environ.get("SEED") or random.randrange(1 << 32)
+    found, counts = powercut.run(BUILD, prepare_stage(), cuts, MACHINES, seed)
+    outcome = cases(found)
+    outcome.add(counts)
+    return outcome
+
+
 HOST_TESTS = {
     "host": host,
     "overlay": overlay_step,
@@ -275,9 +287,11 @@ HOST_TESTS = {
     "kernel": lambda: cases(kernel()),
     "panics": lambda: cases(panics()),
     "sysfs": lambda: cases(sysfs()),
+    "powercut": lambda: power(2),
+    "powercuts": lambda: power(100),
 }
 # Of these the ones that take long.
-HOST_TIER_ALL = ()
+HOST_TIER_ALL = ("powercuts",)
 
 
 # ---- tests in the reference machines ----
@@ -497,6 +511,7 @@ class Group:
         return results, not missing
 
 
+@functools.cache
 def prepare_stage():
     """What the guest sees: the scripts, the programs that they use, the kernel's own selftests."""
     (BUILD / "run").mkdir(parents=True, exist_ok=True)

@@ -280,21 +280,22 @@ class Machine:
             (job / "shell").touch()
         return job
 
-    def run(self, command, limit=120, show=None):
+    def run(self, command, limit=120, show=None, cut=None):
         """Boot, run COMMAND (a line or a script for bash) as root, power off.
 
         limit  seconds after which the machine is stopped; those in which the host itself
                stood still do not count
         show   called with each piece of the command's output as it comes; "console" lines
                are in the result only
+        cut    called again and again; when it returns true, the power is cut
         """
         for _ in range(STARTS):
-            result, up = self._start(command, limit, show)
+            result, up = self._start(command, limit, show, cut)
             if up:
                 break
         return result
 
-    def _start(self, command, limit, show):
+    def _start(self, command, limit, show, cut):
         """One start: the result, and whether the kernel came up or else said why not."""
         job = self._job(command)
         environment = {"QEMU_MODULE_DIR":
@@ -326,9 +327,10 @@ class Machine:
                                       + processors(monitor))
                         qemu.kill()
                         qemu.wait()
-                    elif seconds > limit:
-                        timed_out = True
+                    elif seconds > limit or (cut and cut()):
+                        timed_out = seconds > limit
                         qemu.kill()
+                        qemu.wait()
                     piece = output.read()
                     if piece and show:
                         show(piece.decode(errors="replace"))
