@@ -542,6 +542,10 @@ impl Space {
         let parent = self.parent(victim);
         self.replace_child(parent, victim, child);
         self.settle(parent);
+        if victim != at {
+            // What changed there need not be felt as far up as here, where there is another gap now.
+            self.settle(at);
+        }
         self.drop_node(victim);
     }
 
