@@ -129,10 +129,20 @@ def counted(status, output):
     return outcome
 
 
+def in_rust(*arguments):
+    """Do something with the tests' programs in Rust; status and output."""
+    return inside("env", "BUILD=/build/host-tests", "CRATES=/build/crates",
+                  "/project/tools/testing/dax/host/run", *arguments)
+
+
 def host():
     """The logic of regions, compiled for this machine."""
-    target = "/build/host-tests"
-    return counted(*inside("env", f"BUILD={target}", "/project/tools/testing/dax/host/run"))
+    return counted(*in_rust("test"))
+
+
+def fuzz():
+    """The same logic with what libFuzzer thinks up."""
+    return counted(*in_rust("fuzz"))
 
 
 def docs():
@@ -280,6 +290,7 @@ def power(cuts):
 
 HOST_TESTS = {
     "host": host,
+    "fuzz": fuzz,
     "overlay": overlay_step,
     "docs": docs,
     "source": lambda: cases(source()),
@@ -291,7 +302,7 @@ HOST_TESTS = {
     "powercuts": lambda: power(100),
 }
 # Of these the ones that take long.
-HOST_TIER_ALL = ("powercuts",)
+HOST_TIER_ALL = ("fuzz", "powercuts")
 
 
 # ---- tests in the reference machines ----
@@ -511,6 +522,21 @@ class Group:
         return results, not missing
 
 
+def rust_programs():
+    """Their names: what is in host/ for the booted machine."""
+    return re.findall(r'^name = "(\w+)"\npath', (HERE / "host/Cargo.toml").read_text(), re.M)
+
+
+def add_rust_programs(tests, stage):
+    """Put them there if one of TESTS has use for them."""
+    in_use = re.compile(rf"\b({'|'.join(rust_programs())})\b")
+    if any(in_use.search((HERE / f"tests/{test.script}.sh").read_text()) for test in tests):
+        status, output = in_rust("build")
+        if status:
+            sys.exit(f"the programs in Rust do not compile:\n{output}")
+        shutil.copytree(BUILD / "host-tests/host/bin", stage, dirs_exist_ok=True)
+
+
 @functools.cache
 def prepare_stage():
     """What the guest sees: the scripts, the programs that they use, the kernel's own selftests."""
@@ -617,6 +643,7 @@ def main(argv):
         if not (kernel_folder / "bzImage").is_file():
             sys.exit(f"there is no kernel in {kernel_folder}; run 'make kernel KERNEL={KERNEL}' first")
         stage = prepare_stage()
+        add_rust_programs(tests, stage)
         with concurrent.futures.ThreadPoolExecutor(MACHINES) as pool:
             done = [pool.submit(group.run, lambda test, outcome: report(test.name, outcome))
                     for group in groups(tests, stage)]

@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the logic of a dax region on the host.
+//! Tests of the logic of drivers/dax on the host, and what they share with the tests of a real
+//! region.
 //!
 //! The sources are those of the kernel; `kernel` is a stand-in with the few items that they use.
 
-#![cfg(test)]
-
+pub mod agree;
+#[cfg(test)]
 mod lookup;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
 mod parse;
+mod piece;
+#[cfg(test)]
 mod random;
+mod reference;
+pub mod region;
+#[cfg(test)]
 mod resize;
+#[cfg(test)]
 mod space;
+pub mod sysfs;
 
+// Some of it is for the tests alone.
+#[allow(dead_code, unused_imports)]
 #[path = "../../../../drivers/dax/core/ranges/mod.rs"]
 mod ranges;

@@ -4,52 +4,10 @@
 
 use crate::{
     model::UNIT,
+    piece::{Piece, LOOKED_AT},
     random::Random,
-    ranges::{lookup, size_of_device, Extent, Range},
+    ranges::{lookup, size_of_device, Range},
 };
-use std::cell::Cell;
-
-thread_local! {
-    static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
-}
-
-/// What C's `struct dev_dax_range` is to the kernel.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Piece {
-    pub(crate) pgoff: u64,
-    start: u64,
-    end: u64,
-}
-
-impl Piece {
-    pub(crate) fn new(pgoff: u64, range: Range) -> Self {
-        Self {
-            pgoff,
-            start: range.start(),
-            end: range.end(),
-        }
-    }
-
-    pub(crate) fn range(&self) -> Range {
-        Range::new(self.start, self.end).unwrap()
-    }
-}
-
-impl Extent for Piece {
-    fn pgoff(&self) -> u64 {
-        LOOKED_AT.set(LOOKED_AT.get() + 1);
-        self.pgoff
-    }
-
-    fn start(&self) -> u64 {
-        self.start
-    }
-
-    fn end(&self) -> u64 {
-        self.end
-    }
-}
 
 /// Ranges of 1 to 9 pages in no order, none next to the one before.
 fn device(ranges: u64, random: &mut Random) -> Vec<Piece> {

@@ -2,6 +2,12 @@
 
 //! Random test input that is the same on every run.
 
+use proptest::{
+    collection::vec,
+    strategy::Strategy,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
 /// A generator of numbers: xorshift64*.
 pub(crate) struct Random(u64);
 
@@ -28,40 +34,24 @@ impl Random {
     }
 }
 
-/// Runs `property` on `cases` sequences of up to `longest` random steps. If one fails, leaves out
-/// whatever it does not need to fail, and fails with what remains.
-pub(crate) fn check_sequences<Step: Clone + std::fmt::Debug>(
-    cases: u64,
-    longest: u64,
-    mut step: impl FnMut(&mut Random) -> Step,
-    property: impl Fn(&[Step]),
+/// Runs `property` on `cases` sequences of up to `longest` random steps. If one fails, fails with the
+/// shortest and simplest that does.
+pub(crate) fn check_sequences<S: Strategy>(
+    cases: u32,
+    longest: usize,
+    step: S,
+    property: impl Fn(&[S::Value]),
 ) {
-    let fails = |steps: &[Step]| {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| property(steps))).is_err()
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
     };
-    for seed in 0..cases {
-        let mut random = Random::new(seed);
-        let len = 1 + random.below(longest);
-        let mut steps: Vec<Step> = (0..len).map(|_| step(&mut random)).collect();
-        if !fails(&steps) {
-            continue;
-        }
-        let mut size = steps.len();
-        while size > 0 {
-            let mut at = 0;
-            while at < steps.len() {
-                let mut fewer = steps.clone();
-                fewer.drain(at..steps.len().min(at + size));
-                if fails(&fewer) {
-                    steps = fewer;
-                } else {
-                    at += size;
-                }
-            }
-            size /= 2;
-        }
-        println!("seed {seed}, reduced to {} steps: {steps:#?}", steps.len());
-        property(&steps);
-        unreachable!();
-    }
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    TestRunner::new_with_rng(config, random)
+        .run(&vec(step, 1..=longest), |steps| {
+            property(&steps);
+            Ok(())
+        })
+        .unwrap_or_else(|why| panic!("{why}"));
 }

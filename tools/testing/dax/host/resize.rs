@@ -3,14 +3,16 @@
 //! Tests of how devices grow and shrink.
 
 use crate::{
-    lookup::Piece,
     model::{align, range, Model, UNIT},
-    random::{check_sequences, Random},
+    piece::Piece,
+    random::check_sequences,
     ranges::{
         check_align, plan_resize, size_of_device, Align, Error, Growth, Range, Resize, Space,
     },
+    region::resize,
 };
 use kernel::alloc::{bytes, succeed};
+use proptest::prelude::*;
 
 const START: u64 = 0x1000_0000;
 const ALIGNS: [u64; 3] = [UNIT, 8 * UNIT, 64 * UNIT];
@@ -30,43 +32,12 @@ struct Device {
 }
 
 impl Device {
-    fn append(&mut self, range: Range) {
-        let pgoff = size_of_device(&self.pieces) / UNIT;
-        self.pieces.push(Piece::new(pgoff, range));
-    }
-
     fn ranges(&self) -> Vec<Range> {
         self.pieces.iter().map(Piece::range).collect()
     }
 
-    /// Does what the bus does for a write to `size`.
     fn resize(&mut self, space: &mut Space, size: u64, align: Align) -> Result<(), Error> {
-        match plan_resize(space, &self.pieces, size, align)? {
-            Resize::Keep => (),
-            Resize::Grow(growth) => {
-                space.commit(&growth)?;
-                if let Some((last, by)) = growth.extension() {
-                    let mine = self.pieces.last_mut().unwrap();
-                    assert_eq!(mine.range(), last);
-                    *mine = Piece::new(mine.pgoff, last.extended(by).unwrap());
-                }
-                for range in growth.added() {
-                    self.append(*range);
-                }
-            }
-            Resize::Shrink(plan) => {
-                while self.pieces.len() > plan.keep {
-                    space.release(self.pieces.pop().unwrap().range())?;
-                }
-                if let Some((last, by)) = plan.trim {
-                    let mine = self.pieces.last_mut().unwrap();
-                    assert_eq!(mine.range(), last);
-                    space.trim(last, by)?;
-                    *mine = Piece::new(mine.pgoff, last.trimmed(by).unwrap());
-                }
-            }
-        }
-        Ok(())
+        resize(space, &mut self.pieces, size, align)
     }
 }
 
@@ -303,19 +274,19 @@ struct Step {
 const DEVICES: usize = 6;
 const UNITS: u64 = 400;
 
-fn step(random: &mut Random) -> Step {
-    let largest = random.pick(&[10, 100, 200]);
-    Step {
-        device: random.below(DEVICES as u64) as usize,
-        units: random.below(largest),
-        class: random.below(3) as usize,
-        memory: random.below(4),
-    }
+fn step() -> impl Strategy<Value = Step> {
+    let units = prop_oneof![0..10u64, 0..100u64, 0..200u64];
+    (0..DEVICES, units, 0..3usize, 0..4u64).prop_map(|(device, units, class, memory)| Step {
+        device,
+        units,
+        class,
+        memory,
+    })
 }
 
 #[test]
 fn places_as_c_does() {
-    check_sequences(300, 120, step, |steps| {
+    check_sequences(300, 120, step(), |steps| {
         let mut space = region_of(UNITS);
         let mut devices = vec![Device::default(); DEVICES];
         for step in steps {
@@ -344,7 +315,7 @@ fn places_as_c_does() {
 /// Sizes are set at any alignment, with any amount of memory, on devices with and without ranges.
 #[test]
 fn all_or_nothing_at_any_align() {
-    check_sequences(400, 120, step, |steps| {
+    check_sequences(400, 120, step(), |steps| {
         let mut space = region_of(UNITS);
         let mut model = Model::new(space.region());
         let mut devices = vec![Device::default(); DEVICES];

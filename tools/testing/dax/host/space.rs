@@ -8,6 +8,7 @@ use crate::{
     ranges::{Align, Error, Range, Space, ALIGNS as KINDS},
 };
 use kernel::alloc::{bytes, succeed, visits};
+use proptest::prelude::*;
 
 const START: u64 = 0x1000_0000;
 const ALIGNS: [u64; KINDS] = [UNIT, 8 * UNIT, 64 * UNIT];
@@ -128,6 +129,31 @@ fn alignment_is_that_of_addresses_not_of_offsets() {
 }
 
 #[test]
+fn a_gap_that_goes_is_forgotten_all_the_way_up() {
+    // Gaps of one unit, and one, anywhere among them, for an entry of the largest align.
+    let gap = |n: u64, long: u64| {
+        let units = if n == long { 64 } else { 1 };
+        range(START + n * 128 * UNIT, units * UNIT)
+    };
+    for gaps in 1..40 {
+        for long in 0..gaps {
+            let mut space = space(range(START, gaps * 128 * UNIT));
+            for n in 0..gaps {
+                let gap = gap(n, long);
+                let behind = Range::new(gap.after(), START + (n + 1) * 128 * UNIT - 1);
+                space.reserve(behind.unwrap()).unwrap();
+            }
+            let entry = align(64 * UNIT);
+            let place = gap(long, long);
+            assert_eq!(space.find(64 * UNIT, entry), Ok(Some(place.start())));
+            space.reserve(place).unwrap();
+            space.checked_gaps();
+            assert_eq!(space.find(64 * UNIT, entry), Ok(None));
+        }
+    }
+}
+
+#[test]
 fn bad_questions() {
     let space = space(range(START, 128 * UNIT));
     let unknown = align(16 * UNIT);
@@ -165,31 +191,22 @@ enum Step {
 
 const UNITS: u64 = 300;
 
-fn step(random: &mut Random) -> Step {
-    let which = random.below(1 << 20) as usize;
-    let longest = random.pick(&[2, 8, 70]);
-    let units = 1 + random.below(longest);
-    match random.below(10) {
-        0..=2 => Step::Reserve {
-            first: random.below(UNITS + 4),
-            units,
-        },
-        3 | 4 => {
-            let class = random.below(3) as usize;
+fn step() -> impl Strategy<Value = Step> {
+    let units = || prop_oneof![1..=2u64, 1..=8u64, 1..=70u64];
+    let first = || 0..UNITS + 4;
+    let which = || 0..1usize << 20;
+    prop_oneof![
+        3 => (first(), units()).prop_map(|(first, units)| Step::Reserve { first, units }),
+        2 => (units(), 0..3usize).prop_map(|(units, class)| {
             let unit = ALIGNS[class] / UNIT;
-            Step::Fit {
-                units: units.div_ceil(unit) * unit,
-                class,
-            }
-        }
-        5 | 6 => Step::Release { which },
-        7 => Step::Extend { which, units },
-        8 => Step::Trim { which, units },
-        _ => Step::ReleaseWrong {
-            first: random.below(UNITS + 4),
-            units,
-        },
-    }
+            let units = units.div_ceil(unit) * unit;
+            Step::Fit { units, class }
+        }),
+        2 => which().prop_map(|which| Step::Release { which }),
+        1 => (which(), units()).prop_map(|(which, units)| Step::Extend { which, units }),
+        1 => (which(), units()).prop_map(|(which, units)| Step::Trim { which, units }),
+        1 => (first(), units()).prop_map(|(first, units)| Step::ReleaseWrong { first, units }),
+    ]
 }
 
 struct Both {
@@ -285,7 +302,7 @@ impl Both {
 
 #[test]
 fn random_steps_agree_with_the_model() {
-    check_sequences(300, 250, step, |steps| {
+    check_sequences(300, 250, step(), |steps| {
         let mut both = Both::new();
         for step in steps {
             both.make(*step);
@@ -302,7 +319,7 @@ fn random_steps_agree_with_the_model() {
 #[test]
 fn a_failed_allocation_changes_nothing() {
     let failures = std::cell::Cell::new(0);
-    check_sequences(200, 150, step, |steps| {
+    check_sequences(200, 150, step(), |steps| {
         let mut both = Both::new();
         for step in steps {
             // The step must fail for want of memory, or succeed without any.

@@ -18,6 +18,7 @@ of what it was made of: a step that is there and was made of the same is done.
 The build folder:
 
   toolchain/     a Debian tree: rustc, clang, QEMU, the kernel's source package
+  crates/        what cargo and the tests in Rust need besides
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
   linux/         Linux with the overlay applied
   out-IMPL/      objects
@@ -48,6 +49,7 @@ import overlay  # noqa: E402
 import vm  # noqa: E402
 
 SUITE = "trixie"
+SUITES = (SUITE, f"{SUITE}-updates", f"{SUITE}-backports")
 SOURCE = "linux-source-7.3"
 
 # bindgen's libclang, rustc's LLVM and clang are all of LLVM 19, as the suite has it.
@@ -56,6 +58,10 @@ TOOLCHAIN = """
     make flex bison bc libelf-dev libssl-dev zlib1g-dev libc6-dev pahole
     perl python3 python3-docutils kmod xz-utils e2fsprogs qemu-system-x86
 """.split() + [SOURCE]
+
+# For the tests that are written in Rust: on top of the toolchain, in a tree of their own, so that no
+# kernel depends on them.
+CRATES = ["cargo", "librust-proptest-dev", "libfuzzer-19-dev"]
 
 GUEST = """
     ndctl daxctl cxl fio jq kmod udev numactl xfsprogs e2fsprogs strace procps
@@ -78,7 +84,7 @@ PARTS = {"DAX": "core", "DEV_DAX": "device_dax", "DEV_DAX_PMEM": "dax_pmem",
          "DEV_DAX_FSDEV": "fsdev_dax"}
 
 # For progress and for the check of free space; how it was when this was written.
-TOOLCHAIN_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 330, 1800, 900
+TOOLCHAIN_MB, CRATES_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 81, 330, 1800, 900
 BUILD_STEPS = 2750
 
 MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
@@ -308,11 +314,20 @@ class Lab:
         made_of = digest(SUITE, *sorted(packages))
         if read(place / ".made-of") == made_of:
             return False
+        new = self.fresh(name)
+        self.unpack(name, "apt", packages, suites, new, megabytes)
+        for mountpoint in ("project", "build", "linux", "out"):
+            (new / mountpoint).mkdir()
+        (new / ".made-of").write_text(made_of)
+        self.put(new, place)
+        return True
+
+    def unpack(self, name, variant, packages, suites, new, megabytes, options=()):
+        """Make a tree of Debian packages at NEW."""
         self.need_space(f"the {name} tree", megabytes + megabytes // 3)
         mirror = self.mirror()
-        new = self.fresh(name)
-        options = self.build / "apt.conf"
-        options.write_text(subprocess.run(
+        settings = self.build / "apt.conf"
+        settings.write_text(subprocess.run(
             ["apt-config", "dump", "Acquire::http", "Acquire::https"],
             capture_output=True, text=True, check=False).stdout)
         stage = ["starting"]
@@ -321,19 +336,14 @@ class Lab:
             if line.startswith("I: "):
                 stage[0] = line[3:].strip(". \n")
 
-        command = [*ALONE, "mmdebstrap", "--variant=apt", "--mode=root", f"--aptopt={options}",
-                   f"--include={','.join(packages)}", SUITE, str(new),
+        command = [*ALONE, "mmdebstrap", f"--variant={variant}", "--mode=root", f"--aptopt={settings}",
+                   *options, f"--include={','.join(packages)}", SUITE, str(new),
                    *(f"deb {mirror} {suite} main" for suite in suites)]
         with Progress(f"{name} tree ({len(packages)} packages and what they need)",
                       lambda: f"{stage[0]}, {size_mb(new)} of about {megabytes} MB"):
             status, log = self.logged(f"{name}.log", command, on_line)
             if status:
                 self.explain_archive(name, mirror, log)
-        for mountpoint in ("project", "build", "linux", "out"):
-            (new / mountpoint).mkdir()
-        (new / ".made-of").write_text(made_of)
-        self.put(new, place)
-        return True
 
     def explain_archive(self, name, mirror, log):
         where = f"(details: {self.logs / name}.log)"
@@ -355,9 +365,23 @@ class Lab:
         raise Stop(f"the {name} tree could not be made; read {self.logs / name}.log")
 
     def make_toolchain(self):
-        if self.debian_tree("toolchain", TOOLCHAIN, (SUITE, f"{SUITE}-updates",
-                                                     f"{SUITE}-backports"), TOOLCHAIN_MB):
+        if self.debian_tree("toolchain", TOOLCHAIN, SUITES, TOOLCHAIN_MB):
             say(f"{SOURCE} is version {self.source_version()}")
+
+    def make_crates(self):
+        """Unpack what the toolchain tree lacks of CRATES and of what they need."""
+        place = self.build / "crates"
+        made_of = digest(SUITE, *sorted(TOOLCHAIN), *CRATES)
+        if read(place / ".made-of") == made_of:
+            return
+        new = self.fresh("crates")
+        # What is installed there is taken for installed here.
+        known = (f'mkdir -p "$1/var/lib/dpkg"; cp "{self.toolchain}/var/lib/dpkg/status" '
+                 '"$1/var/lib/dpkg/status"')
+        self.unpack("crates", "extract", CRATES, SUITES, new, CRATES_MB,
+                    [f"--setup-hook={known}"])
+        (new / ".made-of").write_text(made_of)
+        self.put(new, place)
 
     def make_image(self):
         made = self.debian_tree("guest", GUEST, (SUITE,), GUEST_MB)
@@ -559,11 +583,12 @@ class Lab:
 
     def setup(self):
         self.make_toolchain()
+        self.make_crates()
         self.make_source()
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "guest", "linux", "demo", "shell", "run", "tests", "host-tests", "bench"]
+        names = ["toolchain", "crates", "guest", "linux", "demo", "shell", "run", "tests", "host-tests", "bench"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):

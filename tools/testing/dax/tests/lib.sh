@@ -298,6 +298,21 @@ empty_region()
 	echo "$(cat "$REGION/align")" >"$DEVICES/dax$R.0/align"
 }
 
+# alone: until the test ends nobody else opens devices, starts modprobe when one without a driver is
+# opened, or brings memory into use
+alone()
+{
+	local policy modprobe
+	udevadm control --exit
+	on_exit "/usr/lib/systemd/systemd-udevd --daemon 2>/dev/null"
+	policy=$(cat $MEM/auto_online_blocks)
+	on_exit "echo $policy >$MEM/auto_online_blocks"
+	echo offline >$MEM/auto_online_blocks
+	modprobe=$(cat /proc/sys/kernel/modprobe)
+	on_exit "echo $modprobe >/proc/sys/kernel/modprobe"
+	echo >/proc/sys/kernel/modprobe
+}
+
 # new_device [SIZE]: another device of the dynamic region; it is DEV (see use_device)
 new_device()
 {

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's logic and what it is tested against say the same, whatever is asked: for random
+//! requests, and for those that a fuzzer chooses.
+
+use crate::{
+    reference,
+    region::{op, Fixed, Logic, Model, Op, Region, Units},
+};
+use proptest::{
+    collection::vec,
+    strategy::{Strategy, ValueTree},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+/// A region whose ends are at no multiple of the largest align.
+const REGION: Fixed = Fixed {
+    id: 0,
+    start: (6 << 30) + (6 << 20),
+    len: (4 << 30) - (16 << 20),
+    align: 2 << 20,
+    block: 128 << 20,
+    memmap_on_memory: true,
+};
+
+/// A region by the kernel's logic does what one by the simple model does.
+fn region(ops: &[Op]) {
+    let mut simple = Model::<Units>::new(REGION);
+    let mut logic = Model::<Logic>::new(REGION);
+    let mut now = simple.view();
+    for op in ops {
+        let request = op.request(&now, &REGION);
+        let expected = request.make(&mut simple);
+        let answer = request.make(&mut logic);
+        assert_eq!(request.check("the logic", &answer, &expected), Ok(()));
+        now = expected.view;
+    }
+}
+
+/// A fuzzer's bytes: the choices that are made when requests to a region are thought up.
+pub fn fuzz_region(bytes: &[u8]) {
+    let random = TestRng::from_seed(RngAlgorithm::PassThrough, bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), random);
+    if let Ok(ops) = vec(op(), 1..=60).new_tree(&mut runner) {
+        region(&ops.current());
+    }
+}
+
+/// A fuzzer's bytes: a text that is written to a file.
+pub fn fuzz_text(bytes: &[u8]) {
+    reference::check(bytes);
+}
+
+/// Makes a function of a fuzzer's bytes what libFuzzer calls.
+#[macro_export]
+macro_rules! fuzz_target {
+    ($function:path) => {
+        #[no_mangle]
+        extern "C" fn LLVMFuzzerTestOneInput(data: *const u8, size: usize) -> i32 {
+            let bytes = if size == 0 {
+                &[][..]
+            } else {
+                // SAFETY: libFuzzer passes so many bytes, which stay as they are.
+                unsafe { std::slice::from_raw_parts(data, size) }
+            };
+            $function(bytes);
+            0
+        }
+    };
+}
+
+#[cfg(test)]
+#[test]
+fn random_requests() {
+    crate::random::check_sequences(200, 200, op(), region);
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A range of a device, on the host.
+
+use crate::ranges::{Extent, Range};
+use std::cell::Cell;
+
+thread_local! {
+    /// How often this thread has looked at one.
+    pub(crate) static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What C's `struct dev_dax_range` is to the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Piece {
+    pub(crate) pgoff: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+impl Piece {
+    pub(crate) fn new(pgoff: u64, range: Range) -> Self {
+        Self {
+            pgoff,
+            start: range.start(),
+            end: range.end(),
+        }
+    }
+
+    pub(crate) fn range(&self) -> Range {
+        Range::new(self.start, self.end).unwrap()
+    }
+}
+
+impl Extent for Piece {
+    fn pgoff(&self) -> u64 {
+        LOOKED_AT.set(LOOKED_AT.get() + 1);
+        self.pgoff
+    }
+
+    fn start(&self) -> u64 {
+        self.start
+    }
+
+    fn end(&self) -> u64 {
+        self.end
+    }
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What has to come of requests to a region: devices, drivers and names.
+
+use super::{
+    op::{Meaning, Text},
+    *,
+};
+use std::collections::BTreeSet;
+
+/// Who knows about the memory of a region, and about texts.
+pub trait Oracle {
+    /// A region of which all is free.
+    fn new(start: u64, len: u64) -> Self;
+
+    /// A text as a number.
+    fn number(text: &Text) -> Result<u64, Errno>;
+    /// A text as the number of devices to create.
+    fn count(text: &Text) -> Result<(), Errno>;
+    /// A text as the name of a device: region and number.
+    fn name(text: &Text) -> Result<(u32, u32), Errno>;
+    /// A text as a range.
+    fn range(text: &Text) -> Result<Span, Errno>;
+
+    /// The free bytes.
+    fn available(&self) -> u64;
+    /// Gives a device a size; all of it or nothing.
+    fn resize(&mut self, device: u32, size: u64, align: u64) -> Result<(), Errno>;
+    /// Gives a device a range behind those that it has.
+    fn add(&mut self, device: u32, range: Span, align: u64) -> Result<(), Errno>;
+    /// Whether all ranges of a device can be mapped with entries of an align.
+    fn fits(&self, device: u32, align: u64) -> bool;
+    /// The ranges of a device, and the page of it at which each starts.
+    fn ranges(&self, device: u32) -> Vec<(Span, u64)>;
+    /// Where an entry of a device is.
+    fn address(&self, device: u32, offset: u64, align: u64) -> Option<u64>;
+}
+
+/// A device, but for its memory.
+struct Book {
+    align: u64,
+    memmap_on_memory: bool,
+    driver: Option<Driver>,
+}
+
+/// A region with an oracle for its memory.
+pub struct Model<A> {
+    fixed: Fixed,
+    oracle: A,
+    devices: BTreeMap<u32, Book>,
+    seed: Option<u32>,
+    youngest: Option<u32>,
+    /// What was written to the `new_id` of each driver.
+    ids: BTreeSet<(Driver, u32, u32)>,
+}
+
+impl<A: Oracle> Model<A> {
+    /// A region with its first device, which has no memory.
+    pub fn new(fixed: Fixed) -> Self {
+        let mut model = Self {
+            fixed,
+            oracle: A::new(fixed.start, fixed.len),
+            devices: BTreeMap::new(),
+            seed: None,
+            youngest: None,
+            ids: BTreeSet::new(),
+        };
+        model.make(0);
+        model
+    }
+
+    /// What the region is.
+    pub fn fixed(&self) -> &Fixed {
+        &self.fixed
+    }
+
+    fn make(&mut self, id: u32) {
+        let book = Book {
+            align: self.fixed.align,
+            memmap_on_memory: false,
+            driver: None,
+        };
+        self.devices.insert(id, book);
+    }
+
+    fn size(&self, id: u32) -> u64 {
+        self.oracle
+            .ranges(id)
+            .iter()
+            .map(|((start, end), _)| end + 1 - start)
+            .sum()
+    }
+
+    fn create(&mut self, text: &Text) -> Result<(), Errno> {
+        A::count(text)?;
+        if self.oracle.available() == 0 {
+            return Err(ENOSPC);
+        }
+        let id = (0..)
+            .find(|id| !self.devices.contains_key(id))
+            .expect("a number");
+        self.make(id);
+        self.seed = self.seed.or(Some(id));
+        self.youngest = Some(id);
+        Ok(())
+    }
+
+    fn delete(&mut self, text: &Text) -> Result<(), Errno> {
+        let (region, id) = A::name(text).map_err(|_| ENXIO)?;
+        let Some(book) = self.devices.get(&id).filter(|_| region == self.fixed.id) else {
+            return Err(ENXIO);
+        };
+        if book.driver.is_some() || id == 0 || self.size(id) != 0 {
+            return Err(EBUSY);
+        }
+        self.devices.remove(&id);
+        for remembered in [&mut self.seed, &mut self.youngest] {
+            if *remembered == Some(id) {
+                *remembered = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn unbound(&self, id: u32) -> Result<(), Errno> {
+        match self.devices[&id].driver {
+            Some(_) => Err(EBUSY),
+            None => Ok(()),
+        }
+    }
+
+    fn set_align(&mut self, id: u32, text: &Text) -> Result<(), Errno> {
+        let align = A::number(text).map_err(|_| ENXIO)?;
+        if !ALIGNS.contains(&align) {
+            return Err(EINVAL);
+        }
+        self.unbound(id)?;
+        if !self.oracle.fits(id, align) {
+            return Err(EINVAL);
+        }
+        self.devices.get_mut(&id).expect("it is there").align = align;
+        Ok(())
+    }
+
+    fn set_memmap_on_memory(&mut self, id: u32, text: &Text) -> Result<(), Errno> {
+        let on = match text.meaning {
+            Meaning::Switch(on) => on,
+            _ => return Err(EINVAL),
+        };
+        if on && !self.fixed.memmap_on_memory {
+            return Err(EOPNOTSUPP);
+        }
+        let book = self.devices.get_mut(&id).expect("it is there");
+        if book.driver == Some(Driver::Kmem) && book.memmap_on_memory != on {
+            return Err(EBUSY);
+        }
+        book.memmap_on_memory = on;
+        Ok(())
+    }
+
+    /// The device of this name that the bus finds, and its number.
+    fn find(&self, text: &Text) -> Result<u32, Errno> {
+        let (region, id) = A::name(text).map_err(|_| ENODEV)?;
+        if region == self.fixed.id && self.devices.contains_key(&id) {
+            Ok(id)
+        } else {
+            Err(ENODEV)
+        }
+    }
+
+    /// By name, or because it is what the region is for.
+    fn matches(&self, driver: Driver, id: u32) -> bool {
+        driver == Driver::Kmem || self.ids.contains(&(driver, self.fixed.id, id))
+    }
+
+    fn probe(&mut self, driver: Driver, id: u32) -> Result<(), Errno> {
+        if self.oracle.ranges(id).is_empty() {
+            return Err(ENXIO);
+        }
+        if driver == Driver::Kmem && self.whole_blocks(id).is_empty() {
+            return Err(EINVAL);
+        }
+        self.devices.get_mut(&id).expect("it is there").driver = Some(driver);
+        if self.seed == Some(id) {
+            self.seed = None;
+        }
+        Ok(())
+    }
+
+    /// What of each range `kmem` can use.
+    fn whole_blocks(&self, id: u32) -> Vec<Span> {
+        let block = self.fixed.block;
+        self.oracle
+            .ranges(id)
+            .into_iter()
+            .map(|((start, end), _)| (start.div_ceil(block) * block, (end + 1) / block * block))
+            .filter(|(start, after)| start < after)
+            .map(|(start, after)| (start, after - 1))
+            .collect()
+    }
+
+    fn bind(&mut self, driver: Driver, text: &Text) -> Result<(), Errno> {
+        let id = self.find(text)?;
+        if !self.matches(driver, id) {
+            return Err(ENODEV);
+        }
+        self.unbound(id)?;
+        self.probe(driver, id)
+    }
+
+    fn unbind(&mut self, driver: Driver, text: &Text) -> Result<(), Errno> {
+        let id = self.find(text)?;
+        let book = self.devices.get_mut(&id).expect("it is there");
+        if book.driver != Some(driver) {
+            return Err(ENODEV);
+        }
+        book.driver = None;
+        Ok(())
+    }
+
+    /// The driver is offered whatever it matches now.
+    fn new_id(&mut self, driver: Driver, text: &Text) -> Result<(), Errno> {
+        let (region, instance) = A::name(text)?;
+        self.ids.insert((driver, region, instance));
+        let ids: Vec<u32> = self.devices.keys().copied().collect();
+        for id in ids {
+            if self.matches(driver, id) && self.unbound(id).is_ok() {
+                // Whoever it does not suit stays as it is.
+                let _ = self.probe(driver, id);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_id(&mut self, driver: Driver, text: &Text) -> Result<(), Errno> {
+        let (region, instance) = A::name(text)?;
+        self.ids.remove(&(driver, region, instance));
+        Ok(())
+    }
+
+    fn device(&self, id: u32, book: &Book) -> Device {
+        let mappings = self.oracle.ranges(id);
+        let spans = || mappings.iter().map(|(span, _)| *span).collect::<Vec<_>>();
+        let mut reserved = match book.driver {
+            None => Vec::new(),
+            Some(Driver::Kmem) => self.whole_blocks(id),
+            Some(_) => spans(),
+        };
+        reserved.sort_unstable();
+        Device {
+            size: self.size(id),
+            align: book.align,
+            resource: mappings
+                .first()
+                .map_or(self.fixed.start, |((start, _), _)| *start),
+            memmap_on_memory: book.memmap_on_memory,
+            driver: book.driver,
+            reserved,
+            open: match book.driver {
+                None | Some(Driver::Kmem) => Err(ENXIO),
+                Some(_) => Ok(()),
+            },
+            mappings,
+        }
+    }
+
+    fn name_of(&self, id: Option<u32>) -> String {
+        id.map_or(String::new(), |id| format!("dax{}.{id}", self.fixed.id))
+    }
+}
+
+impl<A: Oracle> Region for Model<A> {
+    fn write(&mut self, target: &Target, text: &Text) -> Result<(), Errno> {
+        match *target {
+            Target::Create => self.create(text),
+            Target::Delete => self.delete(text),
+            Target::Size(id) => {
+                let size = A::number(text)?;
+                self.unbound(id)?;
+                self.oracle.resize(id, size, self.devices[&id].align)
+            }
+            Target::Align(id) => self.set_align(id, text),
+            Target::Mapping(id) => {
+                let range = A::range(text)?;
+                self.unbound(id)?;
+                self.oracle.add(id, range, self.devices[&id].align)
+            }
+            Target::MemmapOnMemory(id) => self.set_memmap_on_memory(id, text),
+            Target::Bind(driver) => self.bind(driver, text),
+            Target::Unbind(driver) => self.unbind(driver, text),
+            Target::NewId(driver) => self.new_id(driver, text),
+            Target::RemoveId(driver) => self.remove_id(driver, text),
+        }
+    }
+
+    fn fault(&mut self, id: u32, offset: u64) -> Result<u64, Errno> {
+        let book = &self.devices[&id];
+        match book.driver {
+            None | Some(Driver::Kmem) => Err(ENXIO),
+            Some(Driver::FsdevDax) => Err(ENODEV),
+            Some(Driver::DeviceDax) => self.oracle.address(id, offset, book.align).ok_or(EFAULT),
+        }
+    }
+
+    fn view(&self) -> View {
+        View {
+            available: self.oracle.available(),
+            seed: self.name_of(self.seed),
+            create: self.name_of(self.youngest),
+            devices: self
+                .devices
+                .iter()
+                .map(|(id, book)| (*id, self.device(*id, book)))
+                .collect(),
+        }
+    }
+}
