@@ -18,6 +18,7 @@ help:
 	@echo '                          kernel with KASAN, lockdep, kmemleak and more (much slower)'
 	@echo 'make test-all             all tests on all kernels, also those that take long: some hours'
 	@echo 'make test-matrix          each module in Rust and C on the core in Rust and C'
+	@echo 'make ndctl-suite NDCTL=<tree>   ndctl'\''s own tests [T=<name>], from its source'
 	@echo 'make bench                C and Rust side by side, in instructions'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
 	@echo '                          hmem, hmem-large, cxl, virtio-pmem or nfit)'
@@ -49,6 +50,11 @@ test: setup
 test-all test-matrix: setup
 	@python3 $(DAX)/test_all.py $(@:test-%=%)
 
+ndctl-suite: setup
+	@test -n '$(NDCTL)' || { echo 'dax: say which: make $@ NDCTL=<a source tree of ndctl>' >&2; exit 1; }
+	@$(LAB) kernel $(KERNEL)
+	@KERNEL=$(KERNEL) python3 $(DAX)/ndctl_suite.py '$(NDCTL)' $(T)
+
 bench: setup
 	@$(LAB) kernel rust
 	@$(LAB) kernel c
@@ -58,4 +64,4 @@ overlay overlay-remove:
 	@test -n '$(KSRC)' || { echo 'dax: say which tree: make $@ KSRC=<a Linux 7.3 tree>' >&2; exit 1; }
 	@python3 $(DAX)/overlay.py $(if $(filter overlay,$@),apply,remove) '$(KSRC)'
 
-.PHONY: help run shell kernel setup clean test test-all test-matrix bench overlay overlay-remove
+.PHONY: help run shell kernel setup clean test test-all test-matrix ndctl-suite bench overlay overlay-remove

@@ -390,22 +390,28 @@ class Lab:
         note = self.build / "guest.img.made-of"
         if not made and self.image.is_file() and read(note) == made_of:
             return
-        self.need_space("the guest image", 1000)
         note.unlink(missing_ok=True)
-        (self.guest / "init").write_bytes(boot)
-        (self.guest / "init").chmod(0o755)
-        for folder in ("job", "usr/lib/modules"):
-            (self.guest / folder).mkdir(parents=True, exist_ok=True)
-        new = self.fresh("guest.img")
-        with open(new, "wb") as file:
-            file.truncate(1 << 30)
-        with Progress("guest image", lambda: f"{size_mb(new)} of about {GUEST_MB} MB"):
-            status, _ = self.logged("image.log", self.inside(
-                ["mke2fs", "-q", "-t", "ext4", "-d", "/build/guest", f"/build/{new.name}"]))
-            if status:
-                raise Stop(f"the guest image could not be made; read {self.logs}/image.log")
-        self.put(new, self.image)
+        self.write_image("guest")
         note.write_text(made_of)
+
+    def write_image(self, name):
+        """Make NAME.img, which a machine can boot, of the tree NAME."""
+        tree, image = self.build / name, self.build / f"{name}.img"
+        self.need_space("the guest image", 2000)
+        (tree / "init").write_bytes((HERE / "guest-boot.sh").read_bytes())
+        (tree / "init").chmod(0o755)
+        for folder in ("job", "usr/lib/modules"):
+            (tree / folder).mkdir(parents=True, exist_ok=True)
+        new = self.fresh(image.name)
+        with open(new, "wb") as file:
+            file.truncate(2 << 30)
+        with Progress(f"{name} image", lambda: f"{size_mb(new)} of about {size_mb(tree)} MB"):
+            status, _ = self.logged("image.log", self.inside(
+                ["mke2fs", "-q", "-t", "ext4", "-d", f"/build/{name}", f"/build/{new.name}"]))
+            if status:
+                raise Stop(f"the {name} image could not be made; read {self.logs}/image.log")
+        self.put(new, image)
+        return image
 
     # The kernel's source
 
@@ -588,12 +594,15 @@ class Lab:
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "crates", "guest", "linux", "demo", "shell", "run", "tests", "host-tests", "bench"]
+        names = ["toolchain", "crates", "guest", "ndctl", "linux", "demo", "shell", "run", "tests",
+                 "host-tests", "bench"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
                 self.remove(self.build / path)
-        for name in ("guest.img", "guest.img.new", "guest.img.old", "guest.img.made-of", "apt.conf"):
+        images = [f"{name}.img{end}" for name in ("guest", "ndctl")
+                  for end in ("", ".new", ".old", ".made-of")]
+        for name in (*images, "apt.conf"):
             self.remove(self.build / name)
         self.remove(self.logs)
         say(f"{self.build} is clean")

@@ -105,19 +105,24 @@ def two_nodes(memory1, total="8G", more=""):
             "-numa", f"node,nodeid=1,memdev=m1{more}"]
 
 
+def nvdimm(files, i, node):
+    """NVDIMM number I, in a node of its own."""
+    # 4 GiB and a label area of 2 MiB: whole gigabytes, so that 1 GiB alignment is possible.
+    return ["-numa", f"node,nodeid={node}",
+            "-object", f"memory-backend-file,id=nv{i},share=on,"
+                       f"mem-path={files[f'nvdimm{i}']},size=4098M",
+            "-device", f"nvdimm,id=nvdimm{i},memdev=nv{i},label-size=2M,node={node}"]
+
+
 def nvdimms(count):
     def args(files):
         out = ["-machine", "q35,nvdimm=on", "-m", "4G,slots=4,maxmem=24G",
                "-object", "memory-backend-ram,id=m0,size=4G",
                "-numa", "node,nodeid=0,cpus=0-{lastcpu},memdev=m0"]
         for i in range(count):
-            out += ["-numa", f"node,nodeid={i + 1}",
-                    "-object", f"memory-backend-file,id=nv{i},share=on,"
-                               f"mem-path={files[f'nvdimm{i}']},size=4098M",
-                    "-device", f"nvdimm,id=nvdimm{i},memdev=nv{i},label-size=2M,node={i + 1}"]
+            out += nvdimm(files, i, i + 1)
         return out
 
-    # 4 GiB and a label area of 2 MiB: whole gigabytes, so that 1 GiB alignment is possible.
     return Kind(args, {f"nvdimm{i}": 4098 * MIB for i in range(count)})
 
 
@@ -134,6 +139,11 @@ KINDS = {
     "legacy": LEGACY,
     # The same with the modules of tools/testing/nvdimm, among them nfit_test.
     "nfit": replace(LEGACY, modules="modules-nfit"),
+    # And with an NVDIMM, for ndctl's tests, which also write to disks that are mounted.
+    "ndctl": Kind(
+        lambda files: ["-machine", "q35,nvdimm=on"] + two_nodes(
+            "memory-backend-ram,id=m1,size=4G", "8G,slots=4,maxmem=24G") + nvdimm(files, 0, 2),
+        {"nvdimm0": 4098 * MIB}, f"{LEGACY.append} bdev_allow_write_mounted=on", "modules-nfit"),
     # A node of soft-reserved memory, 4 GiB.
     "hmem": Kind(
         lambda files: ["-machine", "q35"] + two_nodes("memory-backend-ram,id=m1,size=4G"),
@@ -199,6 +209,7 @@ class Machine:
 
     build    the build folder: toolchain/, guest.img, kernel-rust/, kernel-c/
     kind     a key of KINDS
+    image    of the guest's root; default guest.img of the build folder
     kernel   folder with bzImage and modules/; default kernel-IMPL of the build folder
     backing  folder for the files behind the persistent memory; default one that goes with
              this object
@@ -209,12 +220,13 @@ class Machine:
     pace     by how much it is slower than an ordinary kernel
     """
 
-    def __init__(self, build, kind="nvdimm", *, impl="rust", kernel=None, backing=None,
-                 shares=None, icount=False, cpus=2, append="", args=(), pace=1):
+    def __init__(self, build, kind="nvdimm", *, impl="rust", image=None, kernel=None,
+                 backing=None, shares=None, icount=False, cpus=2, append="", args=(), pace=1):
         self.build = Path(build).resolve()
         self.kind = KINDS[kind]
         self.kernel = Path(kernel or self.build / f"kernel-{impl}").resolve()
-        for needed in (self.kernel / "bzImage", self.build / "guest.img"):
+        self.image = Path(image or self.build / "guest.img").resolve()
+        for needed in (self.kernel / "bzImage", self.image):
             if not needed.is_file():
                 raise FileNotFoundError(f"{needed} is missing; 'make kernel setup' makes it")
         self.shares = {name: Path(path).resolve() for name, path in (shares or {}).items()}
@@ -261,7 +273,7 @@ class Machine:
             "-accel", accel, "-cpu", "host" if accel == "kvm" else "max,la57=off",
             "-smp", str(self.cpus), *counting, *hardware,
             "-kernel", str(self.kernel / "bzImage"), "-append", append,
-            "-drive", f"if=none,id=root,format=raw,snapshot=on,file={self.build / 'guest.img'}",
+            "-drive", f"if=none,id=root,format=raw,snapshot=on,file={self.image}",
             "-device", "virtio-blk-pci,drive=root,bus=pcie.0",
         ]
         for name, path in shares.items():

@@ -3,7 +3,7 @@
 # The doubles of tools/testing/nvdimm: dax_pmem and device_dax on the buses of nfit_test, whose
 # memory is vmalloc()ed, whose DIMMs have labels, and into which errors can be injected.
 # machines: nfit
-# limit: 240
+# limit: 400
 . ./lib.sh
 
 BUS_OF_TEST=nfit_test.0
