@@ -14,6 +14,7 @@
  * in the table near the end. Numbers take K, M, G and 0x.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -192,6 +193,55 @@ static uint64_t word(uint64_t off, uint64_t seed)
 	return (off / 8 + 1) * 0x9e3779b97f4a7c15ull ^ seed;
 }
 
+/* ---- failures that are injected into the kernel: see do_inject() ---- */
+
+/* Which allocation fails in the system call that a command is about; 0 for none. */
+static unsigned int fail_nth;
+/* How many more it would have taken; 0 if one has failed. */
+static unsigned int fail_left;
+static int fail_fd = -1;
+
+static void set_fail_nth(unsigned int n)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", n);
+	if (pwrite(fail_fd, text, strlen(text), 0) < 0)
+		bail("fail-nth", strerror(errno));
+}
+
+static void arm(void)
+{
+	if (fail_nth)
+		set_fail_nth(fail_nth);
+}
+
+static void disarm(void)
+{
+	char text[16] = "";
+
+	if (!fail_nth)
+		return;
+	if (pread(fail_fd, text, sizeof(text) - 1, 0) < 0)
+		bail("fail-nth", strerror(errno));
+	fail_left = strtoul(text, NULL, 10);
+	set_fail_nth(0);
+}
+
+/* A system call in which an allocation may have to fail; its result and its errno. */
+#define FAILING(call)				\
+({						\
+	__typeof__(call) _rc;			\
+	int _errno;				\
+						\
+	arm();					\
+	_rc = (call);				\
+	_errno = errno;				\
+	disarm();				\
+	errno = _errno;				\
+	_rc;					\
+})
+
 static long faults(void)
 {
 	struct rusage u;
@@ -230,7 +280,7 @@ static void do_open(char **a)
 		bail("too many files", a[1]);
 	if (files[i].name[0])
 		close(files[i].fd);
-	files[i].fd = open(a[2], flags | O_CLOEXEC, 0600);
+	files[i].fd = FAILING(open(a[2], flags | O_CLOEXEC, 0600));
 	if (files[i].fd >= 0)
 		snprintf(files[i].name, sizeof(files[i].name), "%s", a[1]);
 	else
@@ -288,7 +338,7 @@ static void do_mmap(char **a)
 		} else
 			prot = protection(a[i]);
 	}
-	p = mmap(hint, number(a[3]), prot, type | flags, fd, number(a[4]));
+	p = FAILING(mmap(hint, number(a[3]), prot, type | flags, fd, number(a[4])));
 	if (p == MAP_FAILED) {
 		say_errno();
 		return;
@@ -379,7 +429,8 @@ static void do_madvise(char **a)
 				say_signal(m);
 				return;
 			}
-			say_rc(madvise(m->addr + number(a[2]), number(a[3]), known[i].advice));
+			say_rc(FAILING(madvise(m->addr + number(a[2]), number(a[3]),
+					       known[i].advice)));
 			UNTRAP();
 			return;
 		}
@@ -418,7 +469,9 @@ static void do_write(char **a)
 		say_signal(m);
 		return;
 	}
+	arm();
 	*(volatile uint64_t *)(m->addr + number(a[2])) = number(a[3]);
+	disarm();
 	UNTRAP();
 	say("ok");
 }
@@ -746,7 +799,7 @@ static void do_put(char **a)
 		say_errno();
 		return;
 	}
-	say_rc(write(fd, buf, n));
+	say_rc(FAILING(write(fd, buf, n)));
 	close(fd);
 }
 
@@ -923,6 +976,220 @@ static void do_told(char **a)
 	sigprocmask(SIG_UNBLOCK, &bus, NULL);
 }
 
+/* ---- each allocation of an operation fails in turn ---- */
+
+/* What inject looks at and does; each is a list of lines, without arguments or before. */
+struct lines {
+	char *line[MAX_NAMES];
+	int nr;
+};
+
+static struct lines watched, undos, mends;
+
+static void add_line(struct lines *lines, char **a)
+{
+	if (lines->nr == MAX_NAMES)
+		bail("too many of", a[0]);
+	lines->line[lines->nr++] = strdup(a[1]);
+	say("ok");
+}
+
+/* watch PATH: what is below it, or in it, is a part of the state that inject compares */
+static void do_watch(char **a) { add_line(&watched, a); }
+/* undo COMMAND: takes back what the operation does, after those before it */
+static void do_undo(char **a) { add_line(&undos, a); }
+/* mend COMMAND: completes by hand what may be left to do after a failure that is tolerated */
+static void do_mend(char **a) { add_line(&mends, a); }
+
+static int seen(const struct dirent *entry)
+{
+	/* Times, and numbers that are given back only after a while. */
+	static const char *const unseen[] = { ".", "..", "power", "uevent", "dev" };
+
+	for (size_t i = 0; i < sizeof(unseen) / sizeof(*unseen); i++)
+		if (!strcmp(entry->d_name, unseen[i]))
+			return 0;
+	return 1;
+}
+
+static void look_at(FILE *out, const char *path)
+{
+	char buf[4096], *below;
+	struct dirent **list;
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	if (lstat(path, &st) < 0)
+		return;
+	fprintf(out, "%s %o", path, st.st_mode);
+	if (S_ISLNK(st.st_mode)) {
+		n = readlink(path, buf, sizeof(buf));
+		fprintf(out, " %.*s", (int)n, buf);
+	} else if (S_ISREG(st.st_mode) && st.st_mode & 0444) {
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		while ((n = read(fd, buf, sizeof(buf))) > 0)
+			fprintf(out, " %.*s", (int)n, buf);
+		close(fd);
+	}
+	fprintf(out, "\n");
+	n = S_ISDIR(st.st_mode) ? scandir(path, &list, seen, alphasort) : 0;
+	for (int i = 0; i < n; i++) {
+		if (asprintf(&below, "%s/%s", path, list[i]->d_name) < 0)
+			bail("no memory", path);
+		look_at(out, below);
+		free(below);
+		free(list[i]);
+	}
+	if (S_ISDIR(st.st_mode) && n >= 0)
+		free(list);
+}
+
+/* The state of what is watched, as text. */
+static char *state(void)
+{
+	size_t len;
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+
+	for (int i = 0; i < watched.nr; i++)
+		look_at(out, watched.line[i]);
+	fclose(out);
+	return text;
+}
+
+/* Whether the state is this; if it is not, where says the first line that differs. */
+static bool state_is(const char *want, char *where, size_t len)
+{
+	char *now = state();
+	size_t i = 0, line = 0;
+	bool same = !strcmp(now, want);
+
+	for (; !same && now[i] == want[i]; i++)
+		if (now[i] == '\n')
+			line = i + 1;
+	snprintf(where, len, "\"%.*s\", expected \"%.*s\"", (int)strcspn(now + line, "\n"),
+		 now + line, (int)strcspn(want + line, "\n"), want + line);
+	free(now);
+	return same;
+}
+
+/* Runs a command; whether it succeeds. */
+static bool succeeds(const char *command)
+{
+	char line[MAX_LINE];
+
+	snprintf(line, sizeof(line), "%s", command);
+	run(line);
+	return !strcmp(result, "ok");
+}
+
+/* Runs commands that have to succeed. The first of them that does not is in the result. */
+static bool all_succeed(const struct lines *lines)
+{
+	for (int i = 0; i < lines->nr; i++)
+		if (!succeeds(lines->line[i])) {
+			char why[256];
+
+			snprintf(why, sizeof(why), "%.255s", result);
+			say("%s: %s", lines->line[i], why);
+			return false;
+		}
+	return true;
+}
+
+/* What came of a command in which an allocation failed, and how often. */
+struct outcome {
+	char what[64];
+	unsigned int times;
+};
+
+/*
+ * Runs a command with allocation N failing. False when that was not as do_inject() says, which is
+ * in the result; otherwise that is what came of it, or "done" when there are no N allocations.
+ */
+static bool inject_one(const char *command, unsigned int n, const char *before, const char *after)
+{
+	char what[64], where[1024];
+	bool good, done;
+
+	fail_nth = n;
+	fail_left = n;
+	good = succeeds(command);
+	fail_nth = 0;
+	done = fail_left;
+	snprintf(what, sizeof(what), "%.48s", done && good ? "done" : result);
+	if (!good) {
+		if (done || !state_is(before, where, sizeof(where)))
+			goto wrong;
+		if (!succeeds(command)) {
+			snprintf(where, sizeof(where), "the next try: %.255s", result);
+			goto wrong;
+		}
+	} else if (mends.nr && !state_is(after, where, sizeof(where))) {
+		strcat(what, ", mended");
+		if (!all_succeed(&mends)) {
+			snprintf(where, sizeof(where), "%.255s", result);
+			goto wrong;
+		}
+	}
+	if (!state_is(after, where, sizeof(where)))
+		goto wrong;
+	if (!all_succeed(&undos)) {
+		snprintf(where, sizeof(where), "%.255s", result);
+		goto wrong;
+	}
+	if (!state_is(before, where, sizeof(where)))
+		goto wrong;
+	say("%s", what);
+	return true;
+wrong:
+	say("allocation %u: %s, then %s", n, what, where);
+	return false;
+}
+
+/*
+ * inject COMMAND: runs it with its first allocation failing, with its second, and so on, until
+ * there are no more. After a failure all is as before, and the command succeeds without one; after
+ * a success all is as after one without a failure. The result is how many there were, and what
+ * came of each.
+ */
+static void do_inject(char **a)
+{
+	struct outcome all[16] = { };
+	char where[1024], *before = state(), *after;
+	unsigned int n = 0, i;
+	size_t len;
+
+	fail_fd = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (fail_fd < 0)
+		bail("this kernel cannot inject failures", strerror(errno));
+	if (!succeeds(a[1]))
+		return;
+	after = state();
+	if (!all_succeed(&undos))
+		return;
+	if (!state_is(before, where, sizeof(where))) {
+		say("undone, without any failure: %s", where);
+		return;
+	}
+	for (;;) {
+		if (!inject_one(a[1], n + 1, before, after))
+			return;
+		if (!strcmp(result, "done"))
+			break;
+		n++;
+		for (i = 0; all[i].times && strcmp(all[i].what, result); i++)
+			if (i == sizeof(all) / sizeof(*all) - 2)
+				bail("too many different results", result);
+		snprintf(all[i].what, sizeof(all[i].what), "%.63s", result);
+		all[i].times++;
+	}
+	len = sprintf(result, "%u points", n);
+	for (i = 0; all[i].times; i++)
+		len += sprintf(result + len, "; %u %s", all[i].times, all[i].what);
+}
+
 static void do_uid(char **a)
 {
 	say_rc(setresuid(number(a[1]), number(a[1]), number(a[1])));
@@ -950,6 +1217,8 @@ static const struct {
 	{ "put", do_put, 1, true }, { "get", do_get, 1 }, { "child", do_child, 1 },
 	{ "storm", do_storm, 3 }, { "calm", do_calm, 0 }, { "loop", do_loop, 2 },
 	{ "uid", do_uid, 1 }, { "early", do_early, 0 }, { "told", do_told, 1 },
+	{ "watch", do_watch, 0, true }, { "undo", do_undo, 0, true },
+	{ "mend", do_mend, 0, true }, { "inject", do_inject, 0, true },
 };
 
 static void run(char *line)

@@ -267,6 +267,54 @@ DRV=/sys/bus/dax/drivers/device_dax
 unbind() { echo "$DEV" >$DRV/unbind; }
 bind() { echo "$DEV" >$DRV/bind; }
 
+# ---- failures that are injected ----
+
+UDEV='/usr/lib/systemd/systemd-udevd --daemon'
+
+# What has to be as before after a failure, besides the addresses and the dax bus.
+watched=()
+
+# can_inject: all allocations of a task that asks for it can fail, without a word, but those whose
+# caller relies on them
+can_inject()
+{
+	local at=/sys/kernel/debug each
+	[ -e /proc/self/fail-nth ] || bail_out "this kernel cannot inject failures"
+	for each in failslab/{verbose,ignore-gfp-wait} fail_page_alloc/{verbose,ignore-gfp-wait,min-order}; do
+		echo 0 >$at/$each || bail_out "cannot set $each"
+	done
+	# Page tables of memory that is added: x86 does not look whether it got the pages.
+	spare fail_page_alloc init_memory_mapping
+	# What kmemleak keeps of each allocation. It does without, but that is not what is tested.
+	spare failslab __alloc_object
+	on_exit "pidof systemd-udevd >/dev/null || $UDEV >/dev/null 2>&1"
+}
+
+# spare WHAT FUNCTION: does not fail in this function of the kernel
+spare()
+{
+	local at=/sys/kernel/debug/$1 range
+	range=$(awk -v name="$2" '$3 == name { start = $1; next } start && $1 != start { print start, $1; exit }' /proc/kallsyms)
+	[ -n "$range" ] || return
+	echo "0x${range#* }" >"$at/reject-end" && echo "0x${range% *}" >"$at/reject-start" ||
+		bail_out "this kernel cannot spare $2"
+}
+
+# inject DESCRIPTION OUTCOMES COMMAND [VALUE] <<EOF: each allocation of a command for daxtest fails
+# in turn, see there. What may come of it, as in "ENOMEM|ok". The input is for daxtest before that.
+inject()
+{
+	local what=$1 outcomes=$2 out
+	shift 2
+	# It would take most of the time, and has nothing to do for any of these devices.
+	udevadm control --exit
+	out=$({ printf 'watch %s\n' /proc/iomem /sys/bus/dax "${watched[@]}"; cat; echo "inject $*"; } | daxtest 2>&1)
+	$UDEV >/dev/null 2>&1
+	out=${out##*$'\n'}
+	like "$what: $out" "$out" "^[0-9]+ points(; [0-9]+ ($outcomes))*\$"
+	echo "# count: ${out%% *} allocations that failed in turn: $what"
+}
+
 # ---- dynamic regions ----
 
 # The dynamic region of the machine: REGION (its folder dax_region), R (its number),

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A device becomes System RAM, and a device again, while each allocation fails in turn.
+# machines: hmem
+# tier: all
+# kernel: debug
+# splat: at (arch_add_memory|add_pages)\+|Modules linked in:|Call Trace:
+# limit: 600
+. ./lib.sh
+can_inject
+dynamic_region
+unit=$(block_size)
+# blocks_at N: for the file mapping, the memory block N of the region
+block_at() { printf '%x-%x' $((START + $1 * unit)) $((START + ($1 + 1) * unit - 1)); }
+policy=$MEM/auto_online_blocks
+was=$(cat $policy)
+on_exit "echo $was >$policy"
+
+# It keeps the node: its first memory makes it, of which mm does not get out without a warning.
+echo offline >$policy
+new_device $unit
+echo "$DEV" >$KMEM/bind
+
+# ---- one range ----
+
+# Never more than one memory block: if mm fails to add the second section of a range, it forgets to
+# remove the first one, and nobody can add that again.
+new_device $unit
+# A device that was bound once is not the seed any more.
+echo "$DEV" >$KMEM/bind
+echo "$DEV" >$KMEM/unbind
+watched=("$DEVICES" /dev/"$DEV" $MEM/ /sys/devices/system/node/{has_memory,online})
+# Links between blocks and nodes are not important enough for mm to fail.
+inject "bind, its memory stays offline" "ENOMEM|EBUSY|EEXIST|ok|ok, mended" put $KMEM/bind "$DEV" <<-EOF
+	mend put $KMEM/unbind $DEV
+	mend put $KMEM/bind $DEV
+	undo put $KMEM/unbind $DEV
+EOF
+echo "$DEV" >$KMEM/bind
+inject "unbind, its memory is offline" "ENOMEM|ok" put $KMEM/unbind "$DEV" <<-EOF
+	undo put $KMEM/bind $DEV
+EOF
+memory_state unplugged >/dev/null
+echo "$DEV" >$KMEM/unbind
+
+echo online_movable >$policy
+inject "bind, its memory goes online" "ENOMEM|EBUSY|EEXIST|ok|ok, mended" put $KMEM/bind "$DEV" <<-EOF
+	mend put $SYS/state unplugged
+	mend put $SYS/state online_movable
+	undo put $SYS/state unplugged
+	undo put $KMEM/unbind $DEV
+EOF
+echo offline >$policy
+
+# ---- all of two ranges, or nothing ----
+
+echo 0 >"$SYS/size"
+for at in 2 4; do echo "$(block_at $at)" >"$SYS/mapping"; done
+echo "$DEV" >$KMEM/bind
+memory_state unplugged >/dev/null
+inject "unplugged to online_movable" "ENOMEM|EEXIST|EIO|ok|ok, mended" put "$SYS/state" online_movable <<-EOF
+	mend put $SYS/state unplugged
+	mend put $SYS/state online_movable
+	undo put $SYS/state unplugged
+EOF
+memory_state online_movable >/dev/null
+inject "online_movable to unplugged" "ENOMEM|EBUSY|ok" put "$SYS/state" unplugged <<-EOF
+	undo put $SYS/state online_movable
+EOF
+memory_state unplugged >/dev/null
+done_testing

@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Namespaces become devices, on the bus and in the class, and devices are opened and mapped, while
+# each allocation fails in turn.
+# machines: nvdimm
+# tier: all
+# kernel: debug
+# splat: at (arch_add_memory|add_pages)\+|Modules linked in:|Call Trace:
+# limit: 600
+. ./lib.sh
+can_inject
+
+# ---- from the namespace to the device ----
+
+# probe DRIVER OUTCOMES DESCRIPTION: of libnvdimm's device
+probe()
+{
+	local at=/sys/bus/nd/drivers/$1 nd=${SYS%/dax/*}
+	[ "$PLACE" = $CLASS ] || nd=${SYS%/*}
+	nd=${nd##*/}
+	watched=("/sys/bus/nd/devices/$nd/" $CLASS/ "$NODE")
+	echo "$nd" >"$at/unbind"
+	inject "$3" "$2" put "$at/bind" "$nd" <<-EOF
+		$([ "$PLACE" = $CLASS ] || echo "mend put $DRV/bind $DEV")
+		undo put $at/unbind $nd
+	EOF
+	echo "$nd" >"$at/bind"
+	wait_bound || not_ok "$3: $DEV is bound"
+	inject "$3, back" "ENOMEM|ok" put "$at/unbind" "$nd" <<-EOF
+		undo put $at/bind $nd
+	EOF
+}
+
+for map in mem dev; do
+	dax_device 2M $map 64M
+	probe dax_pmem "ENOMEM|EBUSY|ENXIO|ok|ok, mended" "a namespace, map $map"
+	destroy_device >/dev/null
+done
+if [ "$IMPL" = rust ]; then
+	in_class
+	dax_device 2M mem 64M
+	probe dax_pmem_compat "ENOMEM|EBUSY|ENXIO|ok" "a namespace, in the class"
+	destroy_device >/dev/null
+	provided_by dax_pmem
+fi
+
+# ---- from the device to the memory ----
+
+watched=(/sys/module/device_dax/refcnt)
+# An address for which there are no page tables.
+far=0x100000000000
+for align in 4K 2M 1G; do
+	dax_device $align mem $([ $align = 1G ] && echo 2G || echo 64M)
+	inject "open, align $align" "ENOMEM|ok" open f "$NODE" <<-EOF
+		undo close f
+	EOF
+	inject "mmap, align $align" "ENOMEM|ok" mmap m f $align 0 <<-EOF
+		open f $NODE
+		undo munmap m
+	EOF
+	inject "mmap with all entries, align $align" "ENOMEM|ok" mmap m f $align 0 hint=$far populate <<-EOF
+		open f $NODE
+		undo munmap m
+	EOF
+	inject "entries, align $align" "ENOMEM|EFAULT|ok" madvise m 0 $align populate_write <<-EOF
+		open f $NODE
+		mmap m f $align 0 hint=$far
+		undo munmap m
+		undo mmap m f $align 0 hint=$far
+	EOF
+	# mm tries again until there is memory.
+	inject "a fault, align $align" ok write m 0 1 <<-EOF
+		open f $NODE
+		mmap m f $align 0 hint=$far
+		undo munmap m
+		undo mmap m f $align 0 hint=$far
+	EOF
+	destroy_device >/dev/null
+done
+done_testing
