@@ -37,7 +37,10 @@ use crate::{
     page::PAGE_SIZE,
     prelude::*,
     sizes::SZ_4K,
-    str::CStrExt as _,
+    str::{
+        c_name::c_name,
+        CStrExt as _, //
+    },
     sync::atomic::{
         AtomicFlag,
         Full,
@@ -326,8 +329,7 @@ impl Namespace<'_> {
     /// Returns the name, `namespaceR.I`.
     pub fn name(&self) -> &CStr {
         // SAFETY: By the type invariant, the namespace and the device in it are valid.
-        unsafe { device::Device::<device::Normal>::from_raw(&raw mut (*self.ndns.as_ptr()).dev) }
-            .name()
+        unsafe { c_name(bindings::dev_name(&raw mut (*self.ndns.as_ptr()).dev)) }
     }
 
     /// Returns the number of the region and that of the namespace in it: R and I of the name.
@@ -335,13 +337,15 @@ impl Namespace<'_> {
     /// libnvdimm keeps the second nowhere else for a namespace without a label.
     pub fn ids(&self) -> Result<(i32, i32)> {
         let name = self.name().to_str().map_err(|_| EINVAL)?;
-        let (region, id) = name
-            .strip_prefix("namespace")
-            .and_then(|ids| ids.split_once('.'))
-            .ok_or(EINVAL)?;
-        let parse = |id: &str| id.parse().map_err(|_| EINVAL);
+        let ids = name.strip_prefix("namespace").ok_or(EINVAL)?;
+        // As split_once() does, which the compiler takes for arithmetic that may overflow.
+        let dot = ids.bytes().position(|byte| byte == b'.').ok_or(EINVAL)?;
+        let parse = |id: Option<&str>| id.and_then(|id| id.parse().ok()).ok_or(EINVAL);
 
-        Ok((parse(region)?, parse(id)?))
+        Ok((
+            parse(ids.get(..dot))?,
+            parse(ids.get(dot.wrapping_add(1)..))?,
+        ))
     }
 
     /// Returns the physical addresses of the whole namespace, metadata included.

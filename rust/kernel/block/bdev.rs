@@ -7,8 +7,10 @@
 use crate::{
     bindings,
     block::SECTOR_SHIFT,
-    device::Device,
-    str::CStr,
+    str::{
+        c_name::c_name,
+        CStr, //
+    },
     types::Opaque, //
 };
 
@@ -36,8 +38,7 @@ impl BlockDevice {
     pub fn name(&self) -> &CStr {
         // SAFETY: By the type invariant the block device is open, so that its `struct device` is
         // initialised and lives at least as long as `self`.
-        unsafe { Device::<crate::device::Normal>::from_raw(&raw mut (*self.0.get()).bd_device) }
-            .name()
+        unsafe { c_name(bindings::dev_name(&raw mut (*self.0.get()).bd_device)) }
     }
 
     /// Returns the `struct gendisk` that this is, or is a part of.

@@ -46,6 +46,7 @@ use crate::{
         PAGE_SIZE, //
     },
     prelude::*,
+    str::c_name::c_name,
     sync::aref::{
         ARef,
         AlwaysRefCounted, //
@@ -373,12 +374,13 @@ impl Device {
     }
 
     /// The name, `daxX.Y`.
-    ///
-    /// Not inlined: measuring a string is arithmetic that checks itself, and a driver is not to
-    /// have any panic.
-    #[inline(never)]
     pub fn name(&self) -> &CStr {
-        AsRef::<device::Device>::as_ref(self).name()
+        // SAFETY: By the type invariant the device is valid; it has its name as long as it lives.
+        unsafe {
+            c_name(bindings::dev_name(
+                AsRef::<device::Device>::as_ref(self).as_raw(),
+            ))
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 //! C headers: [`include/linux/dax.h`](srctree/include/linux/dax.h), `drivers/dax/bus.h`
 
 use crate::{
+    alloc::append::Append,
     bindings,
     container_of,
     dax,
@@ -33,7 +34,10 @@ use crate::{
     platform,
     prelude::*,
     static_lock_class,
-    str::CStrExt as _,
+    str::{
+        c_name::c_name,
+        CStrExt as _, //
+    },
     sync::atomic::{
         Atomic,
         Relaxed, //
@@ -98,7 +102,7 @@ unsafe extern "C" fn push(
         target_node,
     };
 
-    match found.push(candidate, GFP_KERNEL) {
+    match found.append(candidate, GFP_KERNEL) {
         Ok(()) => 0,
         Err(_) => ENOMEM.to_errno(),
     }
@@ -222,7 +226,7 @@ fn named<Ctx: DeviceContext>(
 #[inline(never)]
 unsafe fn is_named(pdev: *const bindings::platform_device, name: &CStr) -> bool {
     // SAFETY: By the safety requirement.
-    unsafe { CStr::from_char_ptr((*pdev).name) == name }
+    unsafe { c_name((*pdev).name) == name }
 }
 
 /// A platform device for a piece of memory, `hmem.N`, registered until this is dropped.

@@ -33,6 +33,7 @@ use crate::{
     error::to_result,
     fmt,
     prelude::*,
+    str::c_name::c_name,
     types::Opaque, //
 };
 use core::{
@@ -153,7 +154,7 @@ impl Driver {
     /// The name of the driver, which is that of its module.
     pub fn name(&self) -> &CStr {
         // SAFETY: The driver is valid; the name was set before it was registered, and stays.
-        unsafe { CStr::from_char_ptr((*self.as_drv_raw()).name) }
+        unsafe { c_name((*self.as_drv_raw()).name) }
     }
 
     /// A number that tells this driver from every other registered one.

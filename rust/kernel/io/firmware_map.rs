@@ -8,6 +8,7 @@
 //! C header: [`include/linux/ioport.h`](srctree/include/linux/ioport.h)
 
 use crate::{
+    alloc::append::Append,
     bindings,
     error::Result,
     prelude::*, //
@@ -79,7 +80,7 @@ unsafe extern "C" fn push(res: *mut bindings::resource, arg: *mut c_void) -> c_i
     // SAFETY: By the requirements of this function.
     let (res, found) = unsafe { (&*res, &mut *arg.cast::<KVec<Range<u64>>>()) };
 
-    match found.push(res.start..res.end.saturating_add(1), GFP_KERNEL) {
+    match found.append(res.start..res.end.saturating_add(1), GFP_KERNEL) {
         Ok(()) => 0,
         Err(_) => ENOMEM.to_errno(),
     }

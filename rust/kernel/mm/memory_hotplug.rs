@@ -25,7 +25,10 @@ use crate::{
         PAGE_SIZE, //
     },
     prelude::*,
-    str::CString, //
+    str::{
+        c_name::c_name,
+        CString, //
+    },
 };
 use core::{
     mem::{
@@ -97,7 +100,7 @@ impl OnlineType {
     /// The name in sysfs.
     pub fn name(self) -> &'static CStr {
         // SAFETY: The number is one of `enum mmop`, for which C has a static string.
-        unsafe { CStr::from_char_ptr(bindings::mhp_online_type_to_str(self.as_raw())) }
+        unsafe { c_name(bindings::mhp_online_type_to_str(self.as_raw())) }
     }
 }
 

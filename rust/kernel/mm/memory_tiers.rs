@@ -11,6 +11,7 @@
 
 use super::memory_hotplug::Node;
 use crate::{
+    alloc::append::Append,
     bindings,
     error::from_err_ptr,
     prelude::*,
@@ -65,7 +66,7 @@ impl NodeType {
             return Ok(Self(node));
         }
 
-        provided.reserve(1, GFP_KERNEL)?;
+        provided.make_room(1, GFP_KERNEL)?;
         // SAFETY: `distance` is valid, and is only replaced by who knows better.
         unsafe { bindings::mt_calc_adistance(node.id(), &mut distance) };
         // SAFETY: Takes any number.

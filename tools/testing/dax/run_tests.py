@@ -255,18 +255,8 @@ def kernel():
 
 def panics():
     """No code of ours refers to Rust's panics."""
-    objects = sorted({str(path.relative_to(BUILD / "out-rust"))
-                      for folder in ("drivers/dax", "samples/rust")
-                      for path in (BUILD / "out-rust" / folder).rglob("*.o")
-                      if (PROJECT / path.relative_to(BUILD / "out-rust").with_suffix(".rs")).is_file()})
-    if not objects:
-        yield "there are objects", "none; is the kernel built?"
-    for name in objects:
-        if "kunit" in name:
-            continue
-        found = [symbol for symbol in symbols(f"/build/out-rust/{name}", "-u")
-                 if "core9panicking" in symbol]
-        yield f"{name} refers to nothing in core::panicking", ", ".join(found)
+    for where, panic in LAB.panics("rust"):
+        yield f"{where} refers to nothing in core::panicking", panic
 
 
 def sysfs():

@@ -466,6 +466,11 @@ class Lab:
             return
         self.compile(impl, ["all"], f"{impl} kernel")
         self.compile(impl, [*NFIT, "modules"], f"{impl} doubles for nfit_test")
+        if "CONFIG_RUST_DEBUG_ASSERTIONS=y\n" not in read(self.out(impl) / ".config"):
+            for where, panic in self.panics(impl):
+                if panic:
+                    raise Stop(f"{where} of the {impl} kernel refers to {panic}; no code of ours "
+                               "may panic")
         self.install(impl, inputs)
         say(f"the {impl} kernel is ready: {place}")
 
@@ -568,6 +573,34 @@ class Lab:
                 raise Stop(f"the {impl} kernel did not build; "
                            f"all that was printed is in {self.logs}/build-{impl}.log")
         return log
+
+    def panics(self, impl):
+        """For each object of ours, and for what is ours in the kernel crate: the panics of Rust
+        that it refers to."""
+        files = [Path(name) for name in overlay.project_files() if name.endswith(".rs")]
+        objects = ["/out/" + str(path.with_suffix(".o")) for path in files
+                   if path.parts[0] in ("drivers", "samples") and "kunit" not in path.name
+                   and (self.out(impl) / path.with_suffix(".o")).is_file()]
+        _, names = self.logged(f"nm-{impl}.log", self.inside(["llvm-nm", "-A", "-u", *objects], impl))
+        for name in objects:
+            yield (name.removeprefix("/out/"),
+                   ", ".join(re.findall(rf"^{re.escape(name)}:.* (\S*core9panicking\S*)", names, re.M)))
+
+        # Modules of the crate, as they stand in the names of its functions.
+        ours = ["6kernel" + "".join(f"{len(part)}{part}" for part in path.with_suffix("").parts[2:])
+                for path in files if path.parts[:2] == ("rust", "kernel")]
+        _, code = self.logged(f"objdump-{impl}.log", self.inside(
+            ["llvm-objdump", "-dr", "--no-show-raw-insn", "/out/rust/kernel.o"], impl))
+        found = {part: set() for part in ours}
+        where = []
+        for line in code.splitlines():
+            if function := re.match(r"[0-9a-f]+ <(.+)>:", line):
+                where = [part for part in ours if part in function[1]]
+            elif where and (panic := re.search(r"R_X86\S+\s+(\S*core9panicking\S*)", line)):
+                for part in where:
+                    found[part].add(panic[1])
+        for part, panics in found.items():
+            yield f"{part} in rust/kernel.o", ", ".join(sorted(panics))
 
     def install(self, impl, inputs):
         out = self.out(impl)
