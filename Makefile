@@ -17,7 +17,7 @@ help:
 	@echo 'make test [T=<name>]      the tests, or some; IMPL=c: of upstream'\''s C; KERNEL=debug: on a'
 	@echo '                          kernel with KASAN, lockdep, kmemleak and more (much slower)'
 	@echo 'make test-all             all tests on all kernels, also those that take long: some hours'
-	@echo 'make test-matrix          each module in Rust and C on the core in Rust and C'
+	@echo 'make test-matrix          modules in Rust on the core in C, and modules in C on that in Rust'
 	@echo 'make ndctl-suite NDCTL=<tree>   ndctl'\''s own tests [T=<name>], from its source'
 	@echo 'make bench                C and Rust side by side, in instructions'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'

@@ -866,6 +866,8 @@ struct storm {
 	int nr;
 	struct map map;
 	uint64_t step;
+	/* Each thread has entries of its own. */
+	bool apart;
 	unsigned long faults;
 	volatile bool stop;
 };
@@ -874,10 +876,12 @@ static struct storm storm;
 
 static void *storm_thread(void *arg)
 {
-	struct storm *s = arg;
+	struct storm *s = &storm;
+	uint64_t stride = s->apart ? s->nr * s->step : s->step;
+	uint64_t first = s->apart ? (long)arg * s->step : 0;
 	/* Volatile: they change between sigsetjmp() and siglongjmp(). */
 	volatile unsigned long n = 0;
-	volatile uint64_t at = 0;
+	volatile uint64_t at = first;
 
 	if (TRAP())
 		goto out;
@@ -885,7 +889,7 @@ static void *storm_thread(void *arg)
 		*(volatile uint64_t *)(s->map.addr + at);
 		n++;
 		madvise(s->map.addr + at, s->step, MADV_DONTNEED);
-		at = (at + s->step) % s->map.len;
+		at = at + stride < s->map.len ? at + stride : first;
 	}
 	UNTRAP();
 	__atomic_add_fetch(&s->faults, n, __ATOMIC_RELAXED);
@@ -895,14 +899,18 @@ out:
 	return (void *)(long)trapped.si_signo;
 }
 
-/* storm M THREADS STEP: start threads that touch, drop and touch the mapping again */
+/*
+ * storm M THREADS STEP [apart]: start threads that touch, drop and touch the mapping again,
+ * all of them the same entries, or each its own
+ */
 static void do_storm(char **a)
 {
-	storm = (struct storm) { .map = *map(a[1]), .nr = number(a[2]), .step = number(a[3]) };
+	storm = (struct storm) { .map = *map(a[1]), .nr = number(a[2]), .step = number(a[3]),
+			  .apart = a[4] };
 	if (storm.nr > 16)
 		bail("too many threads", a[2]);
-	for (int i = 0; i < storm.nr; i++)
-		if (pthread_create(&storm.threads[i], NULL, storm_thread, &storm))
+	for (long i = 0; i < storm.nr; i++)
+		if (pthread_create(&storm.threads[i], NULL, storm_thread, (void *)i))
 			bail("cannot start a thread", a[2]);
 	say("ok");
 }
