@@ -15,7 +15,7 @@ on_exit "echo $expedited >/sys/kernel/rcu_expedited"
 echo 1 >/sys/kernel/rcu_expedited
 
 seed=${SEED:-1}
-echo "# regionmodel $REGION ${STEPS:=3000} $seed"
+echo "# regionmodel $REGION ${STEPS:=$((PACE > 1 ? 300 : 3000))} $seed"
 regionmodel "$REGION" "$STEPS" "$seed" >"$TMP/model" 2>&1
 status=$?
 grep '^# count:' "$TMP/model"
