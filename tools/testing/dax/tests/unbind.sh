@@ -40,10 +40,10 @@ for align in 4K 2M 1G; do
 	ask a mmap m f "$SIZE" 0 >/dev/null
 	# A thread of whatever process that drops an entry of 1 GiB just when another makes it is told
 	# by mm that it is corrupt; see zap_pud_range().
-	case $align in 1G) apart=apart nr=2 ;; *) apart='' nr=4 ;; esac
-	is "$align: threads that fault all the time" "$(ask a storm m $nr $align $apart)" ok
+	case $align in 1G) apart=apart threads=2 ;; *) apart='' threads=4 ;; esac
+	is "$align: threads that fault all the time" "$(ask a storm m $threads $align $apart)" ok
 	check "$align: do not keep unbind from ending" timeout 40 bash -c "echo $DEV >$DRV/unbind"
-	is "$align: and each of them gets its SIGBUS" "$(ask a calm)" "$nr SIGBUS 0 other"
+	is "$align: and each of them gets its SIGBUS" "$(ask a calm)" "$threads SIGBUS 0 other"
 	leave a
 	bind
 
