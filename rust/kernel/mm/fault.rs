@@ -118,7 +118,7 @@ impl VmFault {
                 bindings::send_sig_mceerr(
                     bindings::BUS_MCEERR_AR as c_int,
                     self.raw().real_address as *mut c_void,
-                    PAGE_SHIFT as i16 + order as i16,
+                    (PAGE_SHIFT as i16).wrapping_add(order as i16),
                     Task::current_raw(),
                 )
             };
