@@ -149,12 +149,13 @@ static void unmap(void *p, size_t length)
 struct device {
 	const char *name, *path;
 	size_t align, window;
+	size_t stride;		/* between touches that have nothing to do with each other */
 	int fd;
 };
 
 /*
- * The first touch of each entry of a mapping. Entries that need a new page
- * table are one in 512; the median is an entry that does not.
+ * The first touch of entries of a mapping. Those that need a new page table are
+ * few; the median is an entry that does not.
  */
 static void first_touch(const struct device *d, int write, struct series *s)
 {
@@ -162,13 +163,31 @@ static void first_touch(const struct device *d, int write, struct series *s)
 	for (int i = 0; i < 3 || s->n < rounds; i++) {
 		char *p = map(d->fd, d->window);
 
-		for (size_t at = 0; at < d->window; at += d->align) {
+		for (size_t at = 0; at < d->window; at += d->stride) {
 			uint64_t count = write ? COUNT(WRITE(p + at)) : COUNT(READ(p + at));
 
 			if (i >= 2)	/* what came before is the warm-up */
 				add(s, count);
 		}
 		unmap(p, d->window);
+	}
+}
+
+/* First touches, page after page; what is counted is one page's share of all of them. */
+static void touch_in_sequence(const struct device *d, int write, struct series *s)
+{
+	for (int i = 0; i < 13; i++) {
+		size_t length = 2 * MIB2;
+		char *p = map(d->fd, length), *end = p + length;
+		uint64_t count;
+
+		if (write)
+			count = COUNT(for (char *at = p; at < end; at += KIB4) WRITE(at));
+		else
+			count = COUNT(for (char *at = p; at < end; at += KIB4) READ(at));
+		if (i >= 2)
+			add(s, count / (length / KIB4));
+		unmap(p, length);
 	}
 }
 
@@ -184,7 +203,7 @@ static void touch_after_fork(const struct device *d, struct series *s)
 		int status;
 		pid_t pid;
 
-		for (size_t at = 0; at < d->window; at += d->align)
+		for (size_t at = 0; at < d->window; at += d->stride)
 			READ(p + at);
 		pid = fork();
 		if (pid < 0)
@@ -192,7 +211,7 @@ static void touch_after_fork(const struct device *d, struct series *s)
 		if (!pid) {
 			/* The first makes the page table. */
 			READ(p);
-			*result = COUNT(READ(p + d->align));
+			*result = COUNT(READ(p + d->stride));
 			_exit(0);
 		}
 		if (waitpid(pid, &status, 0) != pid || status)
@@ -255,7 +274,8 @@ static struct device the_device(char *spec)
 	*equals = 0;
 	d.path = equals + 1;
 	d.align = !strcmp(spec, "4k") ? KIB4 : !strcmp(spec, "2m") ? MIB2 : GIB;
-	d.window = d.align == KIB4 ? 2 * MIB2 : GIB;
+	d.window = d.align == KIB4 ? 64 << 20 : GIB;
+	d.stride = d.align == KIB4 ? 32 * KIB4 : d.align;
 	d.fd = open(d.path, O_RDWR);
 	if (d.fd < 0)
 		die("open of %s: %s", d.path, strerror(errno));
@@ -277,11 +297,17 @@ static void mapping(char **devices)
 		row("read", d.name, &s);
 		first_touch(&d, 1, &s);
 		row("write", d.name, &s);
+		if (d.align == KIB4) {
+			touch_in_sequence(&d, 0, &s);
+			row("sequence-read", d.name, &s);
+			touch_in_sequence(&d, 1, &s);
+			row("sequence-write", d.name, &s);
+		}
 		if (d.align < GIB) {
 			/* An entry of 1 GiB is copied by fork; there is no fault. */
 			touch_after_fork(&d, &s);
 			row("fork", d.name, &s);
-			populate(&d, d.align == KIB4 ? 64 << 20 : GIB, &s, &clear);
+			populate(&d, d.window, &s, &clear);
 			row("populate", d.name, &s);
 			row("munmap", d.name, &clear);
 		}
@@ -561,8 +587,8 @@ static void mark(char *spec, int write)
 	char *p = map(d.fd, d.window);
 
 	for (size_t i = 0; i < 8; i++)
-		READ(p + i * d.align);
-	p += 8 * d.align;
+		READ(p + i * d.stride);
+	p += 8 * d.stride;
 	marked();
 	if (write)
 		WRITE(p);

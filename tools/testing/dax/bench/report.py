@@ -7,6 +7,8 @@ import follow
 
 # Above this ratio a row of the mapping path has missed its goal.
 MAPPING_GOAL = 1.05
+# And that of a page when its neighbours were, or will be, touched as well.
+SEQUENCE_GOAL = 0.30
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ GROUPS = {
     "Faults": [
         *sizes("first touch, read, {}", "read", "4k 2m 1g"),
         *sizes("first touch, write, {}", "write", "4k 2m 1g"),
+        Row("sequence-read-4k", "first touch in sequence, read, 4 KiB, per page", SEQUENCE_GOAL),
+        Row("sequence-write-4k", "first touch in sequence, write, 4 KiB, per page", SEQUENCE_GOAL),
         *sizes("first touch after fork, read, {}", "fork", "4k 2m"),
         *at("first touch, read, 2 MiB in range {} of 1000", "range", (1, 100, 500, 1000),
             MAPPING_GOAL),
@@ -215,7 +219,11 @@ First touch
 	One load from, or store to, an address of a mapping that is there but
 	has no page-table entry at that place yet. The page table that holds the
 	entry exists. "4 KiB", "2 MiB" and "1 GiB" are the align of the device,
-	which is an NVDIMM namespace in devdax mode.
+	which is an NVDIMM namespace in devdax mode. The touches of 4 KiB are
+	128 KiB apart.
+First touch in sequence
+	Of the pages of 4 MiB, one after the other: what one of them takes, the
+	loop included.
 First touch after fork
 	The same in a child, of what the parent had touched. Entries of 1 GiB are
 	copied by fork, so there is no fault.
