@@ -19,7 +19,9 @@ help:
 	@echo 'make test-all             all tests on all kernels, also those that take long: some hours'
 	@echo 'make test-matrix          modules in Rust on the core in C, and modules in C on that in Rust'
 	@echo 'make ndctl-suite NDCTL=<tree>   ndctl'\''s own tests [T=<name>], from its source'
-	@echo 'make bench                C and Rust side by side, in instructions'
+	@echo 'make bench [QUICK=1]      C and Rust side by side, in instructions'
+	@echo 'make objdump OBJECT=<object> FUNCTION=<part of its name> [IMPL=c]'
+	@echo '                          what the compiler made of it'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
 	@echo '                          hmem, hmem-large, cxl, virtio-pmem or nfit)'
 	@echo 'make kernel [IMPL=c]      build the kernel; it is left in $$BUILD/kernel-rust (kernel-c)'
@@ -60,8 +62,12 @@ bench: setup
 	@$(LAB) kernel c
 	@python3 $(DAX)/bench/bench.py
 
+objdump:
+	@test -n '$(OBJECT)' || { echo 'dax: say which: make $@ OBJECT=drivers/dax/device_dax.o FUNCTION=fault' >&2; exit 1; }
+	@$(LAB) objdump $(KERNEL) '$(OBJECT)' '$(FUNCTION)'
+
 overlay overlay-remove:
 	@test -n '$(KSRC)' || { echo 'dax: say which tree: make $@ KSRC=<a Linux 7.3 tree>' >&2; exit 1; }
 	@python3 $(DAX)/overlay.py $(if $(filter overlay,$@),apply,remove) '$(KSRC)'
 
-.PHONY: help run shell kernel setup clean test test-all test-matrix ndctl-suite bench overlay overlay-remove
+.PHONY: help run shell kernel setup clean test test-all test-matrix ndctl-suite bench objdump overlay overlay-remove

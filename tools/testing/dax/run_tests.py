@@ -34,8 +34,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[2]
-sys.path[:0] = [str(HERE / "machine"), str(HERE)]
+sys.path[:0] = [str(HERE / "machine"), str(HERE / "bench"), str(HERE)]
 
+import bench  # noqa: E402
 import lab as lab_module  # noqa: E402
 import overlay  # noqa: E402
 import powercut  # noqa: E402
@@ -278,6 +279,15 @@ def power(cuts):
     return outcome
 
 
+def cost():
+    """No operation takes more instructions than the last "make bench" recorded."""
+    try:
+        return cases(bench.compare(LAB))
+    except bench.OtherKernel as why:
+        say(f"cost: skipped: {why}")
+        return Outcome(skipped=1)
+
+
 HOST_TESTS = {
     "host": host,
     "fuzz": fuzz,
@@ -288,6 +298,7 @@ HOST_TESTS = {
     "kernel": lambda: cases(kernel()),
     "panics": lambda: cases(panics()),
     "sysfs": lambda: cases(sysfs()),
+    "cost": cost,
     "powercut": lambda: power(2),
     "powercuts": lambda: power(100),
 }

@@ -8,16 +8,19 @@
  * timer interrupt in between exist; medians leave them out.
  *
  *   bench mapping ALIGN=DEVICE...	faults, mmap, open, of devices by align
- *   bench ranges			faults in a device of many ranges
- *   bench sizing			devices of a dynamic region
- *   bench mark ALIGN=DEVICE read|write	one fault, between two calls of marked()
+ *   bench ranges			a device of more and more ranges
+ *   bench devices COUNT...		a dynamic region of more and more devices
+ *   bench lifecycle			a device of 4 GiB comes and goes
+ *   bench guard			a little of all this, in one boot
  *
  * One line per row on standard output:
  *
  *   KEY MEDIAN MINIMUM MAXIMUM SAMPLES
  *   KEY - WHY		the kernel does not do this
+ *   followed KEY	what comes next between two calls of marked() is this
  *
- * BENCH_ROUNDS in the environment is the number of samples of a row.
+ * BENCH_ROUNDS in the environment is the number of samples of a row. With
+ * BENCH_FOLLOW some operations are done once more, to be followed from outside.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -40,6 +43,7 @@
 #define MAX_SAMPLES 4096
 
 static int rounds = 101;
+static int following;		/* whether some operations are to be followed */
 
 __attribute__((format(printf, 1, 2), noreturn))
 static void die(const char *format, ...)
@@ -66,12 +70,33 @@ static inline __attribute__((always_inline)) uint64_t now(void)
 	return (uint64_t)high << 32 | low;
 }
 
+static int followed;		/* what is counted now is followed from outside, too */
+
+__attribute__((noinline)) void marked(void)
+{
+	asm volatile("" : : : "memory");
+}
+
 /* The instructions that OPERATION takes. */
 #define COUNT(operation) ({ \
-	uint64_t begun = now(); \
+	uint64_t begun, count_; \
+	if (followed) \
+		marked(); \
+	begun = now(); \
 	operation; \
-	now() - begun - overhead; \
+	count_ = now() - begun - overhead; \
+	if (followed) \
+		marked(); \
+	count_; \
 })
+
+/* Do what counts something once more, to be followed as KEY. */
+#define FOLLOW(key, what) do { \
+	printf("followed %s\n", key); \
+	followed = 1; \
+	what; \
+	followed = 0; \
+} while (0)
 
 /* What was counted of one operation; it must not grow while something is counted. */
 struct series {
@@ -153,6 +178,14 @@ struct device {
 	int fd;
 };
 
+/* The first address from P on at which an entry and a page table begin. */
+static char *aligned(char *p, size_t align)
+{
+	if (align < MIB2)
+		align = MIB2;
+	return (char *)(((uintptr_t)p + align - 1) & -align);
+}
+
 /*
  * The first touch of entries of a mapping. Those that need a new page table are
  * few; the median is an entry that does not.
@@ -209,9 +242,11 @@ static void touch_after_fork(const struct device *d, struct series *s)
 		if (pid < 0)
 			die("fork: %s", strerror(errno));
 		if (!pid) {
+			char *at = aligned(p, d->align);
+
 			/* The first makes the page table. */
-			READ(p);
-			*result = COUNT(READ(p + d->stride));
+			READ(at);
+			*result = COUNT(READ(at + d->stride));
 			_exit(0);
 		}
 		if (waitpid(pid, &status, 0) != pid || status)
@@ -220,6 +255,27 @@ static void touch_after_fork(const struct device *d, struct series *s)
 		unmap(p, d->window);
 	}
 	unmap(result, KIB4);
+}
+
+/* The first touch of an entry of a mapping that was moved. */
+static void touch_after_mremap(const struct device *d, struct series *s)
+{
+	size_t length = 2 * d->stride > GIB ? GIB : 2 * d->stride;
+
+	for (int i = 0; i < rounds; i++) {
+		size_t room = length + (d->align > MIB2 ? d->align : MIB2);
+		char *p = map(d->fd, length);
+		char *free = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		char *to = aligned(free, d->align);
+
+		if (mremap(p, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+			die("mremap: %s", strerror(errno));
+		/* The neighbour's touch makes the page table. */
+		if (d->align < GIB)
+			READ(to + d->stride);
+		add(s, COUNT(READ(to)));
+		unmap(free, room);
+	}
 }
 
 static void populate(const struct device *d, size_t length, struct series *fill,
@@ -241,27 +297,17 @@ static void populate(const struct device *d, size_t length, struct series *fill,
 	}
 }
 
-static void mmap_munmap(const struct device *d, struct series *s)
+static uint64_t count_mmap_munmap(const struct device *d)
 {
-	for (int i = 0; i < rounds + 2; i++) {
-		void *p;
-		uint64_t count = COUNT((p = mmap(NULL, d->align, PROT_READ | PROT_WRITE,
-						 MAP_SHARED, d->fd, 0),
-					munmap(p, d->align)));
+	void *p;
 
-		if (i >= 2)
-			add(s, count);
-	}
+	return COUNT((p = mmap(NULL, d->align, PROT_READ | PROT_WRITE, MAP_SHARED, d->fd, 0),
+		      munmap(p, d->align)));
 }
 
-static void open_close(const struct device *d, struct series *s)
+static uint64_t count_open_close(const struct device *d)
 {
-	for (int i = 0; i < rounds + 2; i++) {
-		uint64_t count = COUNT(close(open(d->path, O_RDWR)));
-
-		if (i >= 2)
-			add(s, count);
-	}
+	return COUNT(close(open(d->path, O_RDWR)));
 }
 
 static struct device the_device(char *spec)
@@ -282,42 +328,80 @@ static struct device the_device(char *spec)
 	return d;
 }
 
-static void mapping(char **devices)
+static void follow_mapping(const struct device *d)
+{
+	char key[16];
+	char *p = map(d->fd, d->window);
+
+	for (size_t i = 0; i < 8; i++)
+		READ(p + i * d->stride);
+	snprintf(key, sizeof(key), "read-%s", d->name);
+	FOLLOW(key, COUNT(READ(p + 8 * d->stride)));
+	if (d->align == KIB4)
+		FOLLOW("next-read-4k", COUNT(READ(p + 8 * d->stride + KIB4)));
+	unmap(p, d->window);
+	if (d->align != MIB2)
+		return;
+	FOLLOW("open-2m", count_open_close(d));
+	FOLLOW("mmap-2m", count_mmap_munmap(d));
+}
+
+static void mapping_rows(struct device *d)
 {
 	static struct series s, clear;
 
+	for (int i = 0; i < rounds + 2; i++) {
+		uint64_t count = count_mmap_munmap(d);
+
+		if (i >= 2)
+			add(&s, count);
+	}
+	row("mmap", d->name, &s);
+	for (int i = 0; i < rounds + 2; i++) {
+		uint64_t count = count_open_close(d);
+
+		if (i >= 2)
+			add(&s, count);
+	}
+	row("open", d->name, &s);
+	first_touch(d, 0, &s);
+	row("read", d->name, &s);
+	first_touch(d, 1, &s);
+	row("write", d->name, &s);
+	if (d->align == KIB4) {
+		touch_in_sequence(d, 0, &s);
+		row("sequence-read", d->name, &s);
+		touch_in_sequence(d, 1, &s);
+		row("sequence-write", d->name, &s);
+	}
+	touch_after_mremap(d, &s);
+	row("mremap", d->name, &s);
+	if (d->align < GIB) {
+		/* An entry of 1 GiB is copied by fork; there is no fault. */
+		touch_after_fork(d, &s);
+		row("fork", d->name, &s);
+		populate(d, d->window, &s, &clear);
+		row("populate", d->name, &s);
+		row("munmap", d->name, &clear);
+	}
+	if (following && d->align < GIB)
+		follow_mapping(d);
+	close(d->fd);
+}
+
+static void mapping(char **devices)
+{
 	for (; *devices; devices++) {
 		struct device d = the_device(*devices);
 
-		mmap_munmap(&d, &s);
-		row("mmap", d.name, &s);
-		open_close(&d, &s);
-		row("open", d.name, &s);
-		first_touch(&d, 0, &s);
-		row("read", d.name, &s);
-		first_touch(&d, 1, &s);
-		row("write", d.name, &s);
-		if (d.align == KIB4) {
-			touch_in_sequence(&d, 0, &s);
-			row("sequence-read", d.name, &s);
-			touch_in_sequence(&d, 1, &s);
-			row("sequence-write", d.name, &s);
-		}
-		if (d.align < GIB) {
-			/* An entry of 1 GiB is copied by fork; there is no fault. */
-			touch_after_fork(&d, &s);
-			row("fork", d.name, &s);
-			populate(&d, d.window, &s, &clear);
-			row("populate", d.name, &s);
-			row("munmap", d.name, &clear);
-		}
-		close(d.fd);
+		mapping_rows(&d);
 	}
 }
 
 /* Devices of a dynamic region, by sysfs */
 
 #define DRIVER "/sys/bus/dax/drivers/device_dax"
+#define KMEM "/sys/bus/dax/drivers/kmem"
 
 static char region[4096];		/* the folder of the region's attributes */
 static const char *failed = "nothing";	/* what refused; errno says why */
@@ -391,11 +475,36 @@ static int64_t delete_device(int id)
 	return put(region, "delete", name);
 }
 
-/* Take dax0.0 from its driver, if it has one, and leave it without memory. */
+/* The address of a device's first range, 0 when that cannot be told. */
+static uint64_t first_address(int id)
+{
+	char text[64];
+	int was = followed;
+	int64_t cost;
+
+	followed = 0;
+	cost = get(device(id), "mapping0/start", text, sizeof(text));
+	followed = was;
+	return cost < 0 ? 0 : strtoull(text, NULL, 0);
+}
+
+/* Take a device's memory away. */
+static int64_t empty(int id)
+{
+	int was = followed;
+	int64_t cost;
+
+	followed = 0;
+	cost = set_size(id, "0");
+	followed = was;
+	return cost;
+}
+
+/* The same to dax0.0, which may have a driver. */
 static int empty_device(void)
 {
 	put(DRIVER, "unbind", "dax0.0");
-	return set_size(0, "0") < 0 ? -1 : 0;
+	return empty(0) < 0 ? -1 : 0;
 }
 
 /* Print that the kernel does not do these rows, and why. */
@@ -405,128 +514,150 @@ static int refuse(const char *key, int where)
 	return -1;
 }
 
-static int add_ranges(int count, struct series *s)
+/* This driver, and no other, for dax0.0: that binds it. */
+static int bind_to(const char *driver)
 {
-	char text[64];
-	uint64_t start;
+	return put(driver, "new_id", "dax0.0") < 0 ? -1 : 0;
+}
 
-	if (get(device(0), "mapping0/start", text, sizeof(text)) < 0 || empty_device())
-		return -1;
-	start = strtoull(text, NULL, 0);
-	/* Every other 2 MiB, so that no two ranges can be taken for one. */
-	for (int i = 0; i < count; i++) {
+static int unbind_from(const char *driver)
+{
+	return put(driver, "unbind", "dax0.0") < 0 ? -1 : 0;
+}
+
+/* The first touch of the last 2 MiB of dax0.0, in page tables that exist. */
+static void touch_last(int count, struct series *s)
+{
+	size_t length = count * MIB2;
+	int fd = open("/dev/dax0.0", O_RDWR);
+	char *p, *at;
+
+	if (fd < 0)
+		die("open of /dev/dax0.0: %s", strerror(errno));
+	p = map(fd, length);
+	at = p + length - MIB2;
+	for (int i = 0; i < rounds; i++) {
+		READ(at);
+		if (madvise(at, MIB2, MADV_DONTNEED))
+			die("madvise: %s", strerror(errno));
+		add(s, COUNT(READ(at)));
+	}
+	row_at("last", count, s);
+	unmap(p, length);
+	close(fd);
+}
+
+/* Give dax0.0 more ranges, until there are COUNT; what the last few took is a row. */
+static int add_ranges(int from, int count, uint64_t start, struct series *s)
+{
+	for (int i = from; i < count; i++) {
+		/* Every other 2 MiB, so that no two ranges can be taken for one. */
 		uint64_t at = start + 2 * i * MIB2;
 		int64_t cost;
+		char text[64];
 
 		snprintf(text, sizeof(text), "%#lx-%#lx", at, at + MIB2 - 1);
 		cost = put(device(0), "mapping", text);
 		if (cost < 0)
-			return -1;
+			return refuse("range", count);
 		if (i >= count - 9)
 			add(s, cost);
 	}
-	/* This driver, and no other, for dax0.0: that binds it. */
-	return put(DRIVER, "new_id", "dax0.0") < 0 ? -1 : 0;
+	row_at("range", count, s);
+	return 0;
 }
 
 static void ranges(void)
 {
-	static const int which[] = { 1, 100, 500, 1000 };
+	static const int stops[] = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000 };
 	static struct series s;
-	size_t length = 1000 * MIB2;
-	int fd;
+	uint64_t start = first_address(0);
+	int have = 0;
 
-	if (add_ranges(1000, &s)) {
-		refuse("mapping", 1000);
-		for (int w = 0; w < 4; w++)
-			refuse("range", which[w]);
-		return;
+	if (!start || empty_device())
+		die("%s: %s", failed, strerror(errno));
+	for (size_t i = 0; i < sizeof(stops) / sizeof(*stops); i++) {
+		if (add_ranges(have, stops[i], start, &s))
+			return;
+		have = stops[i];
+		if (bind_to(DRIVER))
+			die("bind of dax0.0 with %d ranges: %s", have, strerror(errno));
+		touch_last(have, &s);
+		if (unbind_from(DRIVER))
+			die("unbind: %s", strerror(errno));
 	}
-	row_at("mapping", 1000, &s);
-	fd = open("/dev/dax0.0", O_RDWR);
-	if (fd < 0)
-		die("open of /dev/dax0.0: %s", strerror(errno));
-	for (int w = 0; w < 4; w++) {
-		for (int i = 0; i < rounds; i++) {
-			char *p = map(fd, length);
-			char *at = p + (which[w] - 1) * MIB2;
-
-			/* The neighbour's touch makes the page table. */
-			READ(which[w] % 2 ? at + MIB2 : at - MIB2);
-			add(&s, COUNT(READ(at)));
-			unmap(p, length);
-		}
-		row_at("range", which[w], &s);
-	}
-	close(fd);
 }
 
-#define SIZE 1
-#define AVAILABLE 2
-#define CREATE 4
+/* The last of the devices loses its memory and gets it again, by size or as a range. */
 
-static const struct stop {
-	int count, what;
-} stops[] = {
-	{ 10, SIZE | AVAILABLE },
-	{ 100, CREATE },
-	{ 1000, SIZE | AVAILABLE | CREATE },
-	{ 2000, SIZE | AVAILABLE | CREATE },
+static int64_t count_size(int count)
+{
+	if (empty(count - 1) < 0)
+		return -1;
+	return set_size(count - 1, "2097152");
+}
+
+static int64_t count_mapping(int count)
+{
+	char text[64];
+	uint64_t start = first_address(count - 1);
+
+	if (!start || empty(count - 1) < 0)
+		return -1;
+	snprintf(text, sizeof(text), "%#lx-%#lx", start, start + MIB2 - 1);
+	return put(device(count - 1), "mapping", text);
+}
+
+static int64_t count_available(int count)
+{
+	char text[32];
+
+	(void)count;
+	return get(region, "available_size", text, sizeof(text));
+}
+
+/* One more device, without memory, or away with it. */
+
+static int64_t count_create(int count)
+{
+	(void)count;
+	return create_device();
+}
+
+static int64_t count_delete(int count)
+{
+	return delete_device(count);
+}
+
+/* Of these, the second of two that belong together undoes the first. */
+static const struct operation {
+	const char *key;
+	int64_t (*count)(int count);
+} operations[] = {
+	{ "available", count_available },
+	{ "size", count_size },
+	{ "mapping", count_mapping },
+	{ "create", count_create },
+	{ "delete", count_delete },
 };
 
-/* The last of the devices loses its memory and gets it again. */
-static int size_row(int count, struct series *s)
+#define OPERATIONS (sizeof(operations) / sizeof(*operations))
+
+static int device_rows(int count)
 {
-	for (int i = 0; i < rounds; i++) {
-		int64_t cost = set_size(count - 1, "0");
+	static struct series s[OPERATIONS];
 
-		if (cost >= 0)
-			cost = set_size(count - 1, "2097152");
-		if (cost < 0)
-			return refuse("size", count);
-		if (i)
-			add(s, cost);
-	}
-	row_at("size", count, s);
-	return 0;
-}
+	for (int i = 0; i < rounds; i++)
+		for (size_t o = 0; o < OPERATIONS; o++) {
+			int64_t cost = operations[o].count(count);
 
-static int available_row(int count, struct series *s)
-{
-	for (int i = 0; i < rounds; i++) {
-		char text[32];
-		int64_t cost = get(region, "available_size", text, sizeof(text));
-
-		if (cost < 0)
-			return refuse("available", count);
-		if (i)
-			add(s, cost);
-	}
-	row_at("available", count, s);
-	return 0;
-}
-
-/* One more device, without memory, and away with it. */
-static int create_row(int count, struct series *s)
-{
-	static struct series deleting;
-
-	for (int i = 0; i < rounds; i++) {
-		int64_t cost = create_device(), end = -1;
-
-		if (cost >= 0)
-			end = delete_device(count);
-		if (end < 0) {
-			refuse("create", count);
-			return refuse("delete", count);
+			if (cost < 0)
+				return refuse(operations[o].key, count);
+			if (i)
+				add(&s[o], cost);
 		}
-		if (i) {
-			add(s, cost);
-			add(&deleting, end);
-		}
-	}
-	row_at("create", count, s);
-	row_at("delete", count, &deleting);
+	for (size_t o = 0; o < OPERATIONS; o++)
+		row_at(operations[o].key, count, &s[o]);
 	return 0;
 }
 
@@ -537,64 +668,126 @@ static int make_devices(int count)
 
 	if (!have) {
 		if (empty_device() || set_size(0, "2097152") < 0)
-			return -1;
+			return refuse("size", 0);
 		have = 1;
 	}
 	for (; have < count; have++)
 		if (create_device() < 0 || set_size(have, "2097152") < 0)
-			return -1;
+			return refuse("create", count);
 	return 0;
 }
 
-static void sizing(void)
+/* All bytes in objects of the kernel's allocators. */
+static uint64_t allocated(void)
+{
+	uint64_t objects = 0, slabs = 0, all = 0, vmalloc = 0;
+	char line[512];
+	FILE *f;
+
+	/* What was freed is gone when the others have seen it. */
+	sleep(1);
+	f = fopen("/proc/slabinfo", "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		uint64_t active, size, pages, count;
+
+		if (sscanf(line, "%*s %lu %*u %lu %*u %lu : tunables %*u %*u %*u : slabdata %*u %lu",
+			   &active, &size, &pages, &count) == 4) {
+			objects += active * size;
+			slabs += count * pages * KIB4;
+		}
+	}
+	if (!f || !slabs)
+		die("/proc/slabinfo says nothing");
+	fclose(f);
+	f = fopen("/proc/meminfo", "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		sscanf(line, "Slab: %lu", &all);
+		sscanf(line, "VmallocUsed: %lu", &vmalloc);
+	}
+	if (!f || !all)
+		die("/proc/meminfo says nothing");
+	fclose(f);
+	/* Large ones are pages of their own, which count as slab memory as well. */
+	return objects + all * 1024 - slabs + vmalloc * 1024;
+}
+
+static void devices(char **stops)
 {
 	static struct series s;
 
-	for (const struct stop *stop = stops; stop < stops + 4; stop++) {
-		if (make_devices(stop->count)) {
-			for (; stop < stops + 4; stop++) {
-				if (stop->what & SIZE)
-					refuse("size", stop->count);
-				if (stop->what & AVAILABLE)
-					refuse("available", stop->count);
-				if (stop->what & CREATE) {
-					refuse("create", stop->count);
-					refuse("delete", stop->count);
-				}
-			}
+	for (int first = 1, have = 0; *stops; stops++, first = 0) {
+		int count = atoi(*stops);
+		uint64_t before = first ? 0 : allocated();
+
+		if (make_devices(count))
 			return;
+		if (!first) {
+			add(&s, (allocated() - before) / (count - have));
+			row_at("memory", count, &s);
 		}
-		if (stop->what & AVAILABLE)
-			available_row(stop->count, &s);
-		if (stop->what & SIZE)
-			size_row(stop->count, &s);
-		if (stop->what & CREATE)
-			create_row(stop->count, &s);
-		s.n = 0;
+		have = count;
+		if (device_rows(count))
+			return;
+		if (first && following)
+			for (size_t o = 0; o < OPERATIONS; o++)
+				FOLLOW(operations[o].key, operations[o].count(count));
 	}
 }
 
-/* One fault, to be followed from outside: the first one after marked(). */
-
-__attribute__((noinline)) void marked(void)
+/* A device of all memory of the region comes and goes. */
+static void lifecycle(void)
 {
-	asm volatile("" : : : "memory");
+	static struct series s;
+
+	/* Whoever was there first. */
+	put(KMEM, "unbind", "dax0.0");
+	put(DRIVER, "unbind", "dax0.0");
+	for (int i = 0; i < 6; i++) {
+		int64_t bind = put(DRIVER, i ? "bind" : "new_id", "dax0.0");
+		int64_t unbind = put(DRIVER, "unbind", "dax0.0");
+
+		if (bind < 0 || unbind < 0)
+			die("%s: %s", failed, strerror(errno));
+		if (i)
+			add(&s, bind + unbind);
+	}
+	row("bind", "2m", &s);
+	put(DRIVER, "remove_id", "dax0.0");
+	if (put(KMEM, "bind", "dax0.0") < 0)
+		die("bind to kmem: %s", strerror(errno));
+	put(device(0), "state", "unplugged");
+	for (int i = 0; i < 4; i++) {
+		int64_t online = put(device(0), "state", "online_movable");
+		int64_t offline = put(device(0), "state", "unplugged");
+
+		if (online < 0 || offline < 0)
+			die("%s: %s", failed, strerror(errno));
+		if (i)
+			add(&s, online + offline);
+	}
+	row("online", "4g", &s);
 }
 
-static void mark(char *spec, int write)
+/* A device of SIZE bytes at an align, by sysfs. */
+static void mapping_rows_of(char *spec, const char *align, const char *size)
 {
-	struct device d = the_device(spec);
-	char *p = map(d.fd, d.window);
+	struct device d;
 
-	for (size_t i = 0; i < 8; i++)
-		READ(p + i * d.stride);
-	p += 8 * d.stride;
-	marked();
-	if (write)
-		WRITE(p);
-	else
-		READ(p);
-	marked();
+	if (empty_device() || put(device(0), "align", align) < 0 || set_size(0, size) < 0 ||
+	    bind_to(DRIVER))
+		die("%s: %s", failed, strerror(errno));
+	d = the_device(spec);
+	mapping_rows(&d);
+}
+
+static void guard(void)
+{
+	char small[] = "4k=/dev/dax0.0", large[] = "2m=/dev/dax0.0";
+
+	mapping_rows_of(small, "4096", "67108864");
+	mapping_rows_of(large, "2097152", "1073741824");
+	if (!make_devices(100))
+		device_rows(100);
 }
 
 int main(int argc, char **argv)
@@ -608,6 +801,7 @@ int main(int argc, char **argv)
 		execv("/proc/self/exe", argv);
 		die("exec: %s", strerror(errno));
 	}
+	following = getenv("BENCH_FOLLOW") != NULL;
 	if (text)
 		rounds = atoi(text);
 	if (argc < 2 || rounds < 3 || rounds > MAX_SAMPLES / 2)
@@ -622,10 +816,12 @@ int main(int argc, char **argv)
 		mapping(argv + 2);
 	else if (!strcmp(argv[1], "ranges"))
 		ranges();
-	else if (!strcmp(argv[1], "sizing"))
-		sizing();
-	else if (!strcmp(argv[1], "mark") && argc == 4)
-		mark(argv[2], !strcmp(argv[3], "write"));
+	else if (!strcmp(argv[1], "devices"))
+		devices(argv + 2);
+	else if (!strcmp(argv[1], "lifecycle"))
+		lifecycle();
+	else if (!strcmp(argv[1], "guard"))
+		guard();
 	else
 		die("there is no %s", argv[1]);
 	return 0;

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """What operations on device DAX cost, in C and in Rust, in instructions.
 
-  bench.py [--quick] [--c FOLDER] [--rust FOLDER] [--part PART] [--follow] [--output FILE]
+  bench.py [--quick] [--c FOLDER] [--rust FOLDER] [--part PART] [--follow] [--output FOLDER]
 
 Boots the kernel of upstream's C and the one of Rust, made from the same source and
 configuration, counts in each (see bench.c), prints both side by side, and writes
-Documentation/performance.rst. A row that misses its goal is marked with "!".
+Documentation/performance/ and the baseline of the test "cost". A row that misses its
+goal is marked with "!".
 
-QUICK=1 in the environment is --quick: fewer repetitions, and no document.
+QUICK=1 in the environment is --quick: fewer repetitions, and nothing is written.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +28,14 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[3]
 sys.path[:0] = [str(HERE), str(HERE.parent / "machine")]
 
+import curves  # noqa: E402
 import follow  # noqa: E402
 import lab as lab_module  # noqa: E402
+import objects  # noqa: E402
 import report  # noqa: E402
 from vm import Machine  # noqa: E402
 
-ROUNDS = {False: 101, True: 31}
+ROUNDS, FEW_ROUNDS = 101, 15
 # Seconds of wall-clock time for one boot; it takes a tenth of that on an idle machine.
 LIMIT = 900
 
@@ -42,16 +46,42 @@ class Part:
 
     machine: str
     append: str = ""
+    stops: tuple = ()           # numbers of devices
+    few_stops: tuple = ()       # the same when it has to be quick
+    impls: tuple = ("c", "rust")
+    program: str = ""           # what bench.c calls it, if not by the same name
+    follow: bool = False
+
+    def follows(self, quick):
+        # Requests to a region take many times what faults do.
+        return self.follow and not (quick and self.stops)
 
 
 # kmem would take the soft-reserved memory for itself at boot; what is not there
 # cannot be asked whether it wants a device, either.
-HMEM = Part("hmem", "module_blacklist=kmem,fsdev_dax,cxl_acpi")
-PARTS = {"mapping": Part("nvdimm"), "ranges": HMEM, "sizing": HMEM}
+NO_OTHERS = "module_blacklist=kmem,fsdev_dax,cxl_acpi"
+PARTS = {
+    "mapping": Part("nvdimm", follow=True),
+    "ranges": Part("hmem", NO_OTHERS),
+    "devices": Part("hmem", NO_OTHERS, (10, 100, 200, 500, 1000, 1500, 2000), (10, 2000),
+                    follow=True),
+    "lifecycle": Part("hmem", "module_blacklist=fsdev_dax,cxl_acpi"),
+    # What takes C ever longer.
+    "many": Part("hmem-large", NO_OTHERS, (10, 100, 1000, 2000, 5000, 10000), (10, 10000),
+                 ("rust",), "devices"),
+}
+GUARD = Part("hmem", NO_OTHERS)
+BASELINE = HERE / "baseline.toml"
+# By how much an operation may grow before the test "cost" fails.
+TOLERANCE = 0.02
 
 
 class Failed(Exception):
     """Why there is no table: one sentence."""
+
+
+class OtherKernel(Exception):
+    """Why there is nothing to compare with: one sentence."""
 
 
 @dataclass
@@ -68,16 +98,21 @@ class Boot:
 
     counts: dict        # of each row, by its key
     version: str        # of the kernel
-    followed: list      # of each followed fault, a Counter of (symbol, module)
+    followed: dict      # of each followed operation, a Counter of follow.Symbol
 
 
-def compile_program(lab, folder):
+def compile_program(lab):
+    """bench.c for the guest."""
+    lab.logs.mkdir(exist_ok=True)
+    program = lab.build / "bench" / "bench"
+    program.parent.mkdir(exist_ok=True)
     source = "/project/" + str((HERE / "bench.c").relative_to(PROJECT))
     command = lab.inside(["clang-19", "-O2", "-static", "-Wall", "-Wextra", "-Werror",
-                          "-o", f"/build/{folder.relative_to(lab.build)}/bench", source])
+                          "-o", f"/build/{program.relative_to(lab.build)}", source])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"bench.c does not compile:\n{done.stderr}")
+    return program
 
 
 def address_of(lab, program, name):
@@ -97,57 +132,62 @@ def parse(output):
     return counts
 
 
-def boot(lab, impl, kernel, part, program, rounds):
+def boot(lab, impl, kernel, name, program, quick):
     """Boot one kernel for one part of the benchmark."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{impl}-{part}-", dir=program.parent))
+    part = PARTS.get(name, GUARD)
+    folder = Path(tempfile.mkdtemp(prefix=f"{impl}-{name}-", dir=program.parent))
     follower = None
     arguments = []
+    environment = f"BENCH_ROUNDS={FEW_ROUNDS if quick else ROUNDS}"
+    stops = " ".join(map(str, part.few_stops if quick else part.stops))
     try:
         shutil.copy(program, folder)
         shutil.copy(HERE / "guest.sh", folder)
         # A socket's path has room for 107 characters.
         with tempfile.TemporaryDirectory(prefix="dax-") as run:
-            if part == "mapping":
-                follower = follow.Follower(f"{run}/gdb", address_of(lab, program, "marked"),
-                                           len(report.FOLLOWED))
+            if part.follows(quick):
+                follower = follow.Follower(f"{run}/gdb", address_of(lab, program, "marked"))
                 arguments = ["-gdb", f"unix:{run}/gdb,server=on,wait=off"]
-            with Machine(lab.build, PARTS[part].machine, kernel=kernel, icount=True,
-                         shares={"bench": folder}, append=f"nokaslr {PARTS[part].append}",
+                environment += " BENCH_FOLLOW=1"
+            with Machine(lab.build, part.machine, kernel=kernel, icount=True,
+                         shares={"bench": folder}, append=f"nokaslr {part.append}",
                          args=arguments) as machine:
                 if follower:
                     follower.start()
-                result = machine.run(
-                    f"uname -r; BENCH_ROUNDS={rounds} bash /mnt/bench/guest.sh {part}", LIMIT)
-        (lab.logs / f"bench-{impl}-{part}.log").write_text(result.output + result.console)
+                result = machine.run(f"uname -r; {environment} bash /mnt/bench/guest.sh "
+                                     f"{part.program or name} {stops}", LIMIT)
+        (lab.logs / f"bench-{impl}-{name}.log").write_text(result.output + result.console)
         if not result.ok:
-            raise Failed(f"{impl} kernel, {part}: {result.why()} (what it printed: "
-                         f"{lab.logs}/bench-{impl}-{part}.log)")
-        followed = []
+            raise Failed(f"{impl} kernel, {name}: {result.why()} (what it printed: "
+                         f"{lab.logs}/bench-{impl}-{name}.log)")
+        followed = {}
         if follower:
             follower.join(timeout=10)
-            if len(follower.traces) != len(report.FOLLOWED):
-                raise Failed(f"{impl} kernel: a fault could not be followed: "
-                             f"{follower.error or 'it never came'}")
-            kallsyms = (folder / "kallsyms").read_text()
-            followed = [follow.attribute(trace, kallsyms) for trace in follower.traces]
-        return Boot(parse(result.output), result.output.split("\n", 1)[0], followed)
+            keys = re.findall(r"^followed (\S+)", result.output, re.M)
+            if len(follower.traces) != len(keys):
+                raise Failed(f"{impl} kernel, {name}: {len(follower.traces)} of {len(keys)} "
+                             f"operations could be followed: {follower.error}")
+            owners = follow.Owners((folder / "kallsyms").read_text(),
+                                   follow.areas(lambda command: lab.inside(command, impl)))
+            followed = {key: owners.of(trace) for key, trace in zip(keys, follower.traces)}
+        counts = parse(result.output)
+        if part.program:
+            counts = {f"{name}/{key}": count for key, count in counts.items()}
+        return Boot(counts, result.output.split("\n", 1)[0], followed)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def measure(lab, kernels, parts, rounds):
+def measure(lab, kernels, parts, quick):
     """Boot all; Boot by (implementation, part)."""
-    lab.logs.mkdir(exist_ok=True)
-    program = lab.build / "bench" / "bench"
-    program.parent.mkdir(exist_ok=True)
-    compile_program(lab, program.parent)
+    program = compile_program(lab)
     jobs = {}
     boots = {}
     # Counting does not mind who else is running.
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         for part in parts:
-            for impl, kernel in kernels.items():
-                jobs[pool.submit(boot, lab, impl, kernel, part, program, rounds)] = impl, part
+            for impl in PARTS[part].impls:
+                jobs[pool.submit(boot, lab, impl, kernels[impl], part, program, quick)] = impl, part
         try:
             for done in concurrent.futures.as_completed(jobs):
                 impl, part = jobs[done]
@@ -160,17 +200,49 @@ def measure(lab, kernels, parts, rounds):
     return boots
 
 
+def few(lab):
+    """What the test "cost" counts in the kernel of Rust: its version, and medians by key."""
+    one = boot(lab, "rust", lab.kernel("rust"), "guard", compile_program(lab), True)
+    return one.version, {key: count.median for key, count in one.counts.items()}
+
+
+def compare(lab):
+    """For each operation of the baseline: what is expected, and a complaint if it is not so."""
+    baseline = tomllib.loads(BASELINE.read_text())
+    version, counts = few(lab)
+    if version != baseline["kernel"]:
+        raise OtherKernel(f"the baseline is of Linux {baseline['kernel']}, this is {version}; "
+                          "'make bench' records a new one")
+    for key, before in baseline["instructions"].items():
+        now = counts.get(key)
+        what = f"{key} takes no more than {TOLERANCE:.0%} above {before} instructions"
+        if now is None:
+            yield what, "it was not counted"
+        else:
+            yield what, f"{now}, {now / before - 1:+.1%}" if now > before * (1 + TOLERANCE) else ""
+
+
+def record(lab):
+    """Write the baseline."""
+    version, counts = few(lab)
+    BASELINE.write_text("\n".join([
+        "# SPDX-License-Identifier: GPL-2.0",
+        '# Written by "make bench": what the test "cost" compares with.',
+        f'kernel = "{version}"', "", "[instructions]",
+        *(f"{key} = {count}" for key, count in counts.items()), ""]))
+
+
 def arguments():
     parser = argparse.ArgumentParser(description="Count what C and Rust take, side by side.")
     parser.add_argument("--quick", action="store_true", default=bool(os.environ.get("QUICK")),
-                        help="fewer repetitions; writes no document")
+                        help="fewer repetitions; writes nothing")
     parser.add_argument("--c", type=Path, metavar="FOLDER", help="another kernel of C")
     parser.add_argument("--rust", type=Path, metavar="FOLDER", help="another kernel of Rust")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part")
     parser.add_argument("--follow", action="store_true",
-                        help="print whose instructions a fault takes, function by function")
-    parser.add_argument("--output", type=Path, metavar="FILE",
-                        help="the document (default Documentation/performance.rst)")
+                        help="print whose instructions they are, function by function")
+    parser.add_argument("--output", type=Path, metavar="FOLDER",
+                        help="of the document (default Documentation/performance)")
     return parser.parse_args()
 
 
@@ -182,29 +254,35 @@ def main():
     for impl, kernel in kernels.items():
         if not (kernel / "bzImage").is_file():
             raise Failed(f"there is no {impl} kernel in {kernel}; run 'make kernel IMPL={impl}'")
-    boots = measure(lab, kernels, parts, ROUNDS[a.quick])
+    boots = measure(lab, kernels, parts, a.quick)
     counts = {impl: {} for impl in kernels}
-    followed = {}
+    followed = {impl: {} for impl in kernels}
     for (impl, _), one in boots.items():
         counts[impl].update(one.counts)
-        if one.followed:
-            followed[impl] = one.followed
+        followed[impl].update(one.followed)
+    if not a.part:
+        for impl, kernel in kernels.items():
+            found = objects.sizes(lab, impl, kernel).items()
+            counts[impl].update((key, Count(size)) for key, size in found)
     table = report.Table(counts["c"], counts["rust"])
     print()
     print(table.text())
-    if followed:
+    if any(followed.values()):
         print(report.shares(followed))
-    if a.follow and followed:
-        print(report.functions(followed, lambda names: follow.demangle(names, lab.inside)))
+        if a.follow:
+            print(report.functions(followed, lambda names: follow.demangle(names, lab.inside)))
     versions = {one.version for one in boots.values()}
     if len(versions) > 1:
         raise Failed(f"the kernels are of different versions, {' and '.join(sorted(versions))}; "
                      "their numbers cannot be compared")
     if a.output or not (a.quick or a.part):
-        output = a.output or PROJECT / "Documentation" / "performance.rst"
-        output.parent.mkdir(exist_ok=True)
-        output.write_text(report.document(table, followed, versions.pop()))
-        lab_module.say(f"written to {output}")
+        output = a.output or PROJECT / "Documentation" / "performance"
+        output.mkdir(exist_ok=True)
+        pictures = curves.draw(lab, counts, output)
+        (output / "index.rst").write_text(
+            report.document(table, followed, versions.pop(), pictures))
+        record(lab)
+        lab_module.say(f"written to {output}, and the baseline of the test \"cost\"")
     return 1 if table.missed() else 0
 
 

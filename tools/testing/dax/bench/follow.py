@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Follow one page fault, instruction by instruction, and tell whose they are.
+"""Follow an operation, instruction by instruction, and tell whose they are.
 
 QEMU's debugger port steps through the machine from one call of marked() in
 bench.c to the next; interrupts and timers are held back meanwhile.
@@ -11,10 +11,31 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 
-# What is DAX's own in a kernel: by module, or, in the built-in core, by name. Rust
-# that is not in a module is the core's, or the kernel crate's on its behalf.
+# Whose an instruction can be, and the folders of the kernel's source that make it so.
+DAX, REST = "DAX", "Rest"
+FOLDERS = {
+    "mm": ("mm", "arch/x86/mm"),
+    "Driver core": ("drivers/base", "fs/kernfs", "fs/sysfs"),
+    "VFS": ("fs",),
+}
+AREAS = (DAX, *FOLDERS, REST)
+
 OWN_MODULES = {"device_dax", "dax_pmem", "dax_hmem"}
+# Built-in functions of the core that C and Rust both have: in C what lies between them is the
+# core's, too. Rust that is not in a module is the core's, or the kernel crate's on its behalf.
+CORE = {"dax_read_lock", "alloc_dax", "kill_dax", "put_dax", "kill_dev_dax", "alloc_dax_region",
+        "devm_create_dev_dax", "__dax_driver_register", "dax_driver_unregister", "do_id_store"}
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A function of the kernel."""
+
+    name: str
+    module: str
+    area: str
 
 
 class Debugger:
@@ -59,20 +80,20 @@ class Debugger:
 
 
 class Follower(threading.Thread):
-    """Notes each instruction from one visit to ADDRESS to the next, of COUNT such pairs."""
+    """Notes each instruction from one visit to ADDRESS to the next, as long as the machine runs."""
 
-    TOO_MANY = 20000
+    TOO_MANY = 1000000
 
-    def __init__(self, path, address, count):
+    def __init__(self, path, address):
         super().__init__(daemon=True)
-        self.path, self.address, self.count = path, address, count
+        self.path, self.address = path, address
         self.traces = []
         self.error = None
 
     def run(self):
         try:
             gdb = Debugger(self.path)
-            for _ in range(self.count):
+            while True:
                 # Where there is a breakpoint, there is no stepping.
                 gdb.ask(f"Z1,{self.address:x},1")
                 gdb.ask("c")
@@ -80,7 +101,6 @@ class Follower(threading.Thread):
                 self.traces.append(self.one(gdb))
                 # Past the second visit, which is not the next first one.
                 gdb.ask("s")
-            gdb.ask("D")
         except (OSError, EOFError) as why:
             self.error = why
 
@@ -96,31 +116,56 @@ class Follower(threading.Thread):
         raise EOFError("it takes too many instructions")
 
 
-def symbols(kallsyms):
-    """Addresses, ascending, and (name, module) of each."""
-    table = []
-    for line in kallsyms.splitlines():
-        part = line.split()
-        if len(part) >= 3 and part[1] in "tTwW":
-            table.append((int(part[0], 16), part[2], part[3].strip("[]") if len(part) > 3 else ""))
-    table.sort()
-    return [t[0] for t in table], [t[1:] for t in table]
+def areas(inside):
+    """Names of built-in functions by area; INSIDE is the command that runs one in the toolchain,
+    with the kernel's objects at /out."""
+    found = {}
+    for area, folders in FOLDERS.items():
+        archives = [f"/out/{folder}/built-in.a" for folder in folders]
+        done = subprocess.run(inside(["llvm-nm", "--defined-only", *archives]),
+                              capture_output=True, text=True, check=False)
+        for line in done.stdout.splitlines():
+            part = line.split()
+            if len(part) == 3 and part[1] in "tTwW":
+                found.setdefault(part[2], area)
+    return found
 
 
-def is_own(name, module):
-    return module in OWN_MODULES if module else "dax" in name or name.startswith("_R")
+class Owners:
+    """Which function is where, by /proc/kallsyms, and whose it is."""
 
+    def __init__(self, kallsyms, areas):
+        table, core = [], []
+        for line in kallsyms.splitlines():
+            part = line.split()
+            if len(part) >= 3 and part[1] in "tTwW":
+                address, module = int(part[0], 16), part[3].strip("[]") if len(part) > 3 else ""
+                table.append((address, part[2], module))
+                if part[2] in CORE and not module:
+                    core.append(address)
+        table.sort()
+        self.addresses = [address for address, _, _ in table]
+        self.symbols = [Symbol(name, module, self.area(address, name, module, core, areas))
+                        for address, name, module in table]
 
-def attribute(trace, kallsyms):
-    """Counter of (name, module) over a trace; user space is one entry."""
-    addresses, names = symbols(kallsyms)
-    count = Counter()
-    for rip in trace:
-        if rip < 1 << 63:
-            count[("(user space)", "")] += 1
-        else:
-            count[names[bisect.bisect_right(addresses, rip) - 1]] += 1
-    return count
+    @staticmethod
+    def area(address, name, module, core, areas):
+        if module:
+            return DAX if module in OWN_MODULES else REST
+        rust = name.startswith("_R")
+        if rust or "dax" in name or (core and min(core) <= address <= max(core)):
+            return DAX
+        return areas.get(name, REST)
+
+    def of(self, trace):
+        """Counter of Symbol over a trace; user space is one of them."""
+        count = Counter()
+        for rip in trace:
+            if rip < 1 << 63:
+                count[Symbol("(user space)", "", REST)] += 1
+            else:
+                count[self.symbols[bisect.bisect_right(self.addresses, rip) - 1]] += 1
+        return count
 
 
 def demangle(names, inside):

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # In the guest: prepares the devices of one part of the benchmark and runs it.
-# usage: guest.sh mapping|ranges|sizing
+# usage: guest.sh PART [STOP...]
 
 set -eu
 part=$1
+shift
 
 # Print the device of a new namespace. usage: namespace SIZE ALIGN
 namespace() {
@@ -24,17 +25,12 @@ if [ "$part" = mapping ]; then
 	set -- "4k=$small" "2m=$large" "1g=$huge"
 else
 	modprobe -a dax_hmem device_dax
-	set --
 fi
 
 # The only one who would listen to what happens to a device.
 udevadm settle
 kill "$(pidof systemd-udevd)"
 
-/tmp/bench "$part" "$@"
+[ -z "${BENCH_FOLLOW-}" ] || cat /proc/kallsyms >/mnt/bench/kallsyms
 
-if [ "$part" = mapping ]; then
-	cat /proc/kallsyms >/mnt/bench/kallsyms
-	/tmp/bench mark "4k=$small" read
-	/tmp/bench mark "2m=$large" read
-fi
+/tmp/bench "$part" "$@"

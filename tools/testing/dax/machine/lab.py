@@ -9,6 +9,7 @@
   lab.py run             the demonstration
   lab.py shell IMPL      a prompt in the booted machine
   lab.py check WHICH     one of the static checks: {checks}
+  lab.py objdump IMPL OBJECT [NAME]   the code of an object's functions with NAME in their names
   lab.py inside COMMAND  run a command in the toolchain tree, see Lab.inside
   lab.py clean           remove all that these made
 
@@ -19,6 +20,7 @@ The build folder:
 
   toolchain/     a Debian tree: rustc, clang, QEMU, the kernel's source package
   crates/        what cargo and the tests in Rust need besides
+  plot/          gnuplot
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
   linux/         Linux with the overlay applied
   out-IMPL/      objects
@@ -59,9 +61,10 @@ TOOLCHAIN = """
     perl python3 python3-docutils kmod xz-utils e2fsprogs qemu-system-x86
 """.split() + [SOURCE]
 
-# For the tests that are written in Rust: on top of the toolchain, in a tree of their own, so that no
-# kernel depends on them.
+# On top of the toolchain, each in a tree of its own, so that no kernel depends on them: for the tests
+# that are written in Rust, and for the pictures of the benchmark.
 CRATES = ["cargo", "librust-proptest-dev", "libfuzzer-19-dev"]
+PLOT = ["gnuplot-nox"]
 
 GUEST = """
     ndctl daxctl cxl fio jq kmod udev numactl xfsprogs e2fsprogs strace procps
@@ -84,7 +87,7 @@ PARTS = {"DAX": "core", "DEV_DAX": "device_dax", "DEV_DAX_PMEM": "dax_pmem",
          "DEV_DAX_FSDEV": "fsdev_dax"}
 
 # For progress and for the check of free space; how it was when this was written.
-TOOLCHAIN_MB, CRATES_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 81, 330, 1800, 900
+TOOLCHAIN_MB, CRATES_MB, PLOT_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 81, 60, 330, 1800, 900
 BUILD_STEPS = 2750
 
 MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
@@ -368,17 +371,17 @@ class Lab:
         if self.debian_tree("toolchain", TOOLCHAIN, SUITES, TOOLCHAIN_MB):
             say(f"{SOURCE} is version {self.source_version()}")
 
-    def make_crates(self):
-        """Unpack what the toolchain tree lacks of CRATES and of what they need."""
-        place = self.build / "crates"
-        made_of = digest(SUITE, *sorted(TOOLCHAIN), *CRATES)
+    def make_extra(self, name, packages, megabytes):
+        """Unpack what the toolchain tree lacks of PACKAGES and of what they need."""
+        place = self.build / name
+        made_of = digest(SUITE, *sorted(TOOLCHAIN), *packages)
         if read(place / ".made-of") == made_of:
             return
-        new = self.fresh("crates")
+        new = self.fresh(name)
         # What is installed there is taken for installed here.
         known = (f'mkdir -p "$1/var/lib/dpkg"; cp "{self.toolchain}/var/lib/dpkg/status" '
                  '"$1/var/lib/dpkg/status"')
-        self.unpack("crates", "extract", CRATES, SUITES, new, CRATES_MB,
+        self.unpack(name, "extract", packages, SUITES, new, megabytes,
                     [f"--setup-hook={known}"])
         (new / ".made-of").write_text(made_of)
         self.put(new, place)
@@ -574,6 +577,13 @@ class Lab:
                            f"all that was printed is in {self.logs}/build-{impl}.log")
         return log
 
+    @staticmethod
+    def in_crate():
+        """Our modules of the kernel crate, as they stand in the names of its functions."""
+        files = [Path(name) for name in overlay.project_files() if name.endswith(".rs")]
+        return ["6kernel" + "".join(f"{len(part)}{part}" for part in path.with_suffix("").parts[2:])
+                for path in files if path.parts[:2] == ("rust", "kernel")]
+
     def panics(self, impl):
         """For each object of ours, and for what is ours in the kernel crate: the panics of Rust
         that it refers to."""
@@ -586,9 +596,7 @@ class Lab:
             yield (name.removeprefix("/out/"),
                    ", ".join(re.findall(rf"^{re.escape(name)}:.* (\S*core9panicking\S*)", names, re.M)))
 
-        # Modules of the crate, as they stand in the names of its functions.
-        ours = ["6kernel" + "".join(f"{len(part)}{part}" for part in path.with_suffix("").parts[2:])
-                for path in files if path.parts[:2] == ("rust", "kernel")]
+        ours = self.in_crate()
         _, code = self.logged(f"objdump-{impl}.log", self.inside(
             ["llvm-objdump", "-dr", "--no-show-raw-insn", "/out/rust/kernel.o"], impl))
         found = {part: set() for part in ours}
@@ -601,6 +609,23 @@ class Lab:
                     found[part].add(panic[1])
         for part, panics in found.items():
             yield f"{part} in rust/kernel.o", ", ".join(sorted(panics))
+
+    def objdump(self, impl, name, part):
+        """Print the code of the functions of an object that have PART in their names."""
+        if not (self.out(impl) / name).is_file():
+            raise Stop(f"there is no {name} in {self.out(impl)}; 'make kernel IMPL={impl}' makes them")
+        dump = subprocess.Popen(
+            self.inside(["llvm-objdump", "-dr", "--demangle", "--no-show-raw-insn", f"/out/{name}"],
+                        impl), stdout=subprocess.PIPE, text=True)
+        shown = found = False
+        for line in dump.stdout:
+            if function := re.match(r"[0-9a-f]+ <(.+)>:$", line):
+                shown = part in function[1]
+                found |= shown
+            if shown:
+                print(line, end="")
+        if dump.wait() or not found:
+            raise Stop(f"no function of {name} has {part!r} in its name")
 
     def install(self, impl, inputs):
         out = self.out(impl)
@@ -622,12 +647,13 @@ class Lab:
 
     def setup(self):
         self.make_toolchain()
-        self.make_crates()
+        self.make_extra("crates", CRATES, CRATES_MB)
+        self.make_extra("plot", PLOT, PLOT_MB)
         self.make_source()
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "crates", "guest", "ndctl", "linux", "demo", "shell", "run", "tests",
+        names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests",
                  "host-tests", "bench"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
@@ -645,6 +671,9 @@ def main(argv):
     lab = Lab(os.environ.get("BUILD") or PROJECT / "build")
     what, rest = (argv + [""])[1], argv[2:]
     impl = rest[0] if rest else "rust"
+    if what == "objdump" and len(rest) > 1:
+        lab.objdump(impl, rest[1], (rest + [""])[2])
+        return 0
     if what == "inside" and rest:
         return subprocess.run(lab.inside(rest), check=False).returncode
     if what in ("kernel", "shell") and impl not in KERNELS:

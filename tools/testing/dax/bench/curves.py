@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Draw what operations cost against how much there is, with gnuplot."""
+
+import re
+import subprocess
+
+# Of each picture: file, title, what is to be seen, name of the x axis, and the panels:
+# the prefix of the rows' keys, and a title.
+PICTURES = (
+    ("ranges.svg", "Cost against the number of ranges of a device",
+     "C goes through all ranges of the device, from the first one on. The binary search in Rust "
+     "adds a few instructions each time the number doubles.",
+     "ranges of the device",
+     (("last", "2 MiB fault in the last range"), ("range", "adding the last range by mapping"))),
+    ("devices.svg", "Cost against the number of devices of a region",
+     "C goes through a list of all allocations, compares the names of all devices, and walks over "
+     "all that is to be undone when the region goes. What is left of this in Rust is the driver "
+     "core's.",
+     "devices of the region",
+     (("create", "create"), ("delete", "delete"), ("size", "set size"),
+      ("mapping", "add a range by mapping"), ("available", "read available_size"))),
+)
+KERNELS = (("c", "upstream's C", "#b35806"), ("rust", "Rust", "#2166ac"))
+
+HEAD = """\
+set terminal svg size {width},{height} font "sans-serif,12" background "#ffffff" noenhanced name "dax"
+set output "/build/bench/picture.svg"
+set multiplot layout {rows},{columns} margins 0.11,0.97,{bottom},0.94 spacing 0.13,{gap}
+set logscale xy
+set grid xtics ytics linewidth 0.6 linecolor "#c8c8c8"
+set border 3 linecolor "#606060"
+set tics nomirror textcolor "#303030"
+set offsets graph 0.02, graph 0.02, 0, 0
+set key top left reverse Left samplen 2 textcolor "#303030"
+set xlabel "{x}" offset 0,0.4
+set ylabel "instructions" offset 0.5,0
+"""
+
+
+def points(counts, key):
+    """Ascending (how many, instructions) of the rows KEY-how many; MANY has what the others lack."""
+    found = {}
+    for name, count in counts.items():
+        number = re.fullmatch(rf"(many/)?{key}-(\d+)", name)
+        if number and count.median and not (number[1] and int(number[2]) in found):
+            found[int(number[2])] = count.median
+    return sorted(found.items())
+
+
+def panel(counts, key, title):
+    """The commands for one panel, None when there is nothing to be drawn."""
+    blocks, plots, most, least = [], [], 0, 1 << 62
+    for impl, name, colour in KERNELS:
+        data = points(counts[impl], key)
+        if len(data) < 2:
+            continue
+        blocks += [f"${impl} << end", *(f"{x} {y}" for x, y in data), "end"]
+        plots.append(f'${impl} using 1:2 with linespoints title "{name}" linewidth 2 pointtype 7 '
+                     f'pointsize 0.5 linecolor "{colour}"')
+        most = max(most, *(y for _, y in data))
+        least = min(least, *(y for _, y in data))
+    if not plots:
+        return None
+    # At least a decade, so that what does not grow looks like that.
+    low, high = least / 1.5, max(most * 2.5, least * 10)
+    steps = [step * 10 ** power for power in range(8) for step in (1, 2, 5)]
+    tics = ", ".join(f'"{step:,}" {step}' for step in steps if low <= step <= high)
+    return "\n".join([*blocks, f'set title "{title}" textcolor "#000000"', f"set ytics ({tics})",
+                      f"set yrange [{low:.0f}:{high:.0f}]", f"plot {', '.join(plots)}", ""])
+
+
+def draw(lab, counts, folder):
+    """Make the pictures of which something was counted: file, title and text of each."""
+    drawn = []
+    for name, title, text, x, panels in PICTURES:
+        commands = [panel(counts, key, what) for key, what in panels]
+        commands = [command for command in commands if command]
+        if not commands:
+            continue
+        columns = min(len(commands), 2)
+        rows = -(-len(commands) // columns)
+        head = HEAD.format(x=x, rows=rows, columns=columns, width=900, height=60 + 300 * rows,
+                           bottom=0.16 / rows, gap=0.12)
+        subprocess.run(
+            lab.inside(["/build/plot/usr/bin/gnuplot-nox"],
+                       env=["LD_LIBRARY_PATH=/build/plot/usr/lib/x86_64-linux-gnu"]),
+            input="".join([head, *commands, "unset multiplot\n"]), text=True, check=True)
+        drawn.append((name, title, text))
+        (folder / name).write_text((lab.build / "bench/picture.svg").read_text())
+    return drawn
