@@ -67,6 +67,10 @@ kernel::module_dax_driver! {
     alias: ["dax:t0*"],
 }
 
+mod kmem {
+    pub(crate) mod state;
+}
+
 /// The abstract distance of memory of which firmware tells nothing: slow, whatever it is.
 const DEFAULT_DISTANCE: i32 = memory_tiers::DISTANCE_DRAM.saturating_mul(5);
 
@@ -205,11 +209,16 @@ impl SystemRam {
                     dev,
                     "state unplugged refused: a signal came before all of the memory could be moved away; all of it stays System RAM\n"
                 ),
-                why => dev_warn!(
+                EBUSY => dev_warn!(
                     dev,
                     "state unplugged refused: some of the memory is in use and cannot be moved away, error {}; all of it stays System RAM. To see which memory block it is: daxctl offline-memory {}\n",
-                    why.to_errno(),
+                    EBUSY.to_errno(),
                     dev.name()
+                ),
+                why => dev_warn!(
+                    dev,
+                    "state unplugged refused: error {}; all of the memory stays System RAM; write it again to try again\n",
+                    why.to_errno()
                 ),
             })
     }
@@ -439,35 +448,32 @@ impl Attribute for StateFile {
 
     fn store(owner: &Served<Kmem>, input: &[u8]) -> Result {
         let dev = owner.device();
-        let wanted = parse(input).ok_or(EINVAL).inspect_err(|_| {
-            dev_info!(
-                dev,
-                "state refused: it takes unplugged, online, online_kernel or online_movable; to have the memory offline: daxctl offline-memory {}\n",
-                dev.name()
-            )
-        })?;
+        let wanted = kmem::state::parse(input, wanted_states())
+            .ok_or(EINVAL)
+            .inspect_err(|_| {
+                dev_info!(
+                    dev,
+                    "state refused: it takes unplugged, online, online_kernel or online_movable; to have the memory offline: daxctl offline-memory {}\n",
+                    dev.name()
+                )
+            })?;
 
         owner.data().change(dev, wanted)
     }
 }
 
-/// The state that is meant by what was written; [`None`] if it is none that one can ask for.
+/// The states that one can ask for, by name.
 ///
-/// Offline is not: it would not last, as anybody may bring the blocks online.
-fn parse(input: &[u8]) -> Option<State> {
-    let name = input.strip_suffix(b"\n").unwrap_or(input);
-    let is = |online: &OnlineType| {
-        let known = online.name().to_bytes_with_nul();
-        known.strip_suffix(b"\0") == Some(name)
-    };
+/// Offline is none: it would not last, as anybody may bring the blocks online.
+fn wanted_states() -> [(&'static [u8], State); 4] {
+    OnlineType::ALL.map(|online| {
+        let name = online.name().to_bytes_with_nul();
 
-    if name == b"unplugged" {
-        return Some(None);
-    }
-    OnlineType::ALL
-        .into_iter()
-        .find(|online| *online != OnlineType::Offline && is(online))
-        .map(Some)
+        match online {
+            OnlineType::Offline => (&b"unplugged"[..], None),
+            online => (name.strip_suffix(b"\0").unwrap_or(name), Some(online)),
+        }
+    })
 }
 
 /// A number of bytes, for people.

@@ -33,7 +33,6 @@ use kernel::{
     numa,
     platform,
     prelude::*,
-    sizes::SizeConstants,
     sync::{
         aref::ARef,
         atomic::{
@@ -54,6 +53,7 @@ mod ffi {
     //! The function that C code calls.
     mod dax_hmem;
 }
+mod offered;
 mod pieces;
 
 module! {
@@ -223,11 +223,9 @@ impl State {
         cxl::wait_for_drivers();
 
         for memory in contested {
-            let Ok(unclaimed) = unclaimed(&memory.range) else {
-                self.complain(&memory.range, ENOMEM);
-                continue;
-            };
-            let whole = unclaimed.len() == 1 && unclaimed.first() == Some(&memory.range);
+            let mut unclaimed =
+                offered::unclaimed(memory.range.clone(), cxl::region_contains).peekable();
+            let whole = unclaimed.peek() == Some(&memory.range);
 
             if let (false, Some(host)) = (whole, hmem::Host::of(&self.dev)) {
                 host.set_yielded();
@@ -241,10 +239,8 @@ impl State {
     /// Makes a device for what of a range can be mapped. If that fails, the others go on.
     fn offer(&self, range: Range<u64>, target_node: i32) {
         let align = u64::from(DEFAULT_ALIGN);
-        let start = range.start.checked_next_multiple_of(align);
-        let end = range.end & !align.wrapping_sub(1);
 
-        let Some(start) = start.filter(|&start| start < end) else {
+        let Some(aligned) = offered::aligned(&range, align) else {
             dev_warn!(
                 self.dev,
                 "memory {} stays unused: nothing of it is aligned to {:#x}\n",
@@ -253,13 +249,14 @@ impl State {
             );
             return;
         };
-        if (start..end) != range {
+        if aligned != range {
             dev_warn!(
                 self.dev,
                 "memory {} is not aligned to {:#x}; {:#x} bytes at its ends stay unused\n",
                 Shown(&range),
                 align,
-                (range.end.saturating_sub(range.start)).saturating_sub(end.saturating_sub(start))
+                (range.end.saturating_sub(range.start))
+                    .saturating_sub(aligned.end.saturating_sub(aligned.start))
             );
         }
         if target_node == numa::NO_NODE {
@@ -271,7 +268,7 @@ impl State {
         }
 
         let memory = Candidate {
-            range: start..end,
+            range: aligned,
             target_node,
         };
         let mut devices = self.devices.lock();
@@ -295,30 +292,6 @@ impl State {
             error.to_errno()
         );
     }
-}
-
-/// Returns the parts of a range that no CXL region has.
-///
-/// CXL only tells whether one region has all of a range. Decoders work in units of 256 MiB, and so
-/// this asks for each unit.
-fn unclaimed(range: &Range<u64>) -> Result<KVec<Range<u64>>> {
-    const UNIT: u64 = u64::SZ_256M;
-    let mut found: KVec<Range<u64>> = KVec::new();
-    let mut at = range.start;
-
-    while at < range.end {
-        let unit = at..(at | (UNIT - 1)).saturating_add(1).min(range.end);
-
-        at = unit.end;
-        if cxl::region_contains(&unit) {
-            continue;
-        }
-        match found.last_mut().filter(|last| last.end == unit.start) {
-            Some(last) => last.end = unit.end,
-            None => found.append(unit, GFP_KERNEL)?,
-        }
-    }
-    Ok(found)
 }
 
 /// How a range is printed: with both ends included.

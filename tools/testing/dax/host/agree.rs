@@ -4,7 +4,7 @@
 //! requests, and for those that a fuzzer chooses.
 
 use crate::{
-    reference,
+    info_block, memory, reference,
     region::{op, Fixed, Logic, Model, Op, Region, Units},
 };
 use proptest::{
@@ -49,6 +49,14 @@ pub fn fuzz_region(bytes: &[u8]) {
 /// A fuzzer's bytes: a text that is written to a file.
 pub fn fuzz_text(bytes: &[u8]) {
     reference::check(bytes);
+    memory::check_state(bytes);
+}
+
+/// A fuzzer's bytes: an info block, and ranges of memory.
+pub fn fuzz_memory(bytes: &[u8]) {
+    let (block, namespace) = info_block::made_of(bytes);
+    info_block::check(&block, &namespace);
+    memory::check(bytes);
 }
 
 /// Makes a function of a fuzzer's bytes what libFuzzer calls.

@@ -6,8 +6,10 @@
 //! The sources are those of the kernel; `kernel` is a stand-in with the few items that they use.
 
 pub mod agree;
+mod info_block;
 #[cfg(test)]
 mod lookup;
+mod memory;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -24,6 +26,15 @@ mod space;
 pub mod sysfs;
 
 // Some of it is for the tests alone.
+#[allow(dead_code)]
+#[path = "../../../../drivers/dax/pmem/data.rs"]
+mod data;
+#[path = "../../../../drivers/dax/hmem/offered.rs"]
+mod offered;
+#[path = "../../../../drivers/dax/hmem/pieces.rs"]
+mod pieces;
 #[allow(dead_code, unused_imports)]
 #[path = "../../../../drivers/dax/core/ranges/mod.rs"]
 mod ranges;
+#[path = "../../../../drivers/dax/kmem/state.rs"]
+mod state;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the logic uses of the `kernel` crate, on the host: vectors whose growth can fail, the page
-//! size and `fmt`. Same names and semantics; in addition allocations can be made to fail and
-//! accesses to elements are counted.
+//! What the logic uses of the `kernel` crate, on the host: vectors whose growth can fail, sizes, `fmt`,
+//! errors and the info block of libnvdimm. Same names and semantics; in addition allocations can be
+//! made to fail and accesses to elements are counted.
 
 pub use core::fmt;
 
@@ -12,6 +12,84 @@ pub mod page {
     pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
     /// Its logarithm.
     pub const PAGE_SHIFT: usize = 12;
+}
+
+/// Sizes in bytes.
+pub mod sizes {
+    /// Some of them, in each type.
+    pub trait SizeConstants {
+        /// 4 KiB.
+        const SZ_4K: Self;
+        /// 2 MiB.
+        const SZ_2M: Self;
+        /// 1 GiB.
+        const SZ_1G: Self;
+    }
+
+    macro_rules! sizes {
+        ($($number:ty)*) => {$(
+            impl SizeConstants for $number {
+                const SZ_4K: Self = 4 << 10;
+                const SZ_2M: Self = 2 << 20;
+                const SZ_1G: Self = 1 << 30;
+            }
+        )*};
+    }
+    sizes!(u32 u64);
+}
+
+/// What every file has.
+pub mod prelude {
+    /// An error, by its number in C.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Error(i32);
+
+    /// Bad message.
+    pub const EBADMSG: Error = Error(-74);
+    /// Operation not supported.
+    pub const EOPNOTSUPP: Error = Error(-95);
+}
+
+/// Namespaces of persistent memory.
+pub mod nvdimm {
+    /// What every namespace with an info block keeps free at its beginning, in bytes.
+    pub const INFO_BLOCK_RESERVE: u64 = 8 << 10;
+    /// What the page map takes for each page, in bytes.
+    pub const PAGE_STRUCT_SIZE: u64 = 64;
+
+    /// Where the page map is.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum PageMapLocation {
+        /// In System RAM.
+        Ram,
+        /// In the namespace.
+        Namespace,
+    }
+
+    /// What is in an info block.
+    #[derive(Clone, Copy, Debug)]
+    #[allow(missing_docs)]
+    pub struct InfoBlock {
+        pub is_intact: bool,
+        pub version: (u16, u16),
+        pub mode: u32,
+        pub data_offset: u64,
+        pub npfns: u64,
+        pub start_pad: u32,
+        pub end_trunc: u32,
+        pub align: u64,
+    }
+
+    impl InfoBlock {
+        /// Where it says that the page map is.
+        pub fn map(&self) -> Option<PageMapLocation> {
+            match self.mode {
+                1 => Some(PageMapLocation::Ram),
+                2 => Some(PageMapLocation::Namespace),
+                _ => None,
+            }
+        }
+    }
 }
 
 /// Fallible allocation.

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! For libFuzzer: info blocks, and ranges of memory.
+
+#![no_main]
+
+dax_host::fuzz_target!(dax_host::agree::fuzz_memory);
