@@ -2,9 +2,12 @@
 
 //! `device_dax`: a character device, `/dev/daxX.Y`, for each instance of device DAX.
 //!
-//! The device is mapped, never read or written. A page fault in a mapping installs exactly one page
-//! table entry, of the size that the instance is aligned to, or fails; never a smaller or a larger
-//! one. So a program that maps with 1 GiB entries gets 1 GiB entries, or is told why not.
+//! The device is mapped, never read or written. A page fault in a mapping installs a page table
+//! entry of the size that the instance is aligned to, or fails; never a smaller or a larger one. So
+//! a program that maps with 1 GiB entries gets 1 GiB entries, or is told why not.
+//!
+//! It is one entry, but for pages of 4 KiB that are touched one after the other: there a fault maps
+//! those behind it as well, as faults in files do ([`pages_ahead`]).
 //!
 //! This file is the rules. How a mapping reaches the memory is in the `kernel::dax` abstractions;
 //! where the instances come from is in the core.
@@ -42,6 +45,12 @@ kernel::module_dax_driver! {
     description: "Device DAX: direct access device driver",
     license: "GPL v2",
     alias: ["dax:t0*"],
+    params: {
+        fault_around_bytes: u32 {
+            default: 65536,
+            description: "What a fault of a 4 KiB device maps at most, if the page in front is mapped; 0: one page",
+        },
+    },
 }
 
 /// The size in bytes of the memory that a pmd entry maps.
@@ -190,8 +199,15 @@ impl mapping::Operations for DeviceDax {
         let Some(live) = fault.live() else {
             return FaultResult::SIGBUS;
         };
-        live.map(pgoff, order)
+        live.map(pgoff, order, pages_ahead)
     }
+}
+
+/// How many pages a fault may map behind its own.
+fn pages_ahead() -> usize {
+    let around = *module_parameters::fault_around_bytes.value_ref() as usize;
+
+    (around >> PAGE_SHIFT).saturating_sub(1)
 }
 
 /// Whether a number is a multiple of the align, a power of two.

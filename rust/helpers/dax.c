@@ -16,6 +16,7 @@
 #include <linux/ratelimit.h>
 #include <linux/sched.h>
 #include <linux/srcu.h>
+#include <linux/userfaultfd_k.h>
 #include "../../drivers/dax/dax-private.h"
 
 __rust_helper bool rust_helper_dax_align_valid(unsigned long align)
@@ -239,4 +240,35 @@ __rust_helper int rust_helper_folio_ref_count(const struct folio *folio)
 __rust_helper void rust_helper_cond_resched(void)
 {
 	cond_resched();
+}
+
+__rust_helper void rust_helper_folio_get(struct folio *folio)
+{
+	folio_get(folio);
+}
+
+__rust_helper void rust_helper_add_mm_counter_file(struct mm_struct *mm,
+						   struct folio *folio, long n)
+{
+	add_mm_counter(mm, mm_counter_file(folio), n);
+}
+
+__rust_helper bool rust_helper_pte_is_none(pte_t *pte)
+{
+	return pte_none(ptep_get(pte));
+}
+
+__rust_helper bool rust_helper_pte_is_present(pte_t *pte)
+{
+	return pte_present(ptep_get(pte));
+}
+
+__rust_helper void rust_helper_pte_unmap_unlock(pte_t *pte, spinlock_t *ptl)
+{
+	pte_unmap_unlock(pte, ptl);
+}
+
+__rust_helper bool rust_helper_uffd_disable_fault_around(struct vm_area_struct *vma)
+{
+	return uffd_disable_fault_around(vma);
 }

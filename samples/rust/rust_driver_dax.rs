@@ -191,7 +191,7 @@ impl mapping::Operations for Consumer {
         }
         // Which page of the instance is it, and is the instance alive? It is until `live` goes.
         match (fault.entry(order), fault.live()) {
-            (Some(pgoff), Some(live)) => live.map(pgoff, order),
+            (Some(pgoff), Some(live)) => live.map(pgoff, order, || 0),
             _ => FaultResult::SIGBUS,
         }
     }

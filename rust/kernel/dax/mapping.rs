@@ -47,10 +47,7 @@ use crate::{
 use core::{
     marker::PhantomData,
     ops::Deref,
-    ptr::{
-        addr_of_mut,
-        NonNull, //
-    },
+    ptr::NonNull, //
 };
 
 /// What a driver does with the files and mappings of its instances.
@@ -78,7 +75,7 @@ pub trait Operations: Sized {
     /// The size in bytes of the entries of a mapping, for `/proc/PID/smaps`.
     fn pagesize(dev: &Device) -> usize;
 
-    /// Map the memory behind an address with one entry of `2^order` pages.
+    /// Map the memory behind an address with an entry of `2^order` pages.
     ///
     /// Context: the mmap lock or the VMA lock is held for reading; may sleep.
     fn fault(fault: &Fault<'_>, order: u32) -> FaultResult;
@@ -229,24 +226,40 @@ pub struct LiveFault<'a> {
 impl LiveFault<'_> {
     /// Maps `2^order` pages, at an offset of `pgoff` pages into the instance, with one entry.
     ///
+    /// If that is a pte, and the page in front of it is mapped too, the access is taken for one of
+    /// many in a row. Then up to `ahead()` pages behind it are mapped in advance, with an entry each:
+    /// those that the same page table and the same area hold, up to the first that is mapped
+    /// already, has failed, or is none.
+    ///
     /// Fails with `SIGBUS` if the instance has no such memory, none that can be mapped so, or if it
     /// has failed.
     #[inline]
-    pub fn map(&self, pgoff: usize, order: u32) -> FaultResult {
+    pub fn map(&self, pgoff: usize, order: u32, ahead: impl FnOnce() -> usize) -> FaultResult {
         match self.live.folio(pgoff, order) {
-            Some(folio) => self.insert(&folio, order),
+            Some(folio) => self.insert(&folio, order, ahead),
             None => FaultResult::SIGBUS,
         }
     }
 
+    /// The mapping of the file, which is that of the instance.
     #[inline]
-    fn insert(&self, folio: &LiveFolio<'_>, order: u32) -> FaultResult {
+    fn mapping(&self) -> *mut bindings::address_space {
+        // SAFETY: The area and its file are valid during the fault.
+        unsafe { (*(*self.fault.vma().as_ptr()).vm_file).f_mapping }
+    }
+
+    #[inline]
+    fn insert(
+        &self,
+        folio: &LiveFolio<'_>,
+        order: u32,
+        ahead: impl FnOnce() -> usize,
+    ) -> FaultResult {
         let vmf = self.fault.as_raw();
         let write = self.fault.is_write();
         let folio_ptr = folio.as_raw();
+        let mapping = self.mapping();
 
-        // SAFETY: The area and its file are valid during the fault.
-        let mapping = unsafe { (*(*self.fault.vma().as_ptr()).vm_file).f_mapping };
         // SAFETY: `open` made the mapping of the file that of the instance.
         unsafe { folio.set_mapping(mapping) };
 
@@ -256,18 +269,25 @@ impl LiveFault<'_> {
 
         // SAFETY: The fault is being handled, and the folio is valid and stays so until the
         // instance is killed, which removes it from all mappings of the file.
-        let result = FaultResult::from_raw(unsafe {
+        let result = unsafe {
             match order {
                 PTE_ORDER => {
-                    let page = addr_of_mut!((*folio_ptr).__bindgen_anon_1.page);
-                    bindings::vmf_insert_page_mkwrite(vmf, page, write)
+                    let (result, in_a_row) = self.fault.insert_page(folio_ptr);
+                    if in_a_row {
+                        self.map_behind(folio.pgoff(), ahead());
+                    }
+                    result
                 }
-                PMD_ORDER => bindings::vmf_insert_folio_pmd(vmf, folio_ptr, write),
+                PMD_ORDER => {
+                    FaultResult::from_raw(bindings::vmf_insert_folio_pmd(vmf, folio_ptr, write))
+                }
                 #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
-                PUD_ORDER => bindings::vmf_insert_folio_pud(vmf, folio_ptr, write),
+                PUD_ORDER => {
+                    FaultResult::from_raw(bindings::vmf_insert_folio_pud(vmf, folio_ptr, write))
+                }
                 _ => return FaultResult::SIGBUS,
             }
-        });
+        };
 
         // Who marks it removes it from all mappings later. If that has gone by here before the entry
         // was made, the lock of the page table has made the mark visible.
@@ -284,6 +304,25 @@ impl LiveFault<'_> {
             return self.fault.failed(order);
         }
         result
+    }
+
+    /// Maps up to `most` pages behind the one at `pgoff`, where the fault is, with an entry each.
+    // Inlined into the module: nfit_test has its own way from offsets to addresses there.
+    #[inline]
+    fn map_behind(&self, pgoff: usize, most: usize) {
+        let mapping = self.mapping();
+
+        // SAFETY: As for the page at `pgoff`: behind its address are the pages behind it.
+        unsafe {
+            self.fault.insert_pages_behind(most, &|n| {
+                let folio = self.live.folio(pgoff.wrapping_add(n), PTE_ORDER)?;
+
+                folio.set_mapping(mapping);
+                // Who marks it removes it from all mappings later: before the page table was locked,
+                // so that the mark is seen here, or when there is an entry to remove.
+                (!folio.has_failed()).then_some(folio.as_raw())
+            })
+        };
     }
 }
 

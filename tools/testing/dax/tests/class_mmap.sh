@@ -20,7 +20,8 @@ for align in 4K 2M 1G; do
 		smaps m KernelPageSize			= $kb kB
 		store m 0 8 8				= faults 1
 		store m 0 $align $((kb << 6))		= faults 0
-		store m 0 $part $((kb << 6))		= faults $((n - 1))
+		store m 0 $part $((kb << 11))		= faults $(((n - 1) / 2))
+		store m 0 $part $((kb << 6))		= faults $((n / 2))
 		fill m 0 1M 7				= ok
 		fill m $((SIZE - 65536)) 64K 7		= ok
 		mmap b f $((SIZE + $(bytes $align))) 0	= ok

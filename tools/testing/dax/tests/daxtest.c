@@ -660,6 +660,33 @@ static void do_phys(char **a)
 	close(fd);
 }
 
+/* mapped M OFF LEN: the pages that have entries, by number from OFF on; as "0-3 7" or "none" */
+static void do_mapped(char **a)
+{
+	uint64_t at = (uint64_t)map(a[1])->addr + number(a[2]), n = number(a[3]) / 4096, first = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), len = 0;
+	bool before = false;
+
+	say("none");
+	for (uint64_t i = 0; i <= n && len < MAX_LINE - 64; i++) {
+		uint64_t entry = 0;
+
+		if (i < n && pread(fd, &entry, 8, (at / 4096 + i) * 8) != 8) {
+			say_errno();
+			break;
+		}
+		if (entry >> 63 && !before)
+			first = i;
+		else if (!(entry >> 63) && before && first == i - 1)
+			len += sprintf(result + len, "%s%lu", len ? " " : "", (unsigned long)first);
+		else if (!(entry >> 63) && before)
+			len += sprintf(result + len, "%s%lu-%lu", len ? " " : "",
+				       (unsigned long)first, (unsigned long)i - 1);
+		before = entry >> 63;
+	}
+	close(fd);
+}
+
 /* Through the kernel's own access to our memory: get_user_pages on the mapping. */
 static void do_procread(char **a)
 {
@@ -1217,7 +1244,8 @@ static const struct {
 	{ "mlock", do_mlock, 3 }, { "read", do_read, 2 }, { "write", do_write, 3 },
 	{ "touch", do_touch, 5 }, { "store", do_store, 4 }, { "fill", do_fill, 4 },
 	{ "verify", do_verify, 4 }, { "expect", do_expect, 5 }, { "smaps", do_smaps, 2 },
-	{ "areas", do_areas, 1 }, { "phys", do_phys, 2 }, { "procread", do_procread, 2 },
+	{ "areas", do_areas, 1 }, { "phys", do_phys, 2 }, { "mapped", do_mapped, 3 },
+	{ "procread", do_procread, 2 },
 	{ "pread", do_pread, 3 }, { "pwrite", do_pwrite, 3 }, { "sysread", do_sysread, 1 },
 	{ "syswrite", do_syswrite, 1 }, { "lseek", do_lseek, 3 },
 	{ "ftruncate", do_ftruncate, 2 }, { "truncate", do_truncate, 2 },
