@@ -96,7 +96,7 @@ unsafe impl Send for Registration {}
 /// # Safety
 ///
 /// To be called from `open`, with its inode, in operations that are only used in a
-/// [`Registration`]. The device is valid until the call of `open` ends.
+/// [`Registration`]. If `open` succeeds, the device is valid until the file has been released.
 #[inline]
 pub unsafe fn parent<'a>(inode: *mut bindings::inode) -> &'a Device {
     // SAFETY: `chrdev_open()` cached the cdev in the inode and took a reference to it. So it is

@@ -6,7 +6,8 @@
 //! rules of a mapping are is the driver's business; this makes sure that a file always belongs to
 //! an instance that exists, and that memory is mapped only while the instance is alive.
 //!
-//! A file holds a reference to the instance of its own. It may stay open across any number of
+//! A file keeps the instance, by way of the [`cdev`] that it was opened through, of which it has a
+//! reference and which has one of the instance. It may stay open across any number of
 //! unbinds and binds: what it was mapped to disappears with an unbind, and mapping it, or touching
 //! an old mapping of it, works again when the instance is alive again. Neither depends on the
 //! registration that the file was opened through; see [`cdev`].
@@ -41,13 +42,11 @@ use crate::{
     page::PAGE_SHIFT,
     prelude::*,
     str::CStr,
-    sync::aref::ARef,
     task::Task, //
 };
 use core::{
     marker::PhantomData,
-    ops::Deref,
-    ptr::NonNull, //
+    ops::Deref, //
 };
 
 /// What a driver does with the files and mappings of its instances.
@@ -353,7 +352,6 @@ impl<T: Operations> VTable<T> {
         fop_flags: bindings::FOP_MMAP_SYNC,
         llseek: Some(bindings::noop_llseek),
         open: Some(Self::open),
-        release: Some(Self::release),
         mmap_prepare: Some(Self::mmap_prepare),
         get_unmapped_area: Some(Self::get_unmapped_area),
         ..pin_init::zeroed()
@@ -374,7 +372,7 @@ impl<T: Operations> VTable<T> {
     /// `file` must have been opened through these operations, and stay open for `'a`.
     #[inline]
     unsafe fn device<'a>(file: *const bindings::file) -> &'a Device {
-        // SAFETY: `open` stored a reference to an instance there that `release` will drop.
+        // SAFETY: `open` stored a pointer to an instance there, which the file keeps.
         unsafe { &*(*file).private_data.cast::<Device>() }
     }
 
@@ -394,26 +392,14 @@ impl<T: Operations> VTable<T> {
         }
 
         // SAFETY: `file` is being opened, so it can be changed. The inode of the instance lives as
-        // long as the instance, to which the file gets a reference.
+        // long as the instance, and that as long as the cdev, to which the file has a reference.
         unsafe {
             let mapping = (*bindings::dax_inode((*dev.as_raw()).dax_dev)).i_mapping;
 
             (*file).f_mapping = mapping;
             (*file).f_wb_err = bindings::filemap_sample_wb_err(mapping);
             (*file).f_sb_err = bindings::file_sample_sb_err(file);
-            (*file).private_data = ARef::into_raw(ARef::from(dev)).as_ptr().cast();
-        }
-        0
-    }
-
-    /// # Safety
-    ///
-    /// `file` must have been opened with `open`, and be about to go away.
-    unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `open` stored a reference there.
-        if let Some(dev) = NonNull::new(unsafe { (*file).private_data.cast::<Device>() }) {
-            // SAFETY: The reference is ours now.
-            drop(unsafe { ARef::from_raw(dev) });
+            (*file).private_data = dev.as_raw().cast();
         }
         0
     }
