@@ -94,7 +94,8 @@ macro_rules! attribute {
             const NAME: &'static CStr = $file;
             const MODE: Mode = $mode;
 
-            $($item)*
+            // Each is called in one place, by what makes a callback of it.
+            $(#[inline] $item)*
         }
     };
 }
@@ -119,7 +120,7 @@ attribute! {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
             let size = dev.region().with_slot(dev.id(), |slot| slot.size())?;
 
-            out.emit(fmt!("{size}\n"));
+            out.number(size);
             Ok(())
         }
 
@@ -170,7 +171,7 @@ attribute! {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
             let align = dev.region().with_slot(dev.id(), |slot| slot.align())?;
 
-            out.emit(fmt!("{align}\n"));
+            out.number(align);
             Ok(())
         }
 
@@ -189,7 +190,7 @@ attribute! {
             let region = dev.region();
             let first = region.with_slot(dev.id(), |slot| slot.first())?;
 
-            out.emit(fmt!("{:#x}\n", first.unwrap_or(region.range().start())));
+            out.hex(first.unwrap_or(region.range().start()));
             Ok(())
         }
     }
@@ -219,7 +220,7 @@ attribute! {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
             let on = dev.region().with_slot(dev.id(), |slot| slot.memmap_on_memory)?;
 
-            out.emit(fmt!("{}\n", u8::from(on)));
+            out.number(on.into());
             Ok(())
         }
 
@@ -247,7 +248,7 @@ attribute! {
     /// The first address of the range.
     MappingStart(Subclass<Mapping>, c"start", 0o400) {
         fn show(dev: &Subclass<Mapping>, out: &mut Output) -> Result {
-            out.emit(fmt!("{:#x}\n", dev.extent()?.range.start()));
+            out.hex(dev.extent()?.range.start());
             Ok(())
         }
     }
@@ -257,7 +258,7 @@ attribute! {
     /// The last address of the range.
     MappingEnd(Subclass<Mapping>, c"end", 0o400) {
         fn show(dev: &Subclass<Mapping>, out: &mut Output) -> Result {
-            out.emit(fmt!("{:#x}\n", dev.extent()?.range.end()));
+            out.hex(dev.extent()?.range.end());
             Ok(())
         }
     }
@@ -267,7 +268,7 @@ attribute! {
     /// The page of the instance at which the range starts.
     MappingPageOffset(Subclass<Mapping>, c"page_offset", 0o400) {
         fn show(dev: &Subclass<Mapping>, out: &mut Output) -> Result {
-            out.emit(fmt!("{:#x}\n", dev.extent()?.pgoff));
+            out.hex(dev.extent()?.pgoff);
             Ok(())
         }
     }
@@ -277,7 +278,7 @@ attribute! {
     /// The number of the region.
     RegionId(Hosted<Region>, c"id", 0o444) {
         fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
-            out.emit(fmt!("{}\n", region.id()));
+            out.number(region.id().into());
             Ok(())
         }
     }
@@ -287,7 +288,7 @@ attribute! {
     /// Size of the region in bytes.
     RegionSize(Hosted<Region>, c"size", 0o444) {
         fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
-            out.emit(fmt!("{}\n", region.range().len()));
+            out.number(region.range().len());
             Ok(())
         }
     }
@@ -306,7 +307,7 @@ attribute! {
         }
 
         fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
-            out.emit(fmt!("{}\n", region.align()));
+            out.number(region.align());
             Ok(())
         }
     }
@@ -320,7 +321,7 @@ attribute! {
         }
 
         fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
-            out.emit(fmt!("{}\n", region.available()));
+            out.number(region.available());
             Ok(())
         }
     }

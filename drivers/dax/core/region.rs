@@ -58,6 +58,7 @@ use kernel::{
             Guest,
             Hosted, //
         },
+        name::Name,
         subclass::{
             Registered,
             Subclass,
@@ -182,6 +183,17 @@ impl Slot {
     /// The first address of the instance, if it has memory.
     pub(crate) fn first(&self) -> Option<u64> {
         self.extents.first().map(|extent| extent.range.start())
+    }
+
+    /// The place of the first range without a mapping device, after making room for that.
+    fn next_mapping(&mut self) -> Result<Option<usize>> {
+        let index = self.mappings.len();
+        if index >= self.extents.len() {
+            return Ok(None);
+        }
+
+        self.mappings.make_room(1, GFP_KERNEL)?;
+        Ok(Some(index))
     }
 
     /// Adds a range behind the others.
@@ -551,7 +563,8 @@ impl Region {
 
     /// Makes the device of an instance that is booked.
     fn add_device(self: &Arc<Self>, id: u32, new: NewInstance) -> Result<ARef<Subclass<Instance>>> {
-        let mut dev = layout::new_instance(fmt!("dax{}.{id}", self.id()), |owner| {
+        let name = Name::new("dax").number(self.id()).word(".").number(id);
+        let mut dev = layout::new_instance(name, |owner| {
             let dax_dev = DaxDevice::for_instance(owner)?;
 
             Ok(Instance::new(self.clone(), id, dax_dev, new.pgmap))
@@ -594,7 +607,9 @@ impl Region {
             Place::Bus(dev.register_on(&self.dev, &DAX_BUS, devt)?)
         };
         let dev = ARef::from(&*place);
-        self.with_slot(id, |slot| slot.device = Some(place))?;
+        // If there is no slot any more, it is dropped when the region's lock is not held.
+        let mut place = Some(place);
+        self.with_slot(id, |slot| slot.device = place.take())?;
 
         // The class never had mapping devices.
         if self.is_in_class() {
@@ -608,25 +623,29 @@ impl Region {
 
     /// Makes the mapping devices that an instance lacks. The device lock is held.
     fn add_mappings(self: &Arc<Self>, dev: &Subclass<Instance>) -> Result {
-        loop {
-            let next = self.with_slot(dev.id(), |slot| {
-                slot.mappings.make_room(1, GFP_KERNEL)?;
-                let index = slot.mappings.len();
-                Ok::<_, Error>((index < slot.extents.len()).then_some(index))
-            })??;
-            let Some(index) = next else { return Ok(()) };
+        let mut next = self.with_slot(dev.id(), Slot::next_mapping)??;
 
+        while let Some(index) = next {
             let mapping = Mapping {
                 region: self.clone(),
                 id: dev.id(),
                 index,
             };
-            let mapping = Unregistered::new(fmt!("mapping{index}"), |_| Ok(mapping))?
-                .register(dev.as_ref())?;
-            // There was room for it, and only this adds any, with the instance locked.
-            self.with_slot(dev.id(), |slot| slot.mappings.push_within_capacity(mapping))?
-                .map_err(|_| ENOMEM)?;
+            let name = Name::new("mapping").number(index as u32);
+            let device = Unregistered::new(name, |_| Ok(mapping))?.register(dev.as_ref())?;
+            // If there is no slot any more, it is dropped when the region's lock is not held.
+            let mut device = Some(device);
+            next = self.with_slot(dev.id(), |slot| {
+                if let Some(device) = device.take() {
+                    // There was room for it, and only this adds any, with the instance locked.
+                    slot.mappings
+                        .push_within_capacity(device)
+                        .map_err(|_| ENOMEM)?;
+                }
+                slot.next_mapping()
+            })??;
         }
+        Ok(())
     }
 
     /// Removes the mapping devices that an instance has too many of.

@@ -22,6 +22,7 @@ use crate::{
     },
     device::{
         attribute::Owner,
+        name::Name,
         subclass::{
             DeviceGuard,
             RawDevice,
@@ -31,7 +32,6 @@ use crate::{
         }, //
     },
     error::to_result,
-    fmt,
     prelude::*,
     str::c_name::c_name,
     types::Opaque, //
@@ -304,7 +304,7 @@ pub struct Identity {
 ///
 /// What owns the dax device kills it before the instance is freed.
 pub fn new_instance<T: Instance, I: PinInit<T, Error>>(
-    name: fmt::Arguments<'_>,
+    name: Name,
     data: impl FnOnce(liveness::Instance) -> I,
 ) -> Result<Unregistered<T>> {
     Unregistered::new(name, |raw| {

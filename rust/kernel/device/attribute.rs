@@ -79,6 +79,26 @@ pub struct Output {
 }
 
 impl Output {
+    /// Appends a number and a newline; as C does it, which takes a third of what [`fmt`] does.
+    ///
+    /// [`fmt`]: mod@fmt
+    pub fn number(&mut self, number: u64) {
+        self.append(c"%llu\n", number);
+    }
+
+    /// The same in hexadecimal, after `0x`.
+    pub fn hex(&mut self, number: u64) {
+        self.append(c"%#llx\n", number);
+    }
+
+    /// The format is one of the two above.
+    fn append(&mut self, format: &CStr, number: u64) {
+        // SAFETY: By the type invariants; the format is for an `unsigned long long`.
+        self.len = self.len.saturating_add(unsafe {
+            bindings::sysfs_emit_at(self.page, self.len, format.as_char_ptr(), number)
+        });
+    }
+
     /// Appends text; what is beyond the page is cut off.
     pub fn emit(&mut self, args: fmt::Arguments<'_>) {
         // SAFETY: By the type invariants; `%pA` takes a pointer to `fmt::Arguments`.

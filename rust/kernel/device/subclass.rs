@@ -21,7 +21,6 @@ use crate::{
     },
     device::Device,
     error::to_result,
-    fmt,
     prelude::*,
     sync::aref::{
         ARef,
@@ -39,7 +38,8 @@ use core::{
 
 use super::{
     attribute::Groups,
-    class::Class, //
+    class::Class,
+    name::Name, //
 };
 
 /// A C struct that embeds a `struct device`.
@@ -218,12 +218,12 @@ impl Drop for DeviceGuard<'_> {
 pub struct Unregistered<T: Type>(ARef<Subclass<T>>);
 
 impl<T: Type> Unregistered<T> {
-    /// Makes a device called `name`, not yet known to anybody else.
+    /// Makes a device with this name, not yet known to anybody else.
     ///
     /// `data` is told where the C struct will be, of which nothing but the device is initialised
     /// when the Rust value is; the rest is zero. Fails with `ENOMEM`, or as `data` does.
     pub fn new<I: PinInit<T, Error>>(
-        name: fmt::Arguments<'_>,
+        name: Name,
         data: impl FnOnce(NonNull<T::Raw>) -> I,
     ) -> Result<Self> {
         let object = KBox::pin_init(
@@ -252,14 +252,8 @@ impl<T: Type> Unregistered<T> {
         // SAFETY: `device_initialize()` made the one reference that is handed over here.
         let object = unsafe { ARef::from_raw(NonNull::new_unchecked(object)) };
 
-        // SAFETY: `dev` is valid, and `%pA` takes a pointer to `fmt::Arguments`.
-        to_result(unsafe {
-            bindings::dev_set_name(
-                dev,
-                c"%pA".as_char_ptr(),
-                core::ptr::from_ref(&name).cast::<c_void>(),
-            )
-        })?;
+        // SAFETY: `dev` is valid, and `%s` takes a string of C.
+        to_result(unsafe { bindings::dev_set_name(dev, c"%s".as_char_ptr(), name.as_char_ptr()) })?;
         // INVARIANT: Nobody else has seen it.
         Ok(Self(object))
     }

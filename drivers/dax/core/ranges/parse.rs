@@ -97,21 +97,29 @@ fn number(text: &[u8], base: u64) -> Result<u64, Error> {
         return Err(Error::Malformed);
     }
 
-    let mut value = Some(0u64);
+    // After an overflow the rest must still be a number for the error to be that.
+    let mut value = 0u64;
+    let mut overflow = false;
     for byte in digits {
         let digit = match byte {
-            b'0'..=b'9' => u64::from(byte.wrapping_sub(b'0')),
-            b'a'..=b'f' => u64::from(byte.wrapping_sub(b'a')).wrapping_add(10),
-            b'A'..=b'F' => u64::from(byte.wrapping_sub(b'A')).wrapping_add(10),
-            _ => return Err(Error::Malformed),
+            b'0'..=b'9' => byte.wrapping_sub(b'0'),
+            // The letters of both cases differ in one bit.
+            _ => match (byte | 0x20).wrapping_sub(b'a') {
+                letter @ 0..=5 => letter.wrapping_add(10),
+                _ => return Err(Error::Malformed),
+            },
         };
+        let digit = u64::from(digit);
         if digit >= base {
             return Err(Error::Malformed);
         }
-        // After an overflow the rest must still be a number for the error to be that.
-        value = value
-            .and_then(|value| value.checked_mul(base))
-            .and_then(|value| value.checked_add(digit));
+        let (shifted, over) = value.overflowing_mul(base);
+        let (sum, carry) = shifted.overflowing_add(digit);
+        overflow |= over | carry;
+        value = sum;
     }
-    value.ok_or(Error::TooLarge)
+    if overflow {
+        return Err(Error::TooLarge);
+    }
+    Ok(value)
 }

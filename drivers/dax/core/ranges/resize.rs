@@ -34,7 +34,14 @@ pub(crate) enum Resize {
 /// How a device grows.
 pub(crate) struct Growth {
     extension: Option<(Range, u64)>,
-    added: KVVec<Range>,
+    added: Added,
+}
+
+/// The ranges that are added.
+enum Added {
+    /// Nearly always it is no more than one, which takes no memory.
+    AtMostOne(Option<Range>),
+    More(KVVec<Range>),
 }
 
 impl Growth {
@@ -52,14 +59,22 @@ impl Growth {
     fn with_room(ranges: usize) -> Result<Self, Error> {
         Ok(Self {
             extension: None,
-            added: KVVec::with_capacity(ranges, GFP_KERNEL)?,
+            added: match ranges {
+                0 | 1 => Added::AtMostOne(None),
+                more => Added::More(KVVec::with_capacity(more, GFP_KERNEL)?),
+            },
         })
     }
 
     fn add(&mut self, range: Range) -> Result<(), Error> {
-        self.added
-            .push_within_capacity(range)
-            .map_err(|_| Error::NoMemory)
+        match &mut self.added {
+            Added::AtMostOne(one @ None) => *one = Some(range),
+            Added::AtMostOne(Some(_)) => return Err(Error::NoMemory),
+            Added::More(ranges) => ranges
+                .push_within_capacity(range)
+                .map_err(|_| Error::NoMemory)?,
+        }
+        Ok(())
     }
 
     /// The last range of the device, as it is, and by how many bytes it is extended.
@@ -69,7 +84,10 @@ impl Growth {
 
     /// The ranges that are added behind it, in the order of the device's pages.
     pub(crate) fn added(&self) -> &[Range] {
-        &self.added
+        match &self.added {
+            Added::AtMostOne(one) => one.as_slice(),
+            Added::More(ranges) => ranges,
+        }
     }
 }
 
@@ -144,7 +162,7 @@ fn plan_growth<E: Extent>(
     let mut growth = Growth::with_room(pieces)?;
     space.for_each_piece(align, by, |piece| {
         match last.filter(|last| last.after() == piece.start()) {
-            Some(last) if growth.added.is_empty() => {
+            Some(last) if growth.added().is_empty() => {
                 growth.extension = Some((last, piece.len()));
                 Ok(())
             }

@@ -83,6 +83,16 @@ pub(crate) struct Space {
     usable: PerAlign,
 }
 
+/// As many nodes as fit into what an allocator has for so many, which is a power of two.
+fn rounded(nodes: usize) -> usize {
+    let size = core::mem::size_of::<Node>();
+
+    nodes
+        .saturating_mul(size)
+        .checked_next_power_of_two()
+        .map_or(nodes, |bytes| bytes / size)
+}
+
 impl Space {
     /// A region of which everything is free, and the alignments it will be asked for.
     pub(crate) fn new(region: Range, aligns: [Align; ALIGNS]) -> Result<Self, Error> {
@@ -372,7 +382,7 @@ impl Space {
         if gaps <= capacity {
             return Ok(());
         }
-        self.move_arena(gaps.max(capacity.saturating_mul(2)))
+        self.move_arena(rounded(gaps))
     }
 
     /// Moves the nodes to a vector with room for `capacity` of them.
@@ -390,7 +400,7 @@ impl Space {
 
     /// Returns memory that was set aside for allocations that are gone.
     fn shrink_arena(&mut self) {
-        let needed = self.allocations.saturating_add(1).saturating_mul(2);
+        let needed = rounded(self.allocations.saturating_add(1).saturating_mul(2));
         let capacity = self.nodes.capacity();
         // Nothing is gained from less than a page, and what is set aside at twice the need and
         // returned at four times the need is not moved to and fro.
@@ -482,6 +492,14 @@ impl Space {
         let old = core::mem::replace(&mut node.gap, gap);
         self.discount(&old);
         self.count(&gap);
+        if self.root == at && self.nodes.len() == 1 {
+            // By far the most regions have but this gap, of which the totals say it all.
+            let usable = self.usable;
+            if let Some(node) = self.node_mut(at) {
+                node.best = usable;
+            }
+            return;
+        }
         self.settle(at);
     }
 

@@ -187,8 +187,8 @@ fn an_exact_range() {
     space.revert(&growth);
     assert_eq!(space.available(), 64 * UNIT);
     succeed(Some(0));
-    let growth = Growth::exactly(units(8, 8), align(UNIT));
-    assert_eq!(growth.err(), Some(Error::NoMemory));
+    // A plan for one range needs no memory.
+    assert!(Growth::exactly(units(8, 8), align(UNIT)).is_ok());
     succeed(None);
 }
 

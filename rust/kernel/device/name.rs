@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names of devices, put together on the stack.
+//!
+//! [`fmt`](mod@crate::fmt) can do that as well, at ten times the cost: the driver core formats a
+//! name twice, to learn how long it is, unless it is given one that is complete.
+
+use crate::prelude::*;
+
+/// The name of a device: words and numbers, 31 bytes at most; what is beyond is cut off.
+///
+/// # Invariants
+///
+/// `text` is zero from `len` on, so that there is a NUL in or behind it.
+#[repr(C)]
+pub struct Name {
+    text: [u8; 31],
+    nul: u8,
+    len: usize,
+}
+
+impl Name {
+    /// A name that begins with `word`.
+    #[inline]
+    pub fn new(word: &str) -> Self {
+        let empty = Self {
+            text: [0; 31],
+            nul: 0,
+            len: 0,
+        };
+
+        empty.word(word)
+    }
+
+    /// Appends a word.
+    #[inline]
+    pub fn word(mut self, word: &str) -> Self {
+        for byte in word.as_bytes() {
+            self.push(*byte);
+        }
+        self
+    }
+
+    /// Appends a number, in decimal.
+    pub fn number(mut self, mut number: u32) -> Self {
+        // The last digit comes first.
+        let mut digits = [0; 10];
+        let mut unused = digits.len();
+
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0'.wrapping_add((number % 10) as u8);
+            number /= 10;
+            unused = unused.wrapping_sub(1);
+            if number == 0 {
+                break;
+            }
+        }
+        for digit in digits.iter().skip(unused) {
+            self.push(*digit);
+        }
+        self
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        if let Some(end) = self.text.get_mut(self.len) {
+            *end = byte;
+            self.len = self.len.wrapping_add(1);
+        }
+    }
+
+    /// The name as a string of C.
+    #[inline]
+    pub(crate) fn as_char_ptr(&self) -> *const c_char {
+        core::ptr::from_ref(self).cast()
+    }
+}
