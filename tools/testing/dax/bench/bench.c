@@ -206,6 +206,16 @@ static void first_touch(const struct device *d, int write, struct series *s)
 	}
 }
 
+static void touch_all(char *p, char *end, int write)
+{
+	for (; p < end; p += KIB4) {
+		if (write)
+			WRITE(p);
+		else
+			READ(p);
+	}
+}
+
 /* First touches, page after page; what is counted is one page's share of all of them. */
 static void touch_in_sequence(const struct device *d, int write, struct series *s)
 {
@@ -214,10 +224,7 @@ static void touch_in_sequence(const struct device *d, int write, struct series *
 		char *p = map(d->fd, length), *end = p + length;
 		uint64_t count;
 
-		if (write)
-			count = COUNT(for (char *at = p; at < end; at += KIB4) WRITE(at));
-		else
-			count = COUNT(for (char *at = p; at < end; at += KIB4) READ(at));
+		count = COUNT(touch_all(p, end, write));
 		if (i >= 2)
 			add(s, count / (length / KIB4));
 		unmap(p, length);
@@ -701,8 +708,9 @@ static uint64_t allocated(void)
 	fclose(f);
 	f = fopen("/proc/meminfo", "r");
 	while (f && fgets(line, sizeof(line), f)) {
-		sscanf(line, "Slab: %lu", &all);
-		sscanf(line, "VmallocUsed: %lu", &vmalloc);
+		if (sscanf(line, "Slab: %lu", &all) != 1 &&
+		    sscanf(line, "VmallocUsed: %lu", &vmalloc) != 1)
+			continue;
 	}
 	if (!f || !all)
 		die("/proc/meminfo says nothing");
@@ -728,8 +736,9 @@ static void devices(char **stops)
 		have = count;
 		if (device_rows(count))
 			return;
+		/* Create and delete sleep, and who follows holds the clock. */
 		if (first && following)
-			for (size_t o = 0; o < OPERATIONS; o++)
+			for (size_t o = 0; operations[o].count != count_create; o++)
 				FOLLOW(operations[o].key, operations[o].count(count));
 	}
 }

@@ -82,7 +82,7 @@ class Debugger:
 class Follower(threading.Thread):
     """Notes each instruction from one visit to ADDRESS to the next, as long as the machine runs."""
 
-    TOO_MANY = 1000000
+    TOO_MANY = 50000
 
     def __init__(self, path, address):
         super().__init__(daemon=True)
