@@ -102,7 +102,8 @@ def references():
             yield f"{name} refers to {found}", "" if mine else "no such document"
         for found in re.findall(r"\b((?:drivers/dax|rust/kernel|samples/rust|tools/testing/dax)/"
                                 r"[\w/.-]*\w)", text):
-            here = (PROJECT / found).exists() or found in UPSTREAM
+            # Of an object there is the source.
+            here = (PROJECT / re.sub(r"\.o$", ".rs", found)).exists() or found in UPSTREAM
             yield f"{name} refers to {found}", "" if here else "no such file"
         if path.parent in (DOCS, DOCS / "performance"):
             continue  # Reports; no chapters of a book.

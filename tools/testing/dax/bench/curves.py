@@ -25,9 +25,9 @@ KERNELS = (("c", "upstream's C", "#b35806"), ("rust", "Rust", "#2166ac"))
 HEAD = """\
 set terminal svg size {width},{height} font "sans-serif,12" background "#ffffff" noenhanced name "dax"
 set output "/build/bench/picture.svg"
-set multiplot layout {rows},{columns} margins 0.11,0.97,{bottom},0.94 spacing 0.13,{gap}
+set multiplot layout {rows},{columns} margins 0.11,0.97,{bottom},{top} spacing 0.13,{gap}
 set logscale xy
-set grid xtics ytics linewidth 0.6 linecolor "#c8c8c8"
+set grid xtics ytics linetype 1 dashtype solid linewidth 0.6 linecolor "#d8d8d8"
 set border 3 linecolor "#606060"
 set tics nomirror textcolor "#303030"
 set offsets graph 0.02, graph 0.02, 0, 0
@@ -80,7 +80,7 @@ def draw(lab, counts, folder):
         columns = min(len(commands), 2)
         rows = -(-len(commands) // columns)
         head = HEAD.format(x=x, rows=rows, columns=columns, width=900, height=60 + 300 * rows,
-                           bottom=0.16 / rows, gap=0.12)
+                           bottom=0.21 / rows, top=1 - 0.18 / rows, gap=0.12)
         subprocess.run(
             lab.inside(["/build/plot/usr/bin/gnuplot-nox"],
                        env=["LD_LIBRARY_PATH=/build/plot/usr/lib/x86_64-linux-gnu"]),
