@@ -556,6 +556,13 @@ def prepare_stage():
                                 "-o", f"/build/run/{stage.name}/{program}", f"{TESTS}/{program}.c")
         if status:
             sys.exit(f"{program}.c does not compile:\n{output}")
+    if "CONFIG_FAIL_FUNCTION=y\n" in (BUILD / f"kernel-{KERNEL}/config").read_text():
+        status, output = inside(*lab_module.MAKE, "M=/project/tools/testing/dax/fallible",
+                                f"MO=/build/run/{stage.name}/fallible", "modules", impl=KERNEL)
+        if status:
+            sys.exit(f"fallible.c does not compile:\n{output}")
+        shutil.move(stage / "fallible/fallible.ko", stage)
+        shutil.rmtree(stage / "fallible")
     return stage
 
 

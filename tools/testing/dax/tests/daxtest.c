@@ -31,6 +31,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -195,7 +196,7 @@ static uint64_t word(uint64_t off, uint64_t seed)
 
 /* ---- failures that are injected into the kernel: see do_inject() ---- */
 
-/* Which allocation fails in the system call that a command is about; 0 for none. */
+/* Which of the calls that can fails in the system call that a command is about; 0 for none. */
 static unsigned int fail_nth;
 /* How many more it would have taken; 0 if one has failed. */
 static unsigned int fail_left;
@@ -228,7 +229,7 @@ static void disarm(void)
 	set_fail_nth(0);
 }
 
-/* A system call in which an allocation may have to fail; its result and its errno. */
+/* A system call in which something may have to fail; its result and its errno. */
 #define FAILING(call)				\
 ({						\
 	__typeof__(call) _rc;			\
@@ -1011,7 +1012,7 @@ static void do_told(char **a)
 	sigprocmask(SIG_UNBLOCK, &bus, NULL);
 }
 
-/* ---- each allocation of an operation fails in turn ---- */
+/* ---- each allocation of an operation, and whatever else is told to, fails in turn ---- */
 
 /* What inject looks at and does; each is a list of lines, without arguments or before. */
 struct lines {
@@ -1133,15 +1134,15 @@ static bool all_succeed(const struct lines *lines)
 	return true;
 }
 
-/* What came of a command in which an allocation failed, and how often. */
+/* What came of a command in which a call failed, and how often. */
 struct outcome {
 	char what[64];
 	unsigned int times;
 };
 
 /*
- * Runs a command with allocation N failing. False when that was not as do_inject() says, which is
- * in the result; otherwise that is what came of it, or "done" when there are no N allocations.
+ * Runs a command with call N failing. False when that was not as do_inject() says, which is in the
+ * result; otherwise that is what came of it, or "done" when there are no N calls that could fail.
  */
 static bool inject_one(const char *command, unsigned int n, const char *before, const char *after)
 {
@@ -1179,15 +1180,15 @@ static bool inject_one(const char *command, unsigned int n, const char *before, 
 	say("%s", what);
 	return true;
 wrong:
-	say("allocation %u: %s, then %s", n, what, where);
+	say("call %u: %s, then %s", n, what, where);
 	return false;
 }
 
 /*
- * inject COMMAND: runs it with its first allocation failing, with its second, and so on, until
- * there are no more. After a failure all is as before, and the command succeeds without one; after
- * a success all is as after one without a failure. The result is how many there were, and what
- * came of each.
+ * inject COMMAND: runs it with its first allocation failing, or other call that the kernel was told
+ * to let fail, with its second, and so on, until there are no more. After a failure all is as
+ * before, and the command succeeds without one; after a success all is as after one without a
+ * failure. The result is how many there were, and what came of each.
  */
 static void do_inject(char **a)
 {
@@ -1225,6 +1226,25 @@ static void do_inject(char **a)
 		len += sprintf(result + len, "; %u %s", all[i].times, all[i].what);
 }
 
+/* load FILE: the module in it */
+static void do_load(char **a)
+{
+	int fd = open(a[1], O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		say_errno();
+		return;
+	}
+	say_rc(FAILING(syscall(SYS_finit_module, fd, "", 0)));
+	close(fd);
+}
+
+/* unload NAME: the module of that name */
+static void do_unload(char **a)
+{
+	say_rc(FAILING(syscall(SYS_delete_module, a[1], O_NONBLOCK)));
+}
+
 static void do_uid(char **a)
 {
 	say_rc(setresuid(number(a[1]), number(a[1]), number(a[1])));
@@ -1255,6 +1275,7 @@ static const struct {
 	{ "uid", do_uid, 1 }, { "early", do_early, 0 }, { "told", do_told, 1 },
 	{ "watch", do_watch, 0, true }, { "undo", do_undo, 0, true },
 	{ "mend", do_mend, 0, true }, { "inject", do_inject, 0, true },
+	{ "load", do_load, 1 }, { "unload", do_unload, 1 },
 };
 
 static void run(char *line)

@@ -8,6 +8,9 @@
 # limit: 600
 . ./lib.sh
 can_inject
+# The shadow of what goes online, page by page. (That page tables are not spared any more does not
+# matter: the memory is all in one GiB, for which there are some.)
+spare fail_page_alloc kasan_mem_notifier
 dynamic_region
 unit=$(block_size)
 # blocks_at N: for the file mapping, the memory block N of the region
@@ -29,7 +32,9 @@ new_device $unit
 # A device that was bound once is not the seed any more.
 echo "$DEV" >$KMEM/bind
 echo "$DEV" >$KMEM/unbind
-watched=("$DEVICES" /dev/"$DEV" $MEM/ /sys/devices/system/node/{has_memory,online})
+# All blocks by name, and those that come and go.
+watched=("$DEVICES" /dev/"$DEV" /sys/bus/memory/devices /sys/devices/system/node/{has_memory,online})
+for at in 1 2 4; do watched+=("$MEM/memory$((START / unit + at))"); done
 # Links between blocks and nodes are not important enough for mm to fail.
 inject "bind, its memory stays offline" "ENOMEM|EBUSY|EEXIST|ok|ok, mended" put $KMEM/bind "$DEV" <<-EOF
 	mend put $KMEM/unbind $DEV

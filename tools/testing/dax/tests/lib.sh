@@ -275,33 +275,60 @@ UDEV='/usr/lib/systemd/systemd-udevd --daemon'
 watched=()
 
 # can_inject: all allocations of a task that asks for it can fail, without a word, but those whose
-# caller relies on them
+# caller relies on them; and so can the functions of fallible.c, which have reasons of their own
 can_inject()
 {
-	local at=/sys/kernel/debug each
+	local at=/sys/kernel/debug each type
 	[ -e /proc/self/fail-nth ] || bail_out "this kernel cannot inject failures"
 	for each in failslab/{verbose,ignore-gfp-wait} fail_page_alloc/{verbose,ignore-gfp-wait,min-order}; do
 		echo 0 >$at/$each || bail_out "cannot set $each"
 	done
+	echo 0 >$at/fail_function/verbose
+	for each in failslab fail_page_alloc fail_function; do
+		echo 0 >$at/$each/require-start
+		echo 0xffffffffffffffff >$at/$each/require-end
+	done
+	cat /proc/kallsyms >"$TMP/kallsyms"
 	# Page tables of memory that is added: x86 does not look whether it got the pages.
 	spare fail_page_alloc init_memory_mapping
 	# What kmemleak keeps of each allocation. It does without, but that is not what is tested.
 	spare failslab __alloc_object
+
+	cp $at/error_injection/list "$TMP/list"
+	modprobe libnvdimm
+	insmod ./fallible.ko || bail_out "there is no fallible.ko"
+	on_exit "rmmod fallible"
+	on_exit "echo >$at/fail_function/inject"
+	while read -r each type; do
+		echo "$each" >$at/fail_function/inject || bail_out "$each cannot be made to fail"
+		# EIO, which none of them returns by itself.
+		case $type in *NULL) ;; *) echo 0xfffffffffffffffb >"$at/fail_function/$each/retval" ;; esac
+	done < <(grep -vxFf "$TMP/list" $at/error_injection/list)
 	on_exit "pidof systemd-udevd >/dev/null || $UDEV >/dev/null 2>&1"
 }
 
 # spare WHAT FUNCTION: does not fail in this function of the kernel
-spare()
+spare() { limit_to reject "$1" "$2"; }
+
+# only_in FUNCTION: from here on nothing fails but what this function of the kernel does
+only_in()
 {
-	local at=/sys/kernel/debug/$1 range
-	range=$(awk -v name="$2" '$3 == name { start = $1; next } start && $1 != start { print start, $1; exit }' /proc/kallsyms)
-	[ -n "$range" ] || return
-	echo "0x${range#* }" >"$at/reject-end" && echo "0x${range% *}" >"$at/reject-start" ||
-		bail_out "this kernel cannot spare $2"
+	local each
+	for each in failslab fail_page_alloc fail_function; do limit_to require $each "$1"; done
 }
 
-# inject DESCRIPTION OUTCOMES COMMAND [VALUE] <<EOF: each allocation of a command for daxtest fails
-# in turn, see there. What may come of it, as in "ENOMEM|ok". The input is for daxtest before that.
+limit_to()
+{
+	local at=/sys/kernel/debug/$2 range
+	range=$(awk -v name="$3" '$3 == name { start = $1; next } start && $1 != start { print start, $1; exit }' "$TMP/kallsyms")
+	[ -n "$range" ] || return
+	echo "0x${range#* }" >"$at/$1-end" && echo "0x${range% *}" >"$at/$1-start" ||
+		bail_out "this kernel cannot $1 $3"
+}
+
+# inject DESCRIPTION OUTCOMES COMMAND [VALUE] <<EOF: each allocation of a command for daxtest, and each
+# call of what is in fallible.c, fails in turn, see there. What may come of it besides EIO, as in
+# "ENOMEM|ok". The input is for daxtest before that.
 inject()
 {
 	local what=$1 outcomes=$2 out
@@ -311,8 +338,27 @@ inject()
 	out=$({ printf 'watch %s\n' /proc/iomem /sys/bus/dax "${watched[@]}"; cat; echo "inject $*"; } | daxtest 2>&1)
 	$UDEV >/dev/null 2>&1
 	out=${out##*$'\n'}
-	like "$what: $out" "$out" "^[0-9]+ points(; [0-9]+ ($outcomes))*\$"
-	echo "# count: ${out%% *} allocations that failed in turn: $what"
+	like "$what: $out" "$out" "^[0-9]+ points(; [0-9]+ ($outcomes|EIO))*\$"
+	[[ $out != [0-9]* ]] || echo "# count: ${out%% *} calls that failed in turn"
+}
+
+# inject_probe DRIVER DESCRIPTION: of the libnvdimm device that DEV comes from
+inject_probe()
+{
+	local at=/sys/bus/nd/drivers/$1 nd=${SYS%/dax/*} watched
+	[ "$PLACE" = $CLASS ] || nd=${SYS%/*}
+	nd=${nd##*/}
+	watched=("/sys/bus/nd/devices/$nd/" $CLASS/ "$NODE")
+	echo "$nd" >"$at/unbind"
+	inject "$2" "ENOMEM|EBUSY|ENXIO|ok|ok, mended" put "$at/bind" "$nd" <<-EOF
+		$([ "$PLACE" = $CLASS ] || echo "mend put $DRV/bind $DEV")
+		undo put $at/unbind $nd
+	EOF
+	echo "$nd" >"$at/bind"
+	wait_bound || not_ok "$2: $DEV is bound"
+	inject "$2, back" "ENOMEM|ok" put "$at/unbind" "$nd" <<-EOF
+		undo put $at/bind $nd
+	EOF
 }
 
 # ---- dynamic regions ----

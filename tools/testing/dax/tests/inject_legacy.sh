@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A namespace of legacy persistent memory becomes a device, on the bus and in the class, while each
+# allocation fails in turn. It is small, beside the NVDIMM, since each try makes its page map.
+# machines: nvdimm
+# append: memmap=256M!0x140000000
+# tier: all
+# kernel: debug
+# limit: 600
+. ./lib.sh
+# legacy_device: of the whole of it
+legacy_device()
+{
+	local json
+	json=$(ndctl create-namespace -m devdax -a 2M -f -e "$NS" 2>"$TMP/ndctl") ||
+		bail_out "ndctl create-namespace -m devdax -e $NS: $(cat "$TMP/ndctl")"
+	use_device "$(jq -r '.daxregion.devices[0].chardev' <<<"$json")"
+	wait_bound || bail_out "$DEV is not bound to device_dax"
+}
+
+can_inject
+NS=$(ndctl list -N -b e820 -i | jq -r '.[0].dev')
+on_exit "ndctl destroy-namespace -f $NS >/dev/null 2>&1"
+legacy_device
+inject_probe dax_pmem "a legacy namespace"
+destroy_device >/dev/null
+in_class
+legacy_device
+inject_probe dax_pmem_compat "a legacy namespace, in the class"
+done_testing
