@@ -13,8 +13,13 @@
 //! where the instances come from is in the core.
 
 use kernel::{
+    attribute_groups,
     dax::{
         self,
+        device::{
+            Count,
+            Served, //
+        },
         mapping::{
             self,
             Fault,
@@ -23,7 +28,15 @@ use kernel::{
         },
     },
     dev_info_ratelimited,
-    device::Core,
+    device::{
+        attribute::{
+            Attribute,
+            Groups,
+            Mode,
+            Output, //
+        },
+        Core, //
+    },
     mm::{
         fault::{
             FaultResult,
@@ -61,6 +74,7 @@ struct DeviceDax;
 
 impl dax::Driver for DeviceDax {
     const KIND: dax::Kind = dax::Kind::Device;
+    const GROUPS: Option<&'static Groups<Served<Self>>> = Some(&STATS);
 
     type Data<'bound> = Self;
 
@@ -83,46 +97,16 @@ impl DeviceDax {
 #[vtable]
 impl mapping::Operations for DeviceDax {
     fn mmap(dev: &dax::Device, desc: &mut VmaDesc) -> Result {
-        if dev.live().is_none() {
+        let Some(live) = dev.live() else {
             dev_info_ratelimited!(
                 dev,
                 "{}: mmap refused: device_dax does not serve the device at present; bind it again\n",
                 Requester
             );
             return Err(ENXIO);
-        }
-        if !desc.is_shared() {
-            dev_info_ratelimited!(
-                dev,
-                "{}: mmap refused: a private mapping would copy pages on write; use MAP_SHARED\n",
-                Requester
-            );
-            return Err(EINVAL);
-        }
+        };
 
-        let align = dev.align();
-        let offset = desc.pgoff().wrapping_shl(PAGE_SHIFT as u32);
-        if !aligned(desc.start() | desc.end() | offset, align) {
-            dev_info_ratelimited!(
-                dev,
-                "{}: mmap refused: address {:#x}, length {:#x} and offset {:#x} must be multiples of the align {:#x}\n",
-                Requester,
-                desc.start(),
-                desc.end().wrapping_sub(desc.start()),
-                offset,
-                align
-            );
-            return Err(EINVAL);
-        }
-        if !desc.is_dax() {
-            dev_info_ratelimited!(
-                dev,
-                "{}: mmap refused: this kernel cannot map files directly; it needs CONFIG_FS_DAX\n",
-                Requester
-            );
-            return Err(EINVAL);
-        }
-
+        check(dev, desc).inspect_err(|_| live.count(Count::RefusedMmap))?;
         desc.set_hugepage();
         Ok(())
     }
@@ -148,6 +132,9 @@ impl mapping::Operations for DeviceDax {
                     request.offset(),
                     align
                 );
+                if let Some(live) = dev.live() {
+                    live.count(Count::RefusedMmap);
+                }
                 return Err(EINVAL);
             }
             let addr = request.find(request.addr(), request.len())?;
@@ -189,18 +176,92 @@ impl mapping::Operations for DeviceDax {
             return if size > align {
                 FaultResult::FALLBACK
             } else {
-                FaultResult::SIGBUS
+                fault
+                    .live()
+                    .map_or(FaultResult::SIGBUS, |live| live.refuse(Count::RefusedAlign))
             };
         }
 
-        let Some(pgoff) = fault.entry(order) else {
-            return FaultResult::SIGBUS;
-        };
         let Some(live) = fault.live() else {
             return FaultResult::SIGBUS;
         };
-        live.map(pgoff, order, pages_ahead)
+        match fault.entry(order) {
+            Some(pgoff) => live.map(pgoff, order, pages_ahead),
+            None => live.refuse(Count::RefusedAlign),
+        }
     }
+}
+
+/// Refuses what cannot be mapped, with the reason in the log.
+fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
+    if !desc.is_shared() {
+        dev_info_ratelimited!(
+            dev,
+            "{}: mmap refused: a private mapping would copy pages on write; use MAP_SHARED\n",
+            Requester
+        );
+        return Err(EINVAL);
+    }
+
+    let align = dev.align();
+    let offset = desc.pgoff().wrapping_shl(PAGE_SHIFT as u32);
+    if !aligned(desc.start() | desc.end() | offset, align) {
+        dev_info_ratelimited!(
+            dev,
+            "{}: mmap refused: address {:#x}, length {:#x} and offset {:#x} must be multiples of the align {:#x}\n",
+            Requester,
+            desc.start(),
+            desc.end().wrapping_sub(desc.start()),
+            offset,
+            align
+        );
+        return Err(EINVAL);
+    }
+    if !desc.is_dax() {
+        dev_info_ratelimited!(
+            dev,
+            "{}: mmap refused: this kernel cannot map files directly; it needs CONFIG_FS_DAX\n",
+            Requester
+        );
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+/// One of the counters, as a file.
+struct Counter<const N: usize>;
+
+impl<const N: usize> Attribute for Counter<N> {
+    type Owner = Served<DeviceDax>;
+
+    const NAME: &'static CStr = Count::ALL[N].name();
+    const MODE: Mode = 0o444;
+
+    fn show(dev: &Self::Owner, out: &mut Output) -> Result {
+        show(dev, Count::ALL[N], out)
+    }
+}
+
+#[inline(never)]
+fn show(dev: &Served<DeviceDax>, what: Count, out: &mut Output) -> Result {
+    let live = dev.device().live().ok_or(ENXIO)?;
+
+    out.emit(fmt!("{}\n", live.counted(what)));
+    Ok(())
+}
+
+attribute_groups! {
+    /// `/sys/bus/dax/devices/daxX.Y/stats`, as long as the instance is bound.
+    static STATS: Served<DeviceDax> = of_device DeviceAttribute Some(c"stats"), [
+        Counter<0>,
+        Counter<1>,
+        Counter<2>,
+        Counter<3>,
+        Counter<4>,
+        Counter<5>,
+        Counter<6>,
+        Counter<7>,
+    ]
 }
 
 /// How many pages a fault may map behind its own.

@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/percpu.h>
 #include <linux/ratelimit.h>
 #include <linux/sched.h>
 #include <linux/srcu.h>
@@ -207,6 +208,11 @@ __rust_helper void rust_helper_put_memory_type(struct memory_dev_type *memtype)
 }
 #endif
 
+__rust_helper struct page *rust_helper_pfn_to_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
+}
+
 __rust_helper void *rust_helper_pfn_to_virt(unsigned long pfn)
 {
 	return __va(PFN_PHYS(pfn));
@@ -271,4 +277,19 @@ __rust_helper void rust_helper_pte_unmap_unlock(pte_t *pte, spinlock_t *ptl)
 __rust_helper bool rust_helper_uffd_disable_fault_around(struct vm_area_struct *vma)
 {
 	return uffd_disable_fault_around(vma);
+}
+
+__rust_helper void rust_helper_this_cpu_inc_ulong(unsigned long __percpu *p)
+{
+	this_cpu_inc(*p);
+}
+
+__rust_helper unsigned long rust_helper_percpu_sum_ulong(unsigned long __percpu *p)
+{
+	unsigned long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(p, cpu));
+	return sum;
 }

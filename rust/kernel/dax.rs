@@ -23,6 +23,7 @@ pub mod liveness;
 pub mod mapping;
 pub mod operations;
 pub mod region;
+pub mod search;
 
 pub use self::device::{
     Adapter,

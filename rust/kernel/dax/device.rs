@@ -62,7 +62,9 @@ use crate::{
 use core::{
     marker::PhantomData,
     mem::offset_of,
+    ops::Deref,
     ptr::{
+        self,
         addr_of,
         addr_of_mut,
         NonNull, //
@@ -324,27 +326,33 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// May be called wherever sleeping is allowed; does not wait for anything itself.
     #[inline]
     pub fn live(&self) -> Option<Live<'_>> {
-        let (section, pgmap) = self.alive_as(bindings::memory_type_MEMORY_DEVICE_GENERIC)?;
-        // SAFETY: The page map is valid until the end of the section, and the field does not
+        let (section, pgmap) = self.alive()?;
+        // SAFETY: The page map is valid until the end of the section, and the fields do not
         // change meanwhile.
-        let order = unsafe { (*pgmap).vmemmap_shift };
+        let (order, ops, owner) = unsafe { ((*pgmap).vmemmap_shift, (*pgmap).ops, (*pgmap).owner) };
 
-        // INVARIANT: Checked above.
-        Some(Live {
+        // A driver in C may have brought it alive, with a page map of another kind.
+        if !ptr::eq(ops, &GENERIC) {
+            return None;
+        }
+        // INVARIANT: Only `map_generic` makes page maps with these operations. The section ends with
+        // what has the memory.
+        let memory = Memory {
             dev: self.as_raw(),
             order,
-            _section: section,
+            owner: owner.cast(),
             _dev: PhantomData,
+        };
+        Some(Live {
+            memory,
+            _section: section,
         })
     }
 
-    /// Begins a section in which the instance is alive with a page map of the type `kind`, if it
-    /// is. The page map is valid until the section ends.
+    /// Begins a section in which the instance is alive, if it is, and has a page map, which is valid
+    /// until the section ends.
     #[inline]
-    pub(super) fn alive_as(
-        &self,
-        kind: bindings::memory_type,
-    ) -> Option<(Section, *mut bindings::dev_pagemap)> {
+    pub(super) fn alive(&self) -> Option<(Section, *mut bindings::dev_pagemap)> {
         // SAFETY: Has no requirements.
         let section = Section(unsafe { bindings::dax_read_lock() }, NotThreadSafe);
 
@@ -356,12 +364,8 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         // SAFETY: By the type invariant. A driver sets the field before the instance comes alive,
         // or, if it is written in C, perhaps later.
         let pgmap = unsafe { addr_of!((*self.as_raw()).pgmap).read_volatile() };
-        // SAFETY: The page map, if any, is valid as long as the instance is alive, which it is at
-        // least until the end of the section. The field does not change meanwhile.
-        if pgmap.is_null() || unsafe { (*pgmap).type_ } != kind {
-            return None;
-        }
-        Some((section, pgmap))
+        // It is valid as long as the instance is alive: at least until the end of the section.
+        (!pgmap.is_null()).then_some((section, pgmap))
     }
 }
 
@@ -455,7 +459,6 @@ impl Device<device::Core<'_>> {
     /// Reserves the ranges in `/proc/iomem` under the name of the instance, until it is unbound.
     ///
     /// May sleep. Fails with `EBUSY` if a range, or a part of it, belongs to somebody else.
-    #[inline]
     pub fn reserve(&self) -> Result<Reserved<'_>> {
         let dev: &Device<device::Bound> = self;
 
@@ -508,7 +511,6 @@ impl<'a> Reserved<'a> {
     /// May sleep. Fails with `EINVAL` if the alignment is not the size of a page table entry or if
     /// a range does not start and end at a multiple of it, with `ENOMEM`, and with the errors of
     /// `devm_memremap_pages()`.
-    #[inline]
     pub fn map_generic(self) -> Result<Mapped<'a>> {
         let dev = self.dev;
         let align = dev.align();
@@ -537,14 +539,14 @@ impl<'a> Reserved<'a> {
         }
 
         let pgmap = self.page_map()?;
+        let owner = PageMapOwner::new(dev)?;
         // SAFETY:
         // - By the type invariant the ranges are reserved by us, and nothing was done with them.
-        // - The page map belongs to the instance, or was allocated with devres before this.
-        // - The owner is the instance, which outlives its devres, and what the operations make of
-        //   it. They are in the kernel image.
+        // - The page map belongs to the instance, or was allocated with devres before this, as
+        //   the owner was. The operations, which find the instance by it, are in the kernel image.
         // - That the ranges are aligned has just been checked. A page map that came with the
         //   instance may begin earlier, to hold itself, but its pages begin with the ranges.
-        unsafe { pgmap.map_generic(dev.as_ref(), dev.order(), &GENERIC, dev.as_raw().cast())? };
+        unsafe { pgmap.map_generic(dev.as_ref(), dev.order(), &GENERIC, owner.cast())? };
 
         // INVARIANT: Just done.
         Ok(Mapped { dev, pgmap })
@@ -566,7 +568,6 @@ impl<'a> Reserved<'a> {
     }
 
     /// The page map that came with the instance, or a new one of its ranges.
-    #[inline]
     fn page_map(&self) -> Result<&'a PageMap> {
         let dev = self.dev;
         // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver.
@@ -613,7 +614,6 @@ impl Mapped<'_> {
     ///
     /// The unbind then waits until all accesses have ended ([`Live`]) and removes the memory from
     /// all address spaces, before the struct pages go away. May sleep. Fails with `ENOMEM`.
-    #[inline]
     pub fn run(self) -> Result {
         let dev = self.dev.as_raw();
 
@@ -631,7 +631,6 @@ impl Mapped<'_> {
 /// # Safety
 ///
 /// The struct pages that `pgmap` describes exist until devres has undone this.
-#[inline]
 pub(super) unsafe fn bring_alive(dev: &Device<device::Bound>, pgmap: &PageMap) -> Result {
     // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver; the core
     // forgets it when the instance is killed.
@@ -678,6 +677,92 @@ static GENERIC: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
     ..pin_init::zeroed()
 };
 
+/// What is counted of the faults and mappings of an instance that user space maps.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub enum Count {
+    /// A fault was answered with a pte ...
+    Pte,
+    /// ... a pmd ...
+    Pmd,
+    /// ... a pud.
+    Pud,
+    /// A page was mapped in advance.
+    Ahead,
+    /// A fault was refused: entries of this size, or in this area, are not those of the align.
+    RefusedAlign,
+    /// A fault was refused: there is no memory at the offset, as it is beyond the end.
+    RefusedOffset,
+    /// A fault was refused: the memory has failed.
+    RefusedFailed,
+    /// A mapping was refused.
+    RefusedMmap,
+}
+
+impl Count {
+    /// All of them.
+    pub const ALL: [Self; COUNTS] = [
+        Self::Pte,
+        Self::Pmd,
+        Self::Pud,
+        Self::Ahead,
+        Self::RefusedAlign,
+        Self::RefusedOffset,
+        Self::RefusedFailed,
+        Self::RefusedMmap,
+    ];
+
+    /// The name that user space sees.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Self::Pte => c"faults_pte",
+            Self::Pmd => c"faults_pmd",
+            Self::Pud => c"faults_pud",
+            Self::Ahead => c"pages_ahead",
+            Self::RefusedAlign => c"refused_align",
+            Self::RefusedOffset => c"refused_offset",
+            Self::RefusedFailed => c"refused_failed",
+            Self::RefusedMmap => c"refused_mmap",
+        }
+    }
+}
+
+/// The number of counters.
+const COUNTS: usize = Count::RefusedMmap as usize + 1;
+
+/// The owner of a page map of an instance that user space maps; see [`bindings::dev_pagemap`].
+struct PageMapOwner {
+    dev: *const Device<device::Bound>,
+    /// One for each CPU, so that faults do not wait for each other.
+    counts: *mut [c_ulong; COUNTS],
+}
+
+impl PageMapOwner {
+    /// Makes one that devres frees. May sleep. Fails with `ENOMEM`.
+    fn new(dev: &Device<device::Bound>) -> Result<*mut Self> {
+        let raw = dev.as_ref().as_raw();
+
+        // SAFETY: The device is bound. What is allocated is large enough for what is written.
+        unsafe {
+            let counts = bindings::__devm_alloc_percpu(
+                raw,
+                size_of::<[c_ulong; COUNTS]>(),
+                align_of::<c_ulong>(),
+            );
+            let this = bindings::devm_kmalloc(raw, size_of::<Self>(), bindings::GFP_KERNEL);
+
+            if counts.is_null() || this.is_null() {
+                return Err(ENOMEM);
+            }
+            this.cast::<Self>().write(Self {
+                dev,
+                counts: counts.cast(),
+            });
+            Ok(this.cast())
+        }
+    }
+}
+
 /// A page has failed: mark the compound page, which no fault maps then.
 ///
 /// With `EOPNOTSUPP` `mm` goes on, and sends signals to the processes that have it mapped and want
@@ -692,9 +777,9 @@ unsafe extern "C" fn memory_failure(
     _nr_pages: c_ulong,
     _flags: c_int,
 ) -> c_int {
-    // SAFETY: The owner is the instance. As long as there is a reference to the page map, its
+    // SAFETY: The owner says which instance. As long as there is a reference to the page map, its
     // struct pages stay, and it is bound or being unbound, with its ranges as they are.
-    let dev = unsafe { &*(*pgmap).owner.cast::<Device<device::Bound>>() };
+    let dev = unsafe { &*(*(*pgmap).owner.cast::<PageMapOwner>()).dev };
     let phys = (pfn as u64).wrapping_shl(PAGE_SHIFT as u32);
     let Some(range) = (dev.ranges().iter()).find(|r| r.start() <= phys && phys <= r.end()) else {
         // What holds the page map itself: nobody can do without.
@@ -818,20 +903,70 @@ impl Drop for Section {
 /// An instance that is alive as long as this exists.
 ///
 /// This is a read-side critical section of the core's SRCU domain; an unbind waits for its end.
+#[must_use = "if unused, the section ends immediately"]
+pub struct Live<'a> {
+    memory: Memory<'a>,
+    _section: Section,
+}
+
+impl<'a> Deref for Live<'a> {
+    type Target = Memory<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Memory<'a> {
+        &self.memory
+    }
+}
+
+/// The memory of an instance that is alive.
 ///
 /// # Invariants
 ///
-/// The section was begun before `dev`, which is valid for `'a`, was seen to be alive with a page
-/// map of generic device memory in compound pages of `2^order` pages.
-#[must_use = "if unused, the section ends immediately"]
-pub struct Live<'a> {
+/// A section was begun before `dev`, which is valid for `'a`, was seen to be alive with a page map
+/// of generic device memory in compound pages of `2^order` pages, which belongs to `owner`; and it
+/// has not ended.
+pub struct Memory<'a> {
     dev: *mut bindings::dev_dax,
     order: usize,
-    _section: Section,
+    owner: *const PageMapOwner,
     _dev: PhantomData<&'a Device>,
 }
 
-impl Live<'_> {
+impl Memory<'_> {
+    /// The same, to be moved somewhere.
+    #[inline]
+    pub(super) fn reborrow(&self) -> Memory<'_> {
+        // INVARIANT: As for `self`, which is borrowed.
+        Memory {
+            dev: self.dev,
+            order: self.order,
+            owner: self.owner,
+            _dev: PhantomData,
+        }
+    }
+
+    /// Counts one more of `what`.
+    #[inline]
+    pub fn count(&self, what: Count) {
+        // SAFETY: By the type invariant the owner has counters.
+        unsafe { bindings::this_cpu_inc_ulong(self.counter(what)) };
+    }
+
+    /// How many of `what` there were since the instance was bound.
+    pub fn counted(&self, what: Count) -> usize {
+        // SAFETY: As above.
+        unsafe { bindings::percpu_sum_ulong(self.counter(what)) }
+    }
+
+    /// The counter of `what`, a per-CPU pointer.
+    #[inline]
+    fn counter(&self, what: Count) -> *mut c_ulong {
+        // SAFETY: By the type invariant the owner is valid.
+        let counts = unsafe { (*self.owner).counts };
+
+        counts.cast::<c_ulong>().wrapping_add(what as usize)
+    }
+
     /// The memory of `2^order` pages at an offset of `pgoff` pages into the instance.
     ///
     /// [`None`] if there is none, if a part of it lies in another range, or if `order` is not that
@@ -851,8 +986,9 @@ impl Live<'_> {
         // INVARIANT: The ranges start at multiples of the alignment and so do the compound pages
         // of the page map, which by the type invariant exist as long as the section.
         Some(LiveFolio {
-            // SAFETY: By the type invariant there is a struct page for the address.
-            folio: unsafe { bindings::pfn_folio((phys >> PAGE_SHIFT) as usize) },
+            // SAFETY: By the type invariant there is a struct page for the address, and as a
+            // compound page begins there, it is the folio.
+            folio: unsafe { bindings::pfn_to_page((phys >> PAGE_SHIFT) as usize) }.cast(),
             pgoff,
             _live: PhantomData,
         })
@@ -875,12 +1011,6 @@ impl LiveFolio<'_> {
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::folio {
         self.folio
-    }
-
-    /// The offset into the instance, in pages.
-    #[inline]
-    pub(crate) fn pgoff(&self) -> usize {
-        self.pgoff
     }
 
     /// Whether some of the memory has failed.

@@ -531,9 +531,15 @@ impl<T: Operations> VTable<T> {
         let dev = unsafe { <Device as device::AsBusDevice<device::Normal>>::from_device(parent) };
 
         // This may be a cdev of a bind in the past, cached in the inode.
-        match dev.alive_as(bindings::memory_type_MEMORY_DEVICE_FS_DAX) {
-            Some(_) => 0,
-            None => ENXIO.to_errno(),
+        let alive = dev.alive().is_some_and(|(_section, pgmap)| {
+            // SAFETY: The page map is valid until the section ends.
+            unsafe { (*pgmap).type_ == bindings::memory_type_MEMORY_DEVICE_FS_DAX }
+        });
+
+        if alive {
+            0
+        } else {
+            ENXIO.to_errno()
         }
     }
 }

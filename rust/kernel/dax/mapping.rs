@@ -16,9 +16,9 @@
 //! device node the file was opened through. The node itself is left as it is.
 
 use super::device::{
+    Count,
     Device,
-    Live,
-    LiveFolio, //
+    Live, //
 };
 use crate::{
     bindings,
@@ -234,10 +234,105 @@ impl LiveFault<'_> {
     /// has failed.
     #[inline]
     pub fn map(&self, pgoff: usize, order: u32, ahead: impl FnOnce() -> usize) -> FaultResult {
-        match self.live.folio(pgoff, order) {
-            Some(folio) => self.insert(&folio, order, ahead),
-            None => FaultResult::SIGBUS,
+        let Some(folio) = self.live.folio(pgoff, order) else {
+            return self.refuse(Count::RefusedOffset);
+        };
+
+        // SAFETY: `open` made the mapping of the file that of the instance.
+        unsafe { folio.set_mapping(self.mapping()) };
+
+        if folio.has_failed() {
+            return self.failed(order);
         }
+
+        let (vmf, raw) = (self.fault.as_raw(), folio.as_raw());
+        let write = || self.fault.is_write();
+        // SAFETY: The fault is being handled, and the folio is valid and stays so until the
+        // instance is killed, which removes it from all mappings of the file.
+        let result = unsafe {
+            match order {
+                PTE_ORDER => {
+                    self.live.count(Count::Pte);
+                    let (result, in_a_row) = self.fault.insert_page(raw);
+                    if in_a_row {
+                        self.map_behind(ahead());
+                    }
+                    result
+                }
+                PMD_ORDER => {
+                    self.live.count(Count::Pmd);
+                    FaultResult::from_raw(bindings::vmf_insert_folio_pmd(vmf, raw, write()))
+                }
+                #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
+                PUD_ORDER => {
+                    self.live.count(Count::Pud);
+                    FaultResult::from_raw(bindings::vmf_insert_folio_pud(vmf, raw, write()))
+                }
+                _ => return self.refuse(Count::RefusedAlign),
+            }
+        };
+
+        // Who marks it removes it from all mappings later. If that has gone by here before the entry
+        // was made, the lock of the page table has made the mark visible.
+        if folio.has_failed() {
+            return self.unmap_failed(raw, order);
+        }
+        result
+    }
+
+    /// Refuses the fault for a reason.
+    #[inline]
+    pub fn refuse(&self, reason: Count) -> FaultResult {
+        self.live.count(reason);
+        FaultResult::SIGBUS
+    }
+
+    /// Refuses the fault, since what it would map has failed.
+    #[inline]
+    fn failed(&self, order: u32) -> FaultResult {
+        self.live.count(Count::RefusedFailed);
+        self.fault.failed(order)
+    }
+
+    /// Refuses the fault, since what it has mapped has failed: the folio `raw`.
+    #[inline]
+    fn unmap_failed(&self, raw: *mut bindings::folio, order: u32) -> FaultResult {
+        // SAFETY: What is removed is what this instance has there, where the folio says.
+        unsafe {
+            let pgoff = (*raw)
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_2
+                .index;
+            let pages = 1usize.wrapping_shl(order);
+
+            bindings::unmap_mapping_pages(self.mapping(), pgoff, pages, false);
+        }
+        self.failed(order)
+    }
+
+    /// Maps up to `most` pages behind the one of the fault, with an entry each.
+    // Inlined into the module: nfit_test has its own way from offsets to addresses there.
+    #[inline]
+    fn map_behind(&self, most: usize) {
+        let (memory, mapping) = (self.live.reborrow(), self.mapping());
+        let pgoff = self.fault.pgoff();
+
+        // SAFETY: As for the page of the fault: behind its address are the pages behind it.
+        unsafe {
+            self.fault.insert_pages_behind(most, &move |n| {
+                let folio = memory.folio(pgoff.wrapping_add(n), PTE_ORDER)?;
+
+                folio.set_mapping(mapping);
+                // Who marks it removes it from all mappings later: before the page table was locked,
+                // so that the mark is seen here, or when there is an entry to remove.
+                if folio.has_failed() {
+                    return None;
+                }
+                memory.count(Count::Ahead);
+                Some(folio.as_raw())
+            })
+        };
     }
 
     /// The mapping of the file, which is that of the instance.
@@ -245,83 +340,6 @@ impl LiveFault<'_> {
     fn mapping(&self) -> *mut bindings::address_space {
         // SAFETY: The area and its file are valid during the fault.
         unsafe { (*(*self.fault.vma().as_ptr()).vm_file).f_mapping }
-    }
-
-    #[inline]
-    fn insert(
-        &self,
-        folio: &LiveFolio<'_>,
-        order: u32,
-        ahead: impl FnOnce() -> usize,
-    ) -> FaultResult {
-        let vmf = self.fault.as_raw();
-        let write = self.fault.is_write();
-        let folio_ptr = folio.as_raw();
-        let mapping = self.mapping();
-
-        // SAFETY: `open` made the mapping of the file that of the instance.
-        unsafe { folio.set_mapping(mapping) };
-
-        if folio.has_failed() {
-            return self.fault.failed(order);
-        }
-
-        // SAFETY: The fault is being handled, and the folio is valid and stays so until the
-        // instance is killed, which removes it from all mappings of the file.
-        let result = unsafe {
-            match order {
-                PTE_ORDER => {
-                    let (result, in_a_row) = self.fault.insert_page(folio_ptr);
-                    if in_a_row {
-                        self.map_behind(folio.pgoff(), ahead());
-                    }
-                    result
-                }
-                PMD_ORDER => {
-                    FaultResult::from_raw(bindings::vmf_insert_folio_pmd(vmf, folio_ptr, write))
-                }
-                #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
-                PUD_ORDER => {
-                    FaultResult::from_raw(bindings::vmf_insert_folio_pud(vmf, folio_ptr, write))
-                }
-                _ => return FaultResult::SIGBUS,
-            }
-        };
-
-        // Who marks it removes it from all mappings later. If that has gone by here before the entry
-        // was made, the lock of the page table has made the mark visible.
-        if folio.has_failed() {
-            // SAFETY: As above; what is removed is what this instance has there.
-            unsafe {
-                bindings::unmap_mapping_pages(
-                    mapping,
-                    folio.pgoff(),
-                    1usize.wrapping_shl(order),
-                    false,
-                )
-            };
-            return self.fault.failed(order);
-        }
-        result
-    }
-
-    /// Maps up to `most` pages behind the one at `pgoff`, where the fault is, with an entry each.
-    // Inlined into the module: nfit_test has its own way from offsets to addresses there.
-    #[inline]
-    fn map_behind(&self, pgoff: usize, most: usize) {
-        let mapping = self.mapping();
-
-        // SAFETY: As for the page at `pgoff`: behind its address are the pages behind it.
-        unsafe {
-            self.fault.insert_pages_behind(most, &|n| {
-                let folio = self.live.folio(pgoff.wrapping_add(n), PTE_ORDER)?;
-
-                folio.set_mapping(mapping);
-                // Who marks it removes it from all mappings later: before the page table was locked,
-                // so that the mark is seen here, or when there is an entry to remove.
-                (!folio.has_failed()).then_some(folio.as_raw())
-            })
-        };
     }
 }
 

@@ -136,26 +136,27 @@ impl VmFault {
         FaultResult::HWPOISON
     }
 
+    /// The offset into the file, in pages, of the address.
+    #[inline]
+    pub fn pgoff(&self) -> usize {
+        self.raw().pgoff
+    }
+
     /// The offset into the file, in pages, of the entry of `order` that covers the address.
     ///
-    /// [`None`] if such an entry would reach beyond the area, or if the file offset is not
-    /// congruent with the address, so that an entry would start in the middle of the `2^order`
-    /// pages it has to map.
+    /// [`None`] if the area is not one of whole entries: if its start, its end or its offset into the
+    /// file is not a multiple of `2^order` pages.
     #[inline]
     pub fn entry(&self, order: u32) -> Option<usize> {
-        let fault = self.raw();
-        let vma = self.vma();
         let last = PAGE_SIZE.wrapping_shl(order).wrapping_sub(1);
-        let last_page = last >> PAGE_SHIFT;
-        let start = fault.address & !last;
+        let vma = self.vma();
+        // SAFETY: By the type invariant the area is valid and locked for reading.
+        let offset = unsafe { (*vma.as_ptr()).vm_pgoff } << PAGE_SHIFT;
 
-        if start < vma.start() || vma.end().wrapping_sub(start) <= last {
+        if (vma.start() | vma.end() | offset) & last != 0 {
             return None;
         }
-        if ((fault.address >> PAGE_SHIFT) ^ fault.pgoff) & last_page != 0 {
-            return None;
-        }
-        Some(fault.pgoff & !last_page)
+        Some(self.raw().pgoff & !(last >> PAGE_SHIFT))
     }
 
     /// Maps a page where the fault is, with a pte.

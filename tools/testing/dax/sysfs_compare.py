@@ -79,6 +79,8 @@ MEANT = [
     # The PWM of every module in Rust.
     r"^only Rust: /sys/module/\w+/import_ns 444 '(CXL\\n)?PWM\\n'$",
     r"^only C: /sys/module/dax_cxl/import_ns 444 'CXL\\n'$",
+    # The counters of device_dax.
+    r"^only Rust: /sys/\S*/dax\d+\.\d+/stats/",
     # The class of dax_pmem_compat, with nothing in it.
     r"^only Rust: /sys/class/dax/ 755$",
 ]

@@ -21,6 +21,7 @@ mod space;
 
 use kernel::{
     alloc::AllocError,
+    dax::search::last_where,
     fmt,
     page::PAGE_SHIFT, //
 };
@@ -319,17 +320,8 @@ pub(crate) trait Extent {
 /// For the fault path: no loop for a device of one range, O(log n) for a device of n.
 #[inline]
 pub(crate) fn lookup<E: Extent>(extents: &[E], pgoff: u64, size: u64) -> Option<u64> {
-    // The last one that starts at or before the page is the only one that can hold it. By hand: as
-    // the kernel builds it, `partition_point()` checks its sums for overflow.
-    let mut candidates = extents;
-    while let [_, _, ..] = candidates {
-        let (front, back) = candidates.split_at_checked(candidates.len() / 2)?;
-        candidates = match back {
-            [first, ..] if first.pgoff() <= pgoff => back,
-            _ => front,
-        };
-    }
-    let extent = candidates.first()?;
+    // The last one that starts at or before the page is the only one that can hold it.
+    let extent = last_where(extents, |extent| extent.pgoff() <= pgoff)?;
 
     let len = extent.end().wrapping_sub(extent.start()).wrapping_add(1);
     // Wraps to a huge number for a page in front of the range, which then is none of its pages.

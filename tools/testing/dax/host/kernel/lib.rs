@@ -6,6 +6,14 @@
 
 pub use core::fmt;
 
+#[path = "../../../../../rust/kernel/dax/search.rs"]
+pub mod search;
+
+/// What needs nothing of the kernel.
+pub mod dax {
+    pub use crate::search;
+}
+
 /// Pages.
 pub mod page {
     /// The page size of x86-64 and of most others.
