@@ -26,6 +26,7 @@
 #include <linux/task_work.h>
 #include <linux/uio.h>
 #include <linux/workqueue.h>
+#include <trace/events/dax.h>
 #include <../../drivers/cxl/cxl.h>
 #include <../../drivers/dax/bus.h>
 #include <../../drivers/dax/core/exports.h>

@@ -91,8 +91,13 @@ impl layout::Instance for Instance {
 ///
 /// Waits for faults that are under way. The driver's memory map may go after this.
 pub(crate) fn kill(dev: &Subclass<Instance>) {
+    let was_alive = dev.dax_dev().is_alive();
+
     dev.dax_dev().kill();
     dev.dax_dev().unmap_all();
+    if was_alive {
+        layout::killed(dev);
+    }
     if !dev.region().is_static() {
         layout::forget_pgmap(dev);
     }

@@ -48,7 +48,8 @@ use kernel::{
             Identity,
             Layout,
             PageMap, //
-        }, //
+        },
+        trace, //
     },
     dev_info_ratelimited,
     device::{
@@ -556,6 +557,7 @@ impl Region {
             let range = Range::from_len(self.range.start(), new.size).ok_or(EINVAL)?;
             slot.push(range)?;
             state.space.reserve(range)?;
+            self.gave(id, range);
         }
         state.slots.insert(node.into_node(id, slot));
         Ok(())
@@ -743,9 +745,20 @@ impl Region {
         for extent in &extents {
             // Cannot fail: it was reserved for the instance.
             let _ = state.space.release(extent.range);
+            self.took(id, extent.range);
         }
         drop(state);
         self.free_id(id);
+    }
+
+    /// Tells whoever traces that an instance has got memory.
+    fn gave(&self, id: u32, range: Range) {
+        trace::range_alloc(self.id(), id, range.start(), range.end());
+    }
+
+    /// Tells whoever traces that an instance has lost memory.
+    fn took(&self, id: u32, range: Range) {
+        trace::range_free(self.id(), id, range.start(), range.end());
     }
 
     fn free_id(&self, id: u32) {

@@ -12,7 +12,10 @@
 //!
 //! C headers: `drivers/dax/bus.h`, `drivers/dax/dax-private.h`
 
-use super::liveness;
+use super::{
+    liveness,
+    trace, //
+};
 use crate::{
     bindings,
     bus::{
@@ -264,11 +267,14 @@ pub(super) unsafe fn call_probe<T: Instance>(
     }
 
     // SAFETY: The driver is valid, and the device is about to be given to it.
-    match unsafe { (*driver.0.get()).probe } {
+    let result = match unsafe { (*driver.0.get()).probe } {
         // SAFETY: As above.
         Some(probe) => to_result(unsafe { probe(raw) }),
         None => Err(EINVAL),
-    }
+    };
+    // SAFETY: The ranges stay until the next time.
+    unsafe { trace::bind(raw, driver.name(), &result) };
+    result
 }
 
 /// The ranges that an instance is bound with, in the order of their page offsets.
@@ -328,6 +334,12 @@ pub fn identify<T: Instance>(dev: &mut Unregistered<T>, identity: Identity) {
         (*raw).dyn_id = identity.dyn_id;
         (*raw).target_node = identity.target_node;
     }
+}
+
+/// Tells whoever traces that an instance has been killed.
+pub fn killed<T: Instance>(dev: &Subclass<T>) {
+    // SAFETY: The instance is valid.
+    unsafe { trace::kill(dev.as_raw()) };
 }
 
 /// Forgets the page map that the driver of an instance in a dynamic region made for itself.

@@ -15,10 +15,13 @@
 //! The pages are known to `mm` under the inode that the core keeps for the instance, whatever
 //! device node the file was opened through. The node itself is left as it is.
 
-use super::device::{
-    Count,
-    Device,
-    Live, //
+use super::{
+    device::{
+        Count,
+        Device,
+        Live, //
+    },
+    trace, //
 };
 use crate::{
     bindings,
@@ -506,6 +509,9 @@ impl<T: Operations> VTable<T> {
         // SAFETY: An area keeps its file open.
         let dev = unsafe { Self::device((*vmf.vma().as_ptr()).vm_file) };
 
-        T::fault(&Fault { vmf, dev }, order).into_raw()
+        let result = T::fault(&Fault { vmf, dev }, order);
+
+        trace::fault(dev, vmf, order, result);
+        result.into_raw()
     }
 }

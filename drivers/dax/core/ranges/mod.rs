@@ -112,6 +112,14 @@ impl Range {
         }
     }
 
+    /// The last `by` bytes of this range.
+    pub(crate) const fn tail(&self, by: u64) -> Option<Self> {
+        match self.after().checked_sub(by) {
+            Some(start) => Self::new(start, self.end),
+            None => None,
+        }
+    }
+
     /// This range without its last `by` bytes; `None` if nothing would be left.
     pub(crate) const fn trimmed(&self, by: u64) -> Option<Self> {
         match self.after().checked_sub(by) {

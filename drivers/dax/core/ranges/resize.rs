@@ -89,6 +89,14 @@ impl Growth {
             Added::More(ranges) => ranges,
         }
     }
+
+    /// All that the device gets, also that by which its last range is extended.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Range> + '_ {
+        self.extension
+            .and_then(|(range, by)| Range::from_len(range.after(), by))
+            .into_iter()
+            .chain(self.added.iter().copied())
+    }
 }
 
 /// How a device shrinks.

@@ -77,10 +77,12 @@ impl Region {
                             break;
                         };
                         space.release(extent.range)?;
+                        self.took(dev.id(), extent.range);
                     }
                     if let (Some((range, by)), Some(last)) = (plan.trim, slot.extents.last_mut()) {
                         space.trim(range, by)?;
                         last.range = range.trimmed(by).ok_or(EINVAL)?;
+                        self.took(dev.id(), range.tail(by).ok_or(EINVAL)?);
                     }
                     drop(state);
 
@@ -91,6 +93,7 @@ impl Region {
                     slot.extents.make_room(plan.added().len(), GFP_KERNEL)?;
                     space.commit(&plan)?;
                     slot.grow(&plan)?;
+                    plan.pieces().for_each(|range| self.gave(dev.id(), range));
                     drop(state);
 
                     self.add_mappings(dev)
@@ -111,6 +114,7 @@ impl Region {
                 .and_then(|plan| space.commit(&plan).map(|()| plan))
                 .map_err(|why| refuse(dev, fmt!("mapping {range}"), why))?;
             slot.grow(&plan).inspect_err(|_| space.revert(&plan))?;
+            self.gave(dev.id(), range);
             drop(state);
 
             self.add_mappings(dev)
@@ -133,6 +137,7 @@ impl Region {
             last.range = range;
         }
         space.revert(plan);
+        plan.pieces().for_each(|range| self.took(id, range));
         drop(state);
 
         self.trim_mappings(id);
