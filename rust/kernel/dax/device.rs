@@ -665,9 +665,24 @@ impl Drop for Running {
 /// There is nothing to write back, so a page is never dirty. This is in the kernel image: the inode
 /// of the instance, and with it this pointer, can outlive the module.
 static DAX_AOPS: bindings::address_space_operations = bindings::address_space_operations {
-    dirty_folio: Some(bindings::noop_dirty_folio),
+    dirty_folio: Some(never_dirty),
     ..pin_init::zeroed()
 };
+
+/// A page was written: that is nothing to remember.
+///
+/// `noop_dirty_folio()` marks it, and `mm` makes entries of such pages dirty from the beginning, so
+/// that the next process has pages which seem to be written, and cost more to unmap.
+///
+/// # Safety
+///
+/// There are no requirements; it is of the type of the operation.
+unsafe extern "C" fn never_dirty(
+    _mapping: *mut bindings::address_space,
+    _folio: *mut bindings::folio,
+) -> bool {
+    false
+}
 
 /// The operations of the page map of an instance that user space maps.
 ///

@@ -72,6 +72,10 @@ DAX
 dax "what was not touched is not dirty, and what is written is" <<-DAX
 	open f $NODE			= ok
 	mmap m f 1M 40M			= ok
+	store m 0 1M 4K			= faults *
+	smaps m Private_Dirty		= 1024 kB
+	munmap m			= ok
+	mmap m f 1M 40M			= ok
 	store m 0 8K 4K			= faults 2
 	smaps m Private_Dirty		= 8 kB
 	smaps m Private_Clean		= 60 kB
