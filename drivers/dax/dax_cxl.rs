@@ -29,7 +29,13 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    workqueue::ordered::OrderedQueue,
+    workqueue::{
+        impl_has_work,
+        new_work,
+        ordered::OrderedQueue,
+        Work,
+        WorkItem, //
+    },
     InPlaceModule, //
 };
 
@@ -52,7 +58,7 @@ type Slot = Mutex<Option<Pin<KBox<Registration>>>>;
 struct DaxCxl {
     // Dropped first: once it is gone, the driver is registered, or never will be.
     _queue: OrderedQueue,
-    _slot: Arc<Slot>,
+    _registration: Arc<Slot>,
 }
 
 impl InPlaceModule for DaxCxl {
@@ -62,29 +68,55 @@ impl InPlaceModule for DaxCxl {
 }
 
 impl DaxCxl {
-    /// Registers the driver, when its time has come. That may take as long as the drivers of all
-    /// other devices do, so nobody waits for it here.
     fn start(module: &'static ThisModule) -> Result<Self> {
-        let slot: Arc<Slot> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
+        let registration: Arc<Slot> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
         let queue = OrderedQueue::new(c"dax_cxl")?;
-        let register_in = slot.clone();
+        let to_be = registration.clone();
 
-        queue.try_spawn(GFP_KERNEL, move || {
-            hmem::wait_for_decision();
-
-            match KBox::pin_init(Registration::new(c"cxl_dax_region", module), GFP_KERNEL) {
-                Ok(registration) => *register_in.lock() = Some(registration),
-                Err(error) => pr_err!(
-                    "cannot register: error {}; CXL memory is not offered until dax_cxl is loaded again\n",
-                    error.to_errno()
-                ),
-            }
-        })?;
-
+        queue.enqueue(KBox::pin_init(
+            pin_init!(Start {
+                registration: to_be,
+                module,
+                work <- new_work!("dax_cxl::Start"),
+            }),
+            GFP_KERNEL,
+        )?);
         Ok(Self {
             _queue: queue,
-            _slot: slot,
+            _registration: registration,
         })
+    }
+}
+
+/// Registers the driver, when its time has come. That may take as long as the drivers of all other
+/// devices do, so nobody waits for it while the module is loaded.
+// Not `Queue::try_spawn()`: to lockdep, all that is queued so is the same, and this waits for what
+// dax_hmem has queued.
+#[pin_data]
+struct Start {
+    registration: Arc<Slot>,
+    module: &'static ThisModule,
+    #[pin]
+    work: Work<Self>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Start { self.work }
+}
+
+impl WorkItem for Start {
+    type Pointer = Pin<KBox<Self>>;
+
+    fn run(this: Pin<KBox<Self>>) {
+        hmem::wait_for_decision();
+
+        match KBox::pin_init(Registration::new(c"cxl_dax_region", this.module), GFP_KERNEL) {
+            Ok(registration) => *this.registration.lock() = Some(registration),
+            Err(error) => pr_err!(
+                "cannot register: error {}; CXL memory is not offered until dax_cxl is loaded again\n",
+                error.to_errno()
+            ),
+        }
     }
 }
 

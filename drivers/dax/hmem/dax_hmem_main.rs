@@ -43,7 +43,13 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    workqueue::ordered::OrderedQueue,
+    workqueue::{
+        impl_has_work,
+        new_work,
+        ordered::OrderedQueue,
+        Work,
+        WorkItem, //
+    },
     InPlaceModule, //
 };
 
@@ -200,9 +206,16 @@ impl Host {
             }
         } else if !contested.is_empty() {
             let queue = queue().lock().clone().ok_or(ENODEV)?;
-            let state = state.clone();
+            let of = state.clone();
 
-            queue.try_spawn(GFP_KERNEL, move || state.decide(&contested))?;
+            queue.enqueue(KBox::pin_init(
+                pin_init!(Decision {
+                    state: of,
+                    contested,
+                    work <- new_work!("dax_hmem::Decision"),
+                }),
+                GFP_KERNEL,
+            )?);
         }
 
         Ok(Self(state))
@@ -217,25 +230,44 @@ impl Drop for Host {
     }
 }
 
-impl State {
-    /// Decides about memory in windows of CXL: what its drivers have made no region of is offered.
-    fn decide(&self, contested: &[Candidate]) {
-        cxl::wait_for_drivers();
+/// The decision about memory in windows of CXL: what its drivers have made no region of is offered.
+// Not `Queue::try_spawn()`: to lockdep, all that is queued so is the same, and dax_cxl has something
+// queued that waits for this.
+#[pin_data]
+struct Decision {
+    state: Arc<State>,
+    contested: KVec<Candidate>,
+    #[pin]
+    work: Work<Self>,
+}
 
-        for memory in contested {
+impl_has_work! {
+    impl HasWork<Self> for Decision { self.work }
+}
+
+impl WorkItem for Decision {
+    type Pointer = Pin<KBox<Self>>;
+
+    fn run(this: Pin<KBox<Self>>) {
+        let state = &this.state;
+
+        cxl::wait_for_drivers();
+        for memory in &this.contested {
             let mut unclaimed =
                 offered::unclaimed(memory.range.clone(), cxl::region_contains).peekable();
             let whole = unclaimed.peek() == Some(&memory.range);
 
-            if let (false, Some(host)) = (whole, hmem::Host::of(&self.dev)) {
+            if let (false, Some(host)) = (whole, hmem::Host::of(&state.dev)) {
                 host.set_yielded();
             }
             for range in unclaimed {
-                self.offer(range, memory.target_node);
+                state.offer(range, memory.target_node);
             }
         }
     }
+}
 
+impl State {
     /// Makes a device for what of a range can be mapped. If that fails, the others go on.
     fn offer(&self, range: Range<u64>, target_node: i32) {
         let align = u64::from(DEFAULT_ALIGN);
