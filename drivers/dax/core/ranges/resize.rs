@@ -95,7 +95,7 @@ impl Growth {
         self.extension
             .and_then(|(range, by)| Range::from_len(range.after(), by))
             .into_iter()
-            .chain(self.added.iter().copied())
+            .chain(self.added().iter().copied())
     }
 }
 
