@@ -27,7 +27,7 @@ for module in "${modules[@]}"; do
 		mend load ${file[$module]}
 		undo unload $module
 	END
-	# dax_pmem_compat would load it.
-	[ "$module" != device_dax ] || modprobe device_dax
+	# dax_pmem_compat would load the one, and dax_cxl calls the other.
+	case $module in device_dax | dax_hmem) modprobe "$module" ;; esac
 done
 done_testing
