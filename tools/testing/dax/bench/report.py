@@ -207,7 +207,7 @@ SHARES = ["Operation", "Kernel", "All", *follow.AREAS, "Least"]
 def shares(followed, table):
     lines = []
     for title, name, *numbers in [SHARES, *share_rows(followed, table)]:
-        lines.append(f"{title:<34}{name:<7}" + "".join(f"{n:>13}" for n in numbers))
+        lines.append(f"{title:<39}{name:<7}" + "".join(f"{n:>13}" for n in numbers))
     return "\n".join(lines) + "\n"
 
 
