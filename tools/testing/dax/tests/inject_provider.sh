@@ -6,9 +6,14 @@
 # kernel: debug
 # limit: 300
 . ./lib.sh
-# It would have the memory at once.
+# It would have the memory at once; nor is udev to load it again.
+conf=/etc/modprobe.d/dax-test.conf
+on_exit "udevadm control --reload"
+on_exit "rm -f $conf"
 on_exit 'for dev in $KMEM/dax*; do [ ! -e "$dev" ] || echo "${dev##*/}" >$KMEM/unbind; done'
 on_exit "modprobe kmem; udevadm settle"
+echo "blacklist kmem" >$conf
+udevadm control --reload
 rmmod kmem
 case $MACHINE in
 hmem) providers='platform/hmem platform/hmem_platform' ;;
