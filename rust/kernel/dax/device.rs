@@ -459,6 +459,8 @@ impl Device<device::Core<'_>> {
     /// Reserves the ranges in `/proc/iomem` under the name of the instance, until it is unbound.
     ///
     /// May sleep. Fails with `EBUSY` if a range, or a part of it, belongs to somebody else.
+    // Inlined into the module: nfit_test has its own way to reserve memory there.
+    #[inline]
     pub fn reserve(&self) -> Result<Reserved<'_>> {
         let dev: &Device<device::Bound> = self;
 
@@ -511,6 +513,8 @@ impl<'a> Reserved<'a> {
     /// May sleep. Fails with `EINVAL` if the alignment is not the size of a page table entry or if
     /// a range does not start and end at a multiple of it, with `ENOMEM`, and with the errors of
     /// `devm_memremap_pages()`.
+    // Inlined into the module, as `reserve`.
+    #[inline]
     pub fn map_generic(self) -> Result<Mapped<'a>> {
         let dev = self.dev;
         let align = dev.align();

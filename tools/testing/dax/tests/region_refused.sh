@@ -111,11 +111,11 @@ use_device "$keep"
 # ---- while a driver is bound ----
 
 bind_to_device || bail_out "$DEV is not bound"
-before=$(state_of)
 session a
 ask a open f "$NODE" >/dev/null
 ask a mmap m f 2M 0 >/dev/null
 ask a write m 0 5 >/dev/null
+before=$(state_of)
 wrong EBUSY "$SYS/size" 0 "size 0x0 refused: bound to a driver; unbind it first"
 refused "$SYS/size" EBUSY $((2 * M)) $((128 * M))
 wrong EBUSY "$SYS/align" $((2 * M)) "align 2097152 refused: bound to a driver; unbind it first"
