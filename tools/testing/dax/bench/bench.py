@@ -74,6 +74,8 @@ PARTS = {
 }
 GUARD = Part("hmem", NO_OTHERS)
 BASELINE = HERE / "baseline.toml"
+# At most so many for the test "cost".
+BOOTS = 3
 # By how much an operation may grow before the test "cost" fails.
 TOLERANCE = 0.02
 
@@ -205,28 +207,45 @@ def measure(lab, kernels, parts, quick):
 def few(lab):
     """What the test "cost" counts in the kernel of Rust: its version, and medians by key."""
     one = boot(lab, "rust", lab.kernel("rust"), "guard", compile_program(lab), True)
-    return one.version, {key: count.median for key, count in one.counts.items()}
+    return one.version, {key: count.median for key, count in one.counts.items()
+                         if count.median is not None}
+
+
+def least(lab, enough):
+    """The same, of as many boots as it takes to be enough, the least of each. In some boots the
+    allocators have little at hand, and an operation takes more than in all others."""
+    version, counts = few(lab)
+    for _ in range(BOOTS - 1):
+        if enough(counts):
+            break
+        for key, count in few(lab)[1].items():
+            counts[key] = min(count, counts.get(key, count))
+    return version, counts
 
 
 def compare(lab):
     """For each operation of the baseline: what is expected, and a complaint if it is not so."""
     baseline = tomllib.loads(BASELINE.read_text())
-    version, counts = few(lab)
+    before = baseline["instructions"]
+
+    def fits(key, counts):
+        return key in counts and counts[key] <= before[key] * (1 + TOLERANCE)
+
+    version, counts = least(lab, lambda counts: all(fits(key, counts) for key in before))
     if version != baseline["kernel"]:
         raise OtherKernel(f"the baseline is of Linux {baseline['kernel']}, this is {version}; "
                           "'make bench' records a new one")
-    for key, before in baseline["instructions"].items():
-        now = counts.get(key)
-        what = f"{key} takes no more than {TOLERANCE:.0%} above {before} instructions"
-        if now is None:
+    for key, count in before.items():
+        what = f"{key} takes no more than {TOLERANCE:.0%} above {count} instructions"
+        if key not in counts:
             yield what, "it was not counted"
         else:
-            yield what, f"{now}, {now / before - 1:+.1%}" if now > before * (1 + TOLERANCE) else ""
+            yield what, "" if fits(key, counts) else f"{counts[key]}, {counts[key] / count - 1:+.1%}"
 
 
 def record(lab):
     """Write the baseline."""
-    version, counts = few(lab)
+    version, counts = least(lab, lambda counts: False)
     BASELINE.write_text("\n".join([
         "# SPDX-License-Identifier: GPL-2.0",
         '# Written by "make bench": what the test "cost" compares with.',
