@@ -423,6 +423,8 @@ def judge(lines, status, limit):
 
 
 RACE = re.compile(r"^[^\n]*={20,}\n[^\n]*BUG: KCSAN: .*?={20,}$", re.M | re.S)
+# Lines that are shown of a report of the kernel.
+REPORT_LINES = 30
 # A function of the core or of a module, in a stack.
 OWN = re.compile(r"dax\w*\+0x|\[(kmem|\w*dax\w*)\]")
 
@@ -438,19 +440,26 @@ def blame(console, tests, results):
         console = console.replace(report, "")
     if others and results:
         next(iter(results.values())).add({"data races without a function of DAX": len(others)})
+    follow = 0
     for line in console.splitlines():
         mark = re.search(r"dax-test: \S+ (\S+) (begins|ended)", line)
         if mark:
             script = mark[1] if mark[2] == "begins" else None
+            follow = 0
         elif vm.SPLAT.search(line):
             test = scripts.get(script)
             if not (test and test.splat and re.search(test.splat, line)):
                 reports.setdefault(script, []).append(line.strip())
+                follow = REPORT_LINES
+        elif follow:
+            # What it is about, the stack for instance.
+            reports[script].append(line.strip())
+            follow -= 1
     for script, lines in reports.items():
         # Between two tests: the next one to be told is as good as any.
         owner = script if script in results else next(iter(results), None)
         if owner:
-            results[owner].wrong.append("the kernel reports a bug:\n" + "\n".join(lines[:12]))
+            results[owner].wrong.append("the kernel reports a bug:\n" + "\n".join(lines[:2 * REPORT_LINES]))
 
 
 class Group:
