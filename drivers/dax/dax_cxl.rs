@@ -90,8 +90,6 @@ impl DaxCxl {
 
 /// Registers the driver, when its time has come. That may take as long as the drivers of all other
 /// devices do, so nobody waits for it while the module is loaded.
-// Not `Queue::try_spawn()`: to lockdep, all that is queued so is the same, and this waits for what
-// dax_hmem has queued.
 #[pin_data]
 struct Start {
     registration: Arc<Slot>,

@@ -231,8 +231,6 @@ impl Drop for Host {
 }
 
 /// The decision about memory in windows of CXL: what its drivers have made no region of is offered.
-// Not `Queue::try_spawn()`: to lockdep, all that is queued so is the same, and dax_cxl has something
-// queued that waits for this.
 #[pin_data]
 struct Decision {
     state: Arc<State>,

@@ -5,15 +5,15 @@
 //! Whoever queues work that is code of a module has to wait for it before the module goes. The
 //! queues of the system cannot be waited for; one's own is, when it is dropped.
 
-use super::Queue;
+use super::{
+    Queue,
+    RawWorkItem, //
+};
 use crate::{
     bindings,
     prelude::*, //
 };
-use core::{
-    ops::Deref,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 
 /// A queue that runs one item at a time, in the order in which they came.
 ///
@@ -45,19 +45,23 @@ impl OrderedQueue {
         Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
     }
 
+    /// Puts an item into the queue.
+    ///
+    /// There is no `try_spawn()` here as [`Queue`] has it. To lockdep all that is queued so is the
+    /// same, so an item that waits for another queue seems to wait for itself; and the name of the
+    /// lock class goes with the module that is unloaded, but the class does not.
+    pub fn enqueue<W, const ID: u64>(&self, item: W) -> W::EnqueueOutput
+    where
+        W: RawWorkItem<ID> + Send + 'static,
+    {
+        // SAFETY: By the type invariant, the queue is valid for as long as `self`.
+        unsafe { Queue::from_raw(self.0.as_ptr()) }.enqueue(item)
+    }
+
     /// Waits until the items that are in the queue now have run. Not from one of them.
     pub fn flush(&self) {
         // SAFETY: By the type invariant, the queue is valid.
         unsafe { bindings::__flush_workqueue(self.0.as_ptr()) }
-    }
-}
-
-impl Deref for OrderedQueue {
-    type Target = Queue;
-
-    fn deref(&self) -> &Queue {
-        // SAFETY: By the type invariant, the queue is valid for as long as `self`.
-        unsafe { Queue::from_raw(self.0.as_ptr()) }
     }
 }
 
