@@ -7,7 +7,8 @@
 # impl: rust device_dax - C maps one page for each fault
 . ./lib.sh
 
-# An address that is a multiple of what a page table maps, and of much more.
+# An address that is a multiple of what a page table maps, and of much more: where the kernel puts
+# a mapping, a page table may end anywhere.
 AT=0x200000000000
 
 # A device of 64 MiB. In the dynamic region: of two ranges, which do not follow each other.
@@ -71,11 +72,11 @@ DAX
 
 dax "what was not touched is not dirty, and what is written is" <<-DAX
 	open f $NODE			= ok
-	mmap m f 1M 40M			= ok
+	mmap m f 1M 40M fixed=$AT	= ok
 	store m 0 1M 4K			= faults *
 	smaps m Private_Dirty		= 1024 kB
 	munmap m			= ok
-	mmap m f 1M 40M			= ok
+	mmap m f 1M 40M fixed=$AT	= ok
 	store m 0 8K 4K			= faults 2
 	smaps m Private_Dirty		= 8 kB
 	smaps m Private_Clean		= 60 kB
@@ -163,7 +164,7 @@ DAX
 end=$((SIZE - 16384))
 dax "the last page of the device is the last" <<-DAX
 	open f $NODE			= ok
-	mmap m f 1M $end		= ok
+	mmap m f 1M $end fixed=$AT	= ok
 	touch m 0 8K 4K r		= faults 2
 	mapped m 0 1M			= 0-3
 	read m 16K			= SIGBUS ADRERR at 0x4000
@@ -173,7 +174,7 @@ DAX
 if [ "$MACHINE" = hmem ]; then
 	dax "the next range is where it is" <<-DAX
 		open f $NODE			= ok
-		mmap m f 1M $(((32 << 20) - 32768))	= ok
+		mmap m f 1M $(((32 << 20) - 32768)) fixed=$AT	= ok
 		touch m 0 8K 4K r		= faults 2
 		mapped m 0 1M			= 0-16
 		phys m 28K			= $(printf '%#x' $((START + (32 << 20) - 4096)))

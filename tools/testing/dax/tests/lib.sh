@@ -267,9 +267,23 @@ DRV=/sys/bus/dax/drivers/device_dax
 unbind() { echo "$DEV" >$DRV/unbind; }
 bind() { echo "$DEV" >$DRV/bind; }
 
-# ---- failures that are injected ----
+# ---- udev ----
 
-UDEV='/usr/lib/systemd/systemd-udevd --daemon'
+udev_on() { pidof systemd-udevd >/dev/null || /usr/lib/systemd/systemd-udevd --daemon >/dev/null 2>&1; }
+
+# udev_off: until udev_on nobody is told what happens to devices
+udev_off()
+{
+	local i
+	for ((i = 0; i < 200; i++)); do
+		# shellcheck disable=SC2046
+		kill $(pidof systemd-udevd) 2>/dev/null || return 0
+		sleep 0.1
+	done
+	bail_out "udevd does not end"
+}
+
+# ---- failures that are injected ----
 
 # What has to be as before after a failure, besides the addresses and the dax bus.
 watched=()
@@ -304,7 +318,7 @@ can_inject()
 		# EIO, which none of them returns by itself.
 		case $type in *NULL) ;; *) echo 0xfffffffffffffffb >"$at/fail_function/$each/retval" ;; esac
 	done < <(grep -vxFf "$TMP/list" $at/error_injection/list)
-	on_exit "pidof systemd-udevd >/dev/null || $UDEV >/dev/null 2>&1"
+	on_exit udev_on
 }
 
 # spare WHAT FUNCTION: does not fail in this function of the kernel
@@ -334,9 +348,9 @@ inject()
 	local what=$1 outcomes=$2 out
 	shift 2
 	# It would take most of the time, and has nothing to do for any of these devices.
-	udevadm control --exit
+	udev_off
 	out=$({ printf 'watch %s\n' /proc/iomem /sys/bus/dax "${watched[@]}"; cat; echo "inject $*"; } | daxtest 2>&1)
-	$UDEV >/dev/null 2>&1
+	udev_on
 	out=${out##*$'\n'}
 	like "$what: $out" "$out" "^[0-9]+ points(; [0-9]+ ($outcomes|EIO))*\$"
 	[[ $out != [0-9]* ]] || echo "# count: ${out%% *} calls that failed in turn"
@@ -397,8 +411,8 @@ empty_region()
 alone()
 {
 	local policy modprobe
-	udevadm control --exit
-	on_exit "/usr/lib/systemd/systemd-udevd --daemon 2>/dev/null"
+	udev_off
+	on_exit udev_on
 	policy=$(cat $MEM/auto_online_blocks)
 	on_exit "echo $policy >$MEM/auto_online_blocks"
 	echo offline >$MEM/auto_online_blocks

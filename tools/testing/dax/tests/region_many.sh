@@ -10,8 +10,8 @@ count=10000
 echo "dax$R.0" >$DRV/new_id 2>/dev/null
 
 # Tens of thousands of devices are not udev's business here, and would take it minutes.
-udevadm control --exit
-on_exit "/usr/lib/systemd/systemd-udevd --daemon 2>/dev/null"
+udev_off
+on_exit udev_on
 
 free_kb()
 {

@@ -24,7 +24,7 @@ for align in 4K 2M 1G; do
 	is "$align: counts nothing" "$(counted)" ""
 	dax "$align: two entries" <<-DAX
 		open f $NODE		= ok
-		mmap m f $((3 * a)) 0	= ok
+		mmap m f $((3 * a)) 0 fixed=0x200000000000	= ok
 		touch m 0 $((2 * a)) $a r	= faults 2
 		touch m 0 $((2 * a)) $a w	= faults 0
 	DAX
