@@ -238,10 +238,8 @@ impl SystemRam {
 
             dev_warn!(
                 dev,
-                "mapping{}: {:#x}-{:#x} stays System RAM until the next boot, error {}; its online memory blocks: {}; before an unbind: daxctl offline-memory {}\n",
-                mapping(dev, blocks),
-                blocks.start(),
-                blocks.end(),
+                "{} stays System RAM until the next boot, error {}; its online memory blocks: {}; before an unbind: daxctl offline-memory {}\n",
+                Place::of(dev, blocks),
                 why.to_errno(),
                 OnlineBlocks(blocks),
                 dev.name()
@@ -260,14 +258,10 @@ impl Manner {
     fn add(&self, dev: &dax::Device<Bound>, span: &mut Span, online: OnlineType) -> Result {
         span.add(&self.group, RAM_NAME, self.memmap_on_memory, online)
             .inspect_err(|&why| {
-                let blocks = span.blocks();
-
                 dev_warn!(
                     dev,
-                    "mapping{}: {:#x}-{:#x} could not be added to the page allocator, error {}: {}\n",
-                    mapping(dev, blocks),
-                    blocks.start(),
-                    blocks.end(),
+                    "{} could not be added to the page allocator, error {}: {}\n",
+                    Place::of(dev, span.blocks()),
                     why.to_errno(),
                     match why {
                         ENOMEM => "there is no room for its memory map, 1/64 of its size",
@@ -339,10 +333,8 @@ fn check_online(dev: &dax::Device<Bound>, span: &Span, online: OnlineType) -> Re
     }
     dev_warn!(
         dev,
-        "mapping{}: {:#x}-{:#x}: {} of {} memory blocks are not online; to try again: daxctl online-memory {}\n",
-        mapping(dev, blocks),
-        blocks.start(),
-        blocks.end(),
+        "{}: {} of {} memory blocks are not online; to try again: daxctl online-memory {}\n",
+        Place::of(dev, blocks),
         offline,
         all,
         dev.name()
@@ -355,14 +347,17 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<KVec<Blocks>> {
     let unit = Size(memory_hotplug::block_size());
     let mut all = KVec::with_capacity(dev.ranges().len(), GFP_KERNEL)?;
 
-    for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+    for (mapping, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+        let place = Place {
+            mapping,
+            start: range.start(),
+            end: range.end(),
+        };
         let Some(blocks) = Blocks::within(range.start(), range.end()) else {
             dev_warn!(
                 dev,
-                "mapping{}: {:#x}-{:#x}, {}, is left out: there is no whole memory block in it, which is {} at a multiple of {}\n",
-                i,
-                range.start(),
-                range.end(),
+                "{}, {}, is left out: there is no whole memory block in it, which is {} at a multiple of {}\n",
+                place,
                 Size(range.len()),
                 unit,
                 unit
@@ -372,10 +367,8 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<KVec<Blocks>> {
         if blocks.len() != range.len() {
             dev_warn!(
                 dev,
-                "mapping{}: {:#x}-{:#x}, {}, is trimmed to {:#x}-{:#x}, {}: memory is added in blocks of {}; {} are not used\n",
-                i,
-                range.start(),
-                range.end(),
+                "{}, {}, is trimmed to {:#x}-{:#x}, {}: memory is added in blocks of {}; {} are not used\n",
+                place,
                 Size(range.len()),
                 blocks.start(),
                 blocks.end(),
@@ -407,10 +400,8 @@ fn reserve(dev: &dax::Device<Core<'_>>, all: &[Blocks]) -> Result<KVec<Span>> {
             Ok(span) => spans.push_within_capacity(span).map_err(|_| ENOMEM)?,
             Err(EBUSY) => dev_warn!(
                 dev,
-                "mapping{}: {:#x}-{:#x} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
-                mapping(dev, blocks),
-                blocks.start(),
-                blocks.end()
+                "{} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
+                Place::of(dev, blocks)
             ),
             Err(why) => return Err(why),
         }
@@ -419,14 +410,6 @@ fn reserve(dev: &dax::Device<Core<'_>>, all: &[Blocks]) -> Result<KVec<Span>> {
         return Err(EBUSY);
     }
     Ok(spans)
-}
-
-/// The N in `daxX.Y/mappingN` of the range that has these blocks.
-fn mapping(dev: &dax::Device<Bound>, blocks: &Blocks) -> usize {
-    dev.ranges()
-        .iter()
-        .position(|range| (range.start()..=range.end()).contains(&blocks.start()))
-        .unwrap_or(0)
 }
 
 /// The file `state` of an instance.
@@ -476,10 +459,42 @@ fn wanted_states() -> [(&'static [u8], State); 4] {
     })
 }
 
+/// Memory of an instance, for people: `mapping0: 0x180000000-0x27fffffff`.
+struct Place {
+    /// The N in `daxX.Y/mappingN` of the range that it is in.
+    mapping: usize,
+    start: u64,
+    end: u64,
+}
+
+impl Place {
+    #[cold]
+    fn of(dev: &dax::Device<Bound>, blocks: &Blocks) -> Self {
+        let holds =
+            |range: &dax::device::Range| (range.start()..=range.end()).contains(&blocks.start());
+
+        Self {
+            mapping: dev.ranges().iter().position(holds).unwrap_or(0),
+            start: blocks.start(),
+            end: blocks.end(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    #[inline]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mapping, start, end } = self;
+
+        write!(f, "mapping{mapping}: {start:#x}-{end:#x}")
+    }
+}
+
 /// A number of bytes, for people.
 struct Size(u64);
 
 impl fmt::Display for Size {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 & (u64::SZ_1M - 1) == 0 {
             write!(f, "{} MiB", self.0 / u64::SZ_1M)
@@ -493,6 +508,7 @@ impl fmt::Display for Size {
 struct OnlineBlocks<'a>(&'a Blocks);
 
 impl fmt::Display for OnlineBlocks<'_> {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let online = self.0.iter().filter(|block| block.is_online());
         let mut ids = online.map(|block| block.id()).peekable();

@@ -2,8 +2,8 @@
 
 //! Binary search in a slice, for the fault path.
 //!
-//! What [`slice::partition_point`] does, in six instructions for each step: the length of what is left
-//! is a power of two, the same for either half, and in bytes.
+//! What [`slice::partition_point`] does, with less to do in each step: the length of what is left is a
+//! power of two, the same for either half, and in bytes; and it is known how many steps there are.
 //!
 //! This uses nothing of the kernel, and is compiled and tested on the host, too
 //! (`tools/testing/dax/host`).
@@ -20,7 +20,8 @@ pub fn last_where<T>(items: &[T], holds: impl Fn(&T) -> bool) -> Option<&T> {
     }
 
     // The largest power of two up to the length, and as many of the last items.
-    let whole = 1usize.wrapping_shl((usize::BITS - 1) ^ len.leading_zeros());
+    let mut steps = (usize::BITS - 1) ^ len.leading_zeros();
+    let whole = 1usize.wrapping_shl(steps);
     let mut at = items.as_ptr();
     // SAFETY: `whole` is at most `len` and at least 1, so this is one of the items.
     let upper = unsafe { at.add(len.wrapping_sub(whole)) };
@@ -29,19 +30,18 @@ pub fn last_where<T>(items: &[T], holds: impl Fn(&T) -> bool) -> Option<&T> {
         at = upper;
     }
 
-    // What is looked for is one of the items in twice as many bytes from `at` on.
-    let mut half = whole.wrapping_mul(size_of::<T>()) >> 1;
-    loop {
-        // SAFETY: Half of a power of two, more than one, of items further on is one of these.
-        let middle = unsafe { at.byte_add(half) };
+    // What is looked for is one of the items in this many bytes from `at` on.
+    let mut left = whole.wrapping_mul(size_of::<T>());
+    while steps != 0 {
+        left >>= 1;
+        // SAFETY: This was a power of two, more than one, of items; the one after its first half is
+        // one of them.
+        let middle = unsafe { at.byte_add(left) };
         // SAFETY: See above.
         if holds(unsafe { &*middle }) {
             at = middle;
         }
-        half >>= 1;
-        if half < size_of::<T>().max(1) {
-            break;
-        }
+        steps = steps.wrapping_sub(1);
     }
     // SAFETY: This is one of the items.
     Some(unsafe { &*at })

@@ -261,6 +261,7 @@ impl From<AllocError> for Error {
 }
 
 impl fmt::Display for Range {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}-{:#x}", self.start, self.end)
     }

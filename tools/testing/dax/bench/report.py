@@ -364,13 +364,21 @@ Open and close, mmap and munmap, ``available_size``
 """),
     ("text-", """\
 Text
-	What is more than in C: a message that names the reason for each refusal,
-	with its numbers; the search tree of the free memory, with all its ways to
-	balance itself; checks that an index is in bounds, even where it always is,
-	since no code may panic; and what the kernel crate has as generic functions
-	or inlines, which is compiled once more into each module. A module in C of
-	one function is less than the glue of any module in Rust. The core and the
-	modules compiled for size (``opt-level=s``) are as large as they are now.
+	Most of it is messages: each refusal says what was wrong, with its numbers,
+	and what would be right, where C often says nothing. Measured with all of
+	them compiled out (an ``if false`` in ``dev_printk!`` and ``print_macro!``
+	of the kernel crate), Rust is 0.96 of C for kmem, 1.33 for device_dax and
+	fsdev_dax, 2.8 for dax_cxl, 2.9 for the core, 3.0 for dax_hmem and 6.1 for
+	dax_pmem. So that is the floor of what is built today. The rest of the core
+	is, among other things, the search tree of the free memory with all its ways
+	to balance itself and what plans a change with it (7,500 bytes), and the
+	parser that tells what is wrong with an input; of dax_pmem, the checks of
+	the info block that tell why it is bad; everywhere, tests of indices that
+	are always in bounds, since no code may panic, and the generic functions of
+	the kernel crate, which are compiled once more into each module: a module
+	in C of one function is less than the glue of any module in Rust. Compiled
+	for size (``opt-level=s``) all but dax_pmem (-6 %) are larger, kmem by 4 %,
+	fsdev_dax by 31 %, since less of the glue dissolves.
 """),
     ("data-", """\
 Data
