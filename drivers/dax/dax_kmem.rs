@@ -238,7 +238,7 @@ impl SystemRam {
 
             dev_warn!(
                 dev,
-                "{} stays System RAM until the next boot, error {}; its online memory blocks: {}; before an unbind: daxctl offline-memory {}\n",
+                "mapping{} stays System RAM until the next boot, error {}; its online memory blocks: {}; before an unbind: daxctl offline-memory {}\n",
                 Place::of(dev, blocks),
                 why.to_errno(),
                 OnlineBlocks(blocks),
@@ -260,7 +260,7 @@ impl Manner {
             .inspect_err(|&why| {
                 dev_warn!(
                     dev,
-                    "{} could not be added to the page allocator, error {}: {}\n",
+                    "mapping{} could not be added to the page allocator, error {}: {}\n",
                     Place::of(dev, span.blocks()),
                     why.to_errno(),
                     match why {
@@ -333,7 +333,7 @@ fn check_online(dev: &dax::Device<Bound>, span: &Span, online: OnlineType) -> Re
     }
     dev_warn!(
         dev,
-        "{}: {} of {} memory blocks are not online; to try again: daxctl online-memory {}\n",
+        "mapping{}: {} of {} memory blocks are not online; to try again: daxctl online-memory {}\n",
         Place::of(dev, blocks),
         offline,
         all,
@@ -356,7 +356,7 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<KVec<Blocks>> {
         let Some(blocks) = Blocks::within(range.start(), range.end()) else {
             dev_warn!(
                 dev,
-                "{}, {}, is left out: there is no whole memory block in it, which is {} at a multiple of {}\n",
+                "mapping{}, {}, is left out: there is no whole memory block in it, which is {} at a multiple of {}\n",
                 place,
                 Size(range.len()),
                 unit,
@@ -367,7 +367,7 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<KVec<Blocks>> {
         if blocks.len() != range.len() {
             dev_warn!(
                 dev,
-                "{}, {}, is trimmed to {:#x}-{:#x}, {}: memory is added in blocks of {}; {} are not used\n",
+                "mapping{}, {}, is trimmed to {:#x}-{:#x}, {}: memory is added in blocks of {}; {} are not used\n",
                 place,
                 Size(range.len()),
                 blocks.start(),
@@ -400,7 +400,7 @@ fn reserve(dev: &dax::Device<Core<'_>>, all: &[Blocks]) -> Result<KVec<Span>> {
             Ok(span) => spans.push_within_capacity(span).map_err(|_| ENOMEM)?,
             Err(EBUSY) => dev_warn!(
                 dev,
-                "{} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
+                "mapping{} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
                 Place::of(dev, blocks)
             ),
             Err(why) => return Err(why),
@@ -459,7 +459,7 @@ fn wanted_states() -> [(&'static [u8], State); 4] {
     })
 }
 
-/// Memory of an instance, for people: `mapping0: 0x180000000-0x27fffffff`.
+/// Memory of an instance, for people: `0: 0x180000000-0x27fffffff`, what "mapping" goes before.
 struct Place {
     /// The N in `daxX.Y/mappingN` of the range that it is in.
     mapping: usize,
@@ -484,9 +484,7 @@ impl Place {
 impl fmt::Display for Place {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mapping, start, end } = self;
-
-        write!(f, "mapping{mapping}: {start:#x}-{end:#x}")
+        write!(f, "{}: {:#x}-{:#x}", self.mapping, self.start, self.end)
     }
 }
 

@@ -24,7 +24,10 @@ use crate::{
         },
         Device, //
     },
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     prelude::*, //
 };
 use core::{
@@ -100,7 +103,7 @@ impl Drop for DriverRef {
 pub fn load(alias: &CStr) -> Result {
     #[cfg(CONFIG_MODULES)]
     // SAFETY: `%s` takes the string that follows.
-    crate::error::to_result(unsafe {
+    to_result(unsafe {
         bindings::__request_module(true, c"%s".as_char_ptr(), alias.as_char_ptr())
     })?;
     let _ = alias;
@@ -123,7 +126,8 @@ impl<T: Instance> Service<T> {
     /// Puts an instance into the class, gives it to the driver, and then tells user space, so that
     /// who is told of it can open it.
     ///
-    /// Fails as the driver's probe, or as `device_add()` does; the instance is gone then. Sleeps.
+    /// Fails as the driver's probe, as `device_add()` does, or if the driver's files cannot be made;
+    /// the instance is gone then. Sleeps.
     pub fn start(
         dev: Unregistered<T>,
         parent: &Device,
@@ -139,6 +143,11 @@ impl<T: Instance> Service<T> {
             // SAFETY: The instance is new, and as it is not on a bus nobody else gives it away.
             unsafe { layout::call_probe(&device, &driver, layout) }
                 .inspect_err(|_| free_data(&device, &driver))?;
+            // SAFETY: The driver has the instance from now on.
+            unsafe { add_files(&device, &driver) }.inspect_err(|_| {
+                driver.remove(&device);
+                free_data(&device, &driver);
+            })?;
         }
         device.announce();
         // INVARIANT: The probe succeeded.
@@ -158,9 +167,28 @@ impl<T: Instance> Drop for Service<T> {
     fn drop(&mut self) {
         let _guard = self.device.lock();
 
+        // SAFETY: The driver is valid, and `start` made the files.
+        unsafe {
+            bindings::device_remove_groups(
+                self.device.dev_raw(),
+                (*self.driver.as_drv_raw()).dev_groups,
+            )
+        };
         self.driver.remove(&self.device);
         free_data(&self.device, &self.driver);
     }
+}
+
+/// Makes the files that a driver has for each of its devices, as the driver core does after a probe.
+///
+/// # Safety
+///
+/// The driver has the device, until the files are gone.
+unsafe fn add_files<T: Instance>(device: &Subclass<T>, driver: &Driver) -> Result {
+    // SAFETY: Device and driver are valid; files and who reads them are the caller's promise.
+    to_result(unsafe {
+        bindings::device_add_groups(device.dev_raw(), (*driver.as_drv_raw()).dev_groups)
+    })
 }
 
 /// Frees the private data of a driver in Rust, as the driver core does after an unbind.

@@ -238,8 +238,9 @@ impl<T: Driver> Served<T> {
     }
 }
 
-// SAFETY: Only the adapter of the driver refers to `T::GROUPS`. While the driver core has the files
-// on a device, that is an instance which is bound to the driver and has its driver data.
+// SAFETY: Only the adapter of the driver refers to `T::GROUPS`. While the driver core, or
+// `class::Service`, has the files on a device, that is an instance which is bound to the driver, or
+// served by it, and has its driver data.
 unsafe impl<T: Driver> Owner for Served<T> {
     type Raw = bindings::device;
 

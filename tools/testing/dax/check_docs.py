@@ -32,6 +32,8 @@ def normal(text):
     """What a message is but for what is filled in."""
     text = re.sub(r"\\\n\s*", "", text).replace("\\n", "")
     text = re.sub(r"\{[^}]*\}|<[^>]*>", "*", text).strip()
+    # The number of a mapping, and where it is, are one thing in kmem.
+    text = text.replace("mapping*: *-*", "mapping*")
     # Whom it is about.
     return re.sub(r"^\*: (?=mmap |mapping |cannot be)", "", text)
 

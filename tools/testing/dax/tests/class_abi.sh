@@ -16,9 +16,10 @@ dax_device 2M mem 512M
 device=$(readlink -f "$SYS/device")
 start=$(printf '%#x' $((16#$(sed -n "s/^ *\([0-9a-f]*\)-.* : $DEV\$/\1/p" /proc/iomem))))
 
+in_c device_dax && stats= || stats="stats "
 is "the folder of the device has these files, no more" \
 	"$(find "$SYS/" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -v '^power$' | sort | tr '\n' ' ')" \
-	"dev device size subsystem uevent "
+	"dev device size ${stats}subsystem uevent "
 is "that of the region has these" "$(ls "$device/dax_region" | tr '\n' ' ')" "align id size "
 while read -r file mode value; do
 	is "mode of $file" "$(stat -c %a "$SYS/$file")" "$mode"

@@ -31,6 +31,9 @@ for align in 4K 2M 1G; do
 		close f					= ok
 		verify m 0 1M 7				= ok
 	DAX
+	case $align in 4K) level=pte ;; 2M) level=pmd ;; 1G) level=pud ;; esac
+	in_c device_dax || is "$align: faults and refusals are counted" \
+		"$(($(cat "$SYS/stats/faults_$level") > 0)) $(cat "$SYS"/stats/refused_{offset,mmap} | xargs)" "1 1 1"
 	says "$align: a private mapping is refused with a reason" \
 		"dax $DEV: .*mmap refused: a private mapping would copy pages on write" <<-DAX
 		open f $NODE
