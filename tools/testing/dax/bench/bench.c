@@ -765,7 +765,8 @@ static void lifecycle(void)
 	if (put(KMEM, "bind", "dax0.0") < 0)
 		die("bind to kmem: %s", strerror(errno));
 	put(device(0), "state", "unplugged");
-	for (int i = 0; i < 4; i++) {
+	/* It differs by one in a thousand from one time to the next. */
+	for (int i = 0; i < 12; i++) {
 		int64_t online = put(device(0), "state", "online_movable");
 		int64_t offline = put(device(0), "state", "unplugged");
 

@@ -417,4 +417,8 @@ Things to look for: a ``call`` to a small helper, which should have been inlined
 calls to ``dax_read_lock`` and ``dax_read_unlock``, one each on any way through; a
 load of the same field again after a call, which mmap or probe could have
 prepared; and anything with "panic" in its name, which the test ``panics`` refuses.
+
+A tracepoint that is off costs nothing: without the five of them in the source, the
+fault of 4 KiB took the same 2131 instructions, that of 2 MiB 1513 instead of 1512,
+and mmap, munmap, open and close as many as with them.
 """

@@ -115,7 +115,7 @@ done
 is "ten times there and back" "$wrong" ""
 is "leaves all as it was" "$(diff "$TMP/before" <(state))" ""
 more=$(($(kernel_kb) - kernel))
-check "takes no memory of the kernel ($more KiB more)" test $more -lt 1500
+check_memory "takes no memory of the kernel ($more KiB more)" test $more -lt 1500
 more=$(($(kernfs) - objects))
 # A block has more than ten files.
 check "and leaves no files in sysfs ($more more objects)" test $more -lt 60

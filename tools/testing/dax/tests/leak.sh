@@ -59,5 +59,5 @@ for turn in $(seq 40); do
 	bind
 done
 lost=$((start - $(free_kb)))
-check "40 unbinds take no memory ($lost KiB less is free)" test $lost -lt 6000
+check_memory "40 unbinds take no memory ($lost KiB less is free)" test $lost -lt 6000
 done_testing

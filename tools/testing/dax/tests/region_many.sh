@@ -114,9 +114,9 @@ free=$(free_kb) slab=$(slab_kb)
 dax "the same once more" < <(create $count 2097152; destroy $count)
 is "all is as before" "$(diff <(echo "$before") <(state))" ""
 lost=$((free - $(free_kb)))
-check "no memory is lost ($lost KiB less is free, $((lost * 1024 / count)) bytes for each device)" test $lost -lt 6144
+check_memory "no memory is lost ($lost KiB less is free, $((lost * 1024 / count)) bytes for each device)" test $lost -lt 6144
 lost=$(($(slab_kb) - slab))
-check "and none is in slab caches ($lost KiB more, $((lost * 1024 / count)) bytes for each device)" test $lost -lt 1024
+check_memory "and none is in slab caches ($lost KiB more, $((lost * 1024 / count)) bytes for each device)" test $lost -lt 1024
 
 # All at once: the provider goes.
 dax "1000 devices again" < <(create 1000 2097152)
