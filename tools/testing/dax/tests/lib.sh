@@ -68,12 +68,12 @@ check()
 	if out=$("$@" 2>&1); then ok "$what"; else not_ok "$what" "$* failed: $out"; fi
 }
 
+# configured OPTION: this kernel has it
+configured() { zgrep -q "^CONFIG_$1=y" /proc/config.gz; }
+
 # check_memory: as check, of what is free when memory was given back. KASAN keeps it for a while;
 # the kernel that has KASAN has kmemleak, too
-check_memory()
-{
-	if [ -e /sys/kernel/debug/kmemleak ]; then skip "$1" "kmemleak looks"; else check "$@"; fi
-}
+check_memory() { if configured KASAN; then skip "$1" "kmemleak looks"; else check "$@"; fi; }
 
 # refuse DESCRIPTION PATTERN COMMAND...: the command fails and says so
 refuse()
