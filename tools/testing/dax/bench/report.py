@@ -369,8 +369,8 @@ Text
 	them compiled out (an ``if false`` in ``dev_printk!`` and ``print_macro!``
 	of the kernel crate), Rust is 0.96 of C for kmem, 1.33 for device_dax and
 	fsdev_dax, 2.8 for dax_cxl, 2.9 for the core, 3.0 for dax_hmem and 6.1 for
-	dax_pmem. So that is the floor of what is built today. The rest of the core
-	is, among other things, the search tree of the free memory with all its ways
+	dax_pmem. What is left then was not shown to be the least that there could
+	be. Of the core it is, among other things, the search tree of the free memory with all its ways
 	to balance itself and what plans a change with it (7,500 bytes), and the
 	parser that tells what is wrong with an input; of dax_pmem, the checks of
 	the info block that tell why it is bad; everywhere, tests of indices that
