@@ -278,6 +278,7 @@ def main():
     boots = measure(lab, kernels, parts, a.quick)
     counts = {impl: {} for impl in kernels}
     followed = {impl: {} for impl in kernels}
+    divided = {}
     for (impl, _), one in boots.items():
         counts[impl].update(one.counts)
         followed[impl].update(one.followed)
@@ -285,6 +286,7 @@ def main():
         for impl, kernel in kernels.items():
             found = objects.sizes(lab, impl, kernel).items()
             counts[impl].update((key, Count(size)) for key, size in found)
+            divided[impl] = objects.divide(lab, impl, kernel)
     table = report.Table(counts["c"], counts["rust"])
     print()
     print(table.text())
@@ -292,6 +294,8 @@ def main():
         print(report.shares(followed, table))
         if a.follow:
             print(report.functions(followed, lambda names: follow.demangle(names, lab.inside)))
+    if divided:
+        print(report.texts(divided))
     versions = {one.version for one in boots.values()}
     if len(versions) > 1:
         raise Failed(f"the kernels are of different versions, {' and '.join(sorted(versions))}; "
@@ -301,7 +305,7 @@ def main():
         output.mkdir(exist_ok=True)
         pictures = curves.draw(lab, counts, output)
         (output / "index.rst").write_text(
-            report.document(table, followed, versions.pop(), pictures))
+            report.document(table, followed, divided, versions.pop(), pictures))
         record(lab)
         lab_module.say(f"written to {output}, and the baseline of the test \"cost\"")
 

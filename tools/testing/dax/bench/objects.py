@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How large the objects of drivers/dax are, as llvm-size and llvm-nm tell."""
+"""How large the objects of drivers/dax are, as llvm-size, llvm-readelf and llvm-nm tell."""
 
 import re
 import subprocess
+from collections import Counter
 
 from report import MODULES
 
@@ -35,6 +36,49 @@ def sizes(lab, impl, kernel):
     if impl == "rust":
         found["text-crate"] = crate(lab, impl)
     return found
+
+
+# What text consists of, and the sections with it; everything else that is read only is "other".
+KINDS = {"code": (".text", ".init.text", ".exit.text"), "constants": (".rodata",), "unwind": (".orc_",)}
+
+
+def divide(lab, impl, kernel):
+    """Of the core and of each module, a Counter: bytes of each of KINDS and "other". Of the code in
+    Rust, besides, those of functions that only word messages ("messages"), of others that are from
+    the kernel crate or Rust's core library ("crate"), and of the rest ("own")."""
+    found = {}
+    for name in MODULES:
+        [module] = (kernel / "modules/lib").rglob(f"{name}.ko")
+        found[name] = parts(lab, ["cat", "/dev/stdin"], module.read_bytes())
+    found["core"] = sum((parts(lab, ["cat", f"/out/drivers/dax/{name}"], impl=impl)
+                         for name in CORE[impl]), Counter())
+    return found
+
+
+def parts(lab, read, data=None, impl=None):
+    """The same of one object, that the command READ prints there."""
+    script = f"{' '.join(read)} >/tmp/it; llvm-readelf -SW /tmp/it; llvm-nm -S /tmp/it"
+    out = subprocess.run(lab.inside(["sh", "-c", script], impl), input=data, capture_output=True,
+                         check=True).stdout.decode()
+    found = Counter()
+    for name, kind, size, flags in re.findall(
+            r"^ *\[ *\d+\] (\S+) +(\S+) +\w{16} \w+ (\w+) \w+ +([A-Z]+) ", out, re.M):
+        if "A" in flags and "W" not in flags and kind != "NOBITS":
+            found[next((k for k, starts in KINDS.items() if name.startswith(starts)), "other")] += \
+                int(size, 16)
+    for size, name in re.findall(r"^\w+ (\w+) [tTwW] (?!rust_helper_)(\S+)$", out, re.M):
+        found[origin(name)] += int(size, 16)
+    return found
+
+
+def origin(name):
+    """Which of the three a function is from. The first crate in a mangled name is the one that has
+    the function, or the implementation; what C calls has a plain name."""
+    if re.search(r"3fmt\w*3fmt(B\w+_)?$", name):
+        return "messages"
+    first = re.search(r"Cs[0-9A-Za-z]*_(\d+)", name) if name.startswith("_R") else None
+    crate = name[first.end():][:int(first[1])] if first else ""
+    return "crate" if crate in ("kernel", "core") else "own"
 
 
 def crate(lab, impl):
