@@ -15,34 +15,57 @@ on_exit "modprobe kmem; udevadm settle"
 echo "blacklist kmem" >$conf
 udevadm control --reload
 rmmod kmem
-case $MACHINE in
-hmem) providers='platform/hmem platform/hmem_platform' ;;
-cxl)
-	# That of dax_cxl is not for hands; the device that it takes is made when this one is bound.
-	providers='cxl/cxl_region'
-	on_exit "cxl destroy-region -f all >/dev/null 2>&1"
-	cxl create-region -m -t ram -d decoder0.0 mem0 >/dev/null 2>"$TMP/cxl" ||
-		bail_out "cxl create-region: $(cat "$TMP/cxl")"
-	udevadm settle
-	;;
-esac
 can_inject
 
-for provider in $providers; do
-	driver=/sys/bus/${provider%/*}/drivers/${provider#*/}
-	dev=$(readlink -f "$driver"/*[0-9])
-	watched=("$dev")
-	dev=${dev##*/}
-	echo "$dev" >"$driver/unbind"
-	# The provider of several pieces goes on with the others when one of them fails.
-	inject "bind $dev to ${provider#*/}" "ENOMEM|EBUSY|EINVAL|ok|ok, mended" put "$driver/bind" "$dev" <<-END
-		mend put $driver/unbind $dev
-		mend put $driver/bind $dev
-		undo put $driver/unbind $dev
+hmem()
+{
+	local driver dev watched
+	for driver in /sys/bus/platform/drivers/{hmem,hmem_platform}; do
+		dev=$(readlink -f "$driver"/*[0-9])
+		watched=("$dev")
+		dev=${dev##*/}
+		echo "$dev" >"$driver/unbind"
+		# The provider of several pieces goes on with the others when one of them fails.
+		inject "bind $dev to ${driver##*/}" "ENOMEM|EBUSY|EINVAL|ok|ok, mended" put "$driver/bind" "$dev" <<-END
+			mend put $driver/unbind $dev
+			mend put $driver/bind $dev
+			undo put $driver/unbind $dev
+		END
+		echo "$dev" >"$driver/bind"
+		inject "unbind $dev from ${driver##*/}" "ENOMEM|ok" put "$driver/unbind" "$dev" <<-END
+			undo put $driver/bind $dev
+		END
+	done
+}
+
+# The driver of dax_cxl is not for hands. Left alone it would probe in a thread of its own, in which
+# nothing fails; this asks for it.
+cxl()
+{
+	local bus=/sys/bus/cxl watched=(/sys/bus/cxl/devices)
+	local driver=$bus/drivers/cxl_region
+	on_exit "command cxl destroy-region -f all >/dev/null 2>&1"
+	command cxl create-region -m -t ram -d decoder0.0 mem0 >/dev/null 2>"$TMP/cxl" ||
+		bail_out "cxl create-region: $(cat "$TMP/cxl")"
+	udevadm settle
+	on_exit "echo 1 >$bus/drivers_autoprobe"
+	echo 0 >$bus/drivers_autoprobe
+	echo region0 >$driver/unbind
+	echo region0 >$driver/bind
+	# It is not told what came of a probe.
+	inject "probe dax_region0" "ENOMEM|EINVAL|ok|ok, mended" put $bus/drivers_probe dax_region0 <<-END
+		mend put $driver/unbind region0
+		mend put $driver/bind region0
+		mend put $bus/drivers_probe dax_region0
+		undo put $driver/unbind region0
+		undo put $driver/bind region0
 	END
-	echo "$dev" >"$driver/bind"
-	inject "unbind $dev from ${provider#*/}" "ENOMEM|ok" put "$driver/unbind" "$dev" <<-END
-		undo put $driver/bind $dev
+	echo dax_region0 >$bus/drivers_probe
+	inject "unbind region0, and with it dax_region0" "ENOMEM|ok" put $driver/unbind region0 <<-END
+		undo put $driver/bind region0
+		undo put $bus/drivers_probe dax_region0
 	END
-done
+}
+
+"$MACHINE"
 done_testing
