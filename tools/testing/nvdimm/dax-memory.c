@@ -11,6 +11,19 @@
 #include "dax-memory.h"
 
 /*
+ * Before the pages of a resource go back to the page allocator, to which a page
+ * that belongs to a file is a bad one.
+ */
+static void forget_files(void *data)
+{
+	struct nfit_test_resource *res = data;
+	resource_size_t at;
+
+	for (at = 0; at < resource_size(&res->res); at += PAGE_SIZE)
+		vmalloc_to_page(res->buf + at)->mapping = NULL;
+}
+
+/*
  * Where the kernel has the page that nfit_test says is at the address ADDR of
  * DEV_DAX; 0 if it is to be a page with a memory error.
  *
@@ -29,6 +42,10 @@ phys_addr_t nfit_test_dax_addr(struct dev_dax *dev_dax, phys_addr_t addr)
 		return 0;
 	if (is_bad_pmem(&nd_region->bb, (addr - nd_region->ndr_start) >> SECTOR_SHIFT,
 			PAGE_SIZE))
+		return 0;
+	/* Of the resource's device: so it is done before the memory is freed. */
+	if (!devm_is_action_added(res->dev, forget_files, res) &&
+	    devm_add_action(res->dev, forget_files, res))
 		return 0;
 
 	at = res->buf + (addr - res->res.start);

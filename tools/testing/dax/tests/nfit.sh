@@ -4,6 +4,7 @@
 # memory is vmalloc()ed, whose DIMMs have labels, and into which errors can be injected.
 # machines: nfit
 # limit: 400
+# append: check_pages=1
 . ./lib.sh
 
 BUS_OF_TEST=nfit_test.0
