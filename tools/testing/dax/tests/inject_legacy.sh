@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # A namespace of legacy persistent memory becomes a device, on the bus and in the class, while each
-# allocation fails in turn. It is small, beside the NVDIMM, since each try makes its page map.
+# allocation fails in turn. It is small, beside the NVDIMM, since each try makes its page map, and
+# within one section of memory: when a second one cannot be added, mm keeps the first.
 # machines: nvdimm
-# append: memmap=256M!0x140000000
+# append: memmap=64M!0x140000000
 # tier: all
 # kernel: debug
+# splat: at (arch_add_memory|add_pages)\+|Modules linked in:|Call Trace:
 # limit: 600
 . ./lib.sh
 # legacy_device: of the whole of it
