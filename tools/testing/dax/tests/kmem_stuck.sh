@@ -98,8 +98,9 @@ if configured KASAN; then
 	skip "nobody uses it, so it can be taken back" "mm would wait for slab pages"
 else
 	is "nobody uses it, so it can be taken back" "$(memory_state unplugged) $(mem_total)" "ok $before"
+	is "for the kernel" "$(memory_state online_kernel)/$(now)" ok/online_kernel
 fi
-is "for the kernel" "$(memory_state online_kernel)/$(now)" ok/online_kernel
+state=$(now)
 is "in its zone" "$(cat $MEM/memory$(((base + 3072 * MIB) / unit))/valid_zones)" Normal
 # What is in a pipe is the kernel's, and stays where it is.
 cat >"$TMP/hold" <<'PERL'
@@ -109,7 +110,7 @@ PERL
 numactl --membind=1 perl "$TMP/hold" >"$TMP/held" &
 for _ in $(seq 50); do [ -s "$TMP/held" ] && break; sleep 0.1; done
 log_mark
-is "cannot be taken back" "$(memory_state unplugged)/$(now)" EBUSY/online_kernel
+is "cannot be taken back" "$(memory_state unplugged)/$(now)" "EBUSY/$state"
 is "all of it is online" "$(blocks) $(($(mem_total) - before))" "4/4 $((512 * 1024))"
 tells "the log says why, and how to find out more" \
 	"state unplugged refused: some of the memory is in use and cannot be moved away, error -16; .*daxctl offline-memory $DEV"
