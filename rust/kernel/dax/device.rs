@@ -479,20 +479,47 @@ impl Device<device::Core<'_>> {
                 )
             };
             if res.is_null() {
-                dev_warn!(
-                    dev,
-                    "mapping{}: {:#x}-{:#x} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
-                    i,
-                    range.start(),
-                    range.end()
-                );
-                return Err(EBUSY);
+                return Err(range_in_use(dev, i, range));
             }
         }
 
         // INVARIANT: All ranges were just reserved.
         Ok(Reserved { dev })
     }
+}
+
+// Why `reserve` and `map_generic` fail. Not in them, since these are compiled into each module.
+
+fn range_in_use(dev: &Device<device::Bound>, i: usize, range: &Range) -> Error {
+    dev_warn!(
+        dev,
+        "mapping{}: {:#x}-{:#x} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
+        i,
+        range.start(),
+        range.end()
+    );
+    EBUSY
+}
+
+fn bad_align(dev: &Device<device::Bound>, align: usize) -> Error {
+    dev_warn!(
+        dev,
+        "align {:#x} is not the size of a page table entry; 0x1000, 0x200000 or 0x40000000 would be, as far as the CPU has them\n",
+        align
+    );
+    EINVAL
+}
+
+fn unaligned_range(dev: &Device<device::Bound>, i: usize, range: &Range, align: usize) -> Error {
+    dev_warn!(
+        dev,
+        "mapping{}: {:#x}-{:#x} does not start and end at a multiple of the align {:#x}; set a smaller align, or delete the range and allocate another\n",
+        i,
+        range.start(),
+        range.end(),
+        align
+    );
+    EINVAL
 }
 
 /// An instance whose ranges are reserved; nobody else uses the memory.
@@ -522,24 +549,11 @@ impl<'a> Reserved<'a> {
 
         // SAFETY: Has no requirements.
         if !unsafe { bindings::dax_align_valid(align) } {
-            dev_warn!(
-                dev,
-                "align {:#x} is not the size of a page table entry; 0x1000, 0x200000 or 0x40000000 would be, as far as the CPU has them\n",
-                align
-            );
-            return Err(EINVAL);
+            return Err(bad_align(dev, align));
         }
         for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
             if (range.start() | range.len()) & (align as u64).wrapping_sub(1) != 0 {
-                dev_warn!(
-                    dev,
-                    "mapping{}: {:#x}-{:#x} does not start and end at a multiple of the align {:#x}; set a smaller align, or delete the range and allocate another\n",
-                    i,
-                    range.start(),
-                    range.end(),
-                    align
-                );
-                return Err(EINVAL);
+                return Err(unaligned_range(dev, i, range, align));
             }
         }
 

@@ -285,14 +285,11 @@ impl<'a, T: Operations> Mapped<'a, T> {
     /// until devres has undone this.
     #[inline]
     pub(super) unsafe fn new(dev: &'a Device<device::Bound>, pgmap: &'a PageMap) -> Result<Self> {
-        // SAFETY: By the safety requirements. The owner is the instance, which outlives its
-        // devres, and what the operations make of it. The module of the driver is there until the
-        // driver is unbound.
-        unsafe { pgmap.map_fs_dax(dev.as_ref(), VTable::<T>::PAGE_MAP, dev.as_raw().cast())? };
-        // INVARIANT: The struct pages were made just now.
-        devres::register(dev.as_ref(), Folios { dev: dev.into() }, GFP_KERNEL)?;
+        // SAFETY: By the safety requirements. The module of the driver is there until the driver is
+        // unbound.
+        unsafe { make_pages(dev, pgmap, VTable::<T>::PAGE_MAP)? };
 
-        // INVARIANT: As above.
+        // INVARIANT: The struct pages were made just now.
         Ok(Self {
             dev,
             pgmap,
@@ -307,23 +304,47 @@ impl<'a, T: Operations> Mapped<'a, T> {
     /// `ENOMEM`, and with `EBUSY` if the instance has operations already.
     #[inline]
     pub fn run(self) -> Result {
-        // SAFETY: By the type invariant of `Device`. The operations are for an instance with the
-        // struct pages that we made, and are taken away below before these go.
-        to_result(unsafe {
-            bindings::dax_set_ops((*self.dev.as_raw()).dax_dev, VTable::<T>::DAX)
-        })?;
-        // INVARIANT: Just set.
-        devres::register(
-            self.dev.as_ref(),
-            Served {
-                dev: self.dev.into(),
-            },
-            GFP_KERNEL,
-        )?;
-
-        // SAFETY: By the type invariant.
-        unsafe { bring_alive(self.dev, self.pgmap) }
+        // SAFETY: By the type invariant. The operations are for an instance with the struct pages
+        // that we made.
+        unsafe { serve(self.dev, self.pgmap, VTable::<T>::DAX) }
     }
+}
+
+/// Creates the struct pages of an instance, until devres undoes it.
+///
+/// # Safety
+///
+/// As for [`Mapped::new`]; `ops` are valid until then, too, and made for pages of this owner.
+unsafe fn make_pages(
+    dev: &Device<device::Bound>,
+    pgmap: &PageMap,
+    ops: &'static bindings::dev_pagemap_ops,
+) -> Result {
+    // SAFETY: By the safety requirements. The owner is the instance, which outlives its devres,
+    // and what the operations make of it.
+    unsafe { pgmap.map_fs_dax(dev.as_ref(), ops, dev.as_raw().cast())? };
+    // INVARIANT: The struct pages were made just now.
+    devres::register(dev.as_ref(), Folios { dev: dev.into() }, GFP_KERNEL)
+}
+
+/// Gives an instance its operations and brings it alive, until it is unbound.
+///
+/// # Safety
+///
+/// [`make_pages`] has made the struct pages of `dev`, with `pgmap`, and `ops` are for such ones.
+unsafe fn serve(
+    dev: &Device<device::Bound>,
+    pgmap: &PageMap,
+    ops: &'static bindings::dax_operations,
+) -> Result {
+    // SAFETY: By the type invariant of `Device` and the safety requirements. The operations are
+    // taken away below before the struct pages go.
+    to_result(unsafe { bindings::dax_set_ops((*dev.as_raw()).dax_dev, ops) })?;
+    // INVARIANT: Just set.
+    devres::register(dev.as_ref(), Served { dev: dev.into() }, GFP_KERNEL)?;
+
+    // SAFETY: By the safety requirements.
+    unsafe { bring_alive(dev, pgmap) }
 }
 
 /// An instance whose dax device has operations; dropping it takes them away.
@@ -404,7 +425,20 @@ pub fn register<T: Operations>(dev: &Device<device::Bound>) -> Result {
     // SAFETY: The parent of the cdev, and so what `open` is called for, is the `struct device` of
     // an instance. Devres drops the registration when the driver is unbound, which is before its
     // module goes away.
-    let cdev = unsafe { cdev::Registration::new(dev.as_ref(), VTable::<T>::FILE)? };
+    unsafe { make_node(dev, VTable::<T>::FILE) }
+}
+
+/// Makes a device node of an instance, until it is unbound.
+///
+/// # Safety
+///
+/// `fops` are valid until then, and for a cdev whose parent is the `struct device` of an instance.
+unsafe fn make_node(
+    dev: &Device<device::Bound>,
+    fops: &'static bindings::file_operations,
+) -> Result {
+    // SAFETY: By the safety requirements.
+    let cdev = unsafe { cdev::Registration::new(dev.as_ref(), fops)? };
 
     devres::register(dev.as_ref(), cdev, GFP_KERNEL)
 }
