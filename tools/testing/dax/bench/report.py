@@ -398,24 +398,24 @@ Text
 	says nothing. Their words are in "constants", what fills in the numbers in
 	"messages", and what hands them over in the code of each function that refuses.
 	Measured by compiling all of that out (an ``if false`` in ``dev_printk!`` and
-	``print_macro!`` of the kernel crate), it is 6312 bytes of the core, 3770 of
-	device_dax, 2244 of dax_pmem, 7751 of kmem, 824 of fsdev_dax, 2687 of dax_hmem
-	and 1789 of dax_cxl. With only that in addition to C without its constants, the
-	ratio would be 1.25, 1.45, 2.90, 2.35, 1.00, 1.70 and 3.00: so of the modules
-	only fsdev_dax could meet the goal with its messages, and the core just so.
+	``print_macro!`` of the kernel crate), it is 6312 bytes of the core, 2244 of
+	dax_pmem, 7751 of kmem, 2687 of dax_hmem and 1789 of dax_cxl. With only that in
+	addition to C without its constants, the ratio would be 1.25, 2.90, 2.35, 1.70
+	and 3.00: so none of these modules could meet the goal with its messages, and
+	the core just so.
 	The rest is code. Of the core it is, among other things, the search tree of the
 	free memory with all its ways to balance itself and what plans a change with it
-	(7500 bytes), and the parser that tells what is wrong with an input; device_dax
-	also maps pages ahead of the program and counts faults and refusals; dax_hmem
+	(7500 bytes), and the parser that tells what is wrong with an input; device_dax,
+	which words its refusals, too, also maps pages ahead of the program and
+	has files that count faults and refusals (1,200 bytes with what unwinds them); dax_hmem
 	decides piece by piece and undoes what failed; everywhere there are tests of
 	indices that are always in bounds, since no code may panic, and generic
 	functions of the kernel crate ("crate"), which are compiled once more into
 	each module. That code was not shown to be the least that there could be. Compiled
 	for size (``opt-level=s``) all but dax_pmem (-6 %) are larger, kmem by 4 %,
-	fsdev_dax by 31 %, since less of the glue dissolves. With the functions made
-	for speed but encoded for size (``forceattrs`` of LLVM's ``opt``, optsize,
-	between rustc and the code generator) the objects are 6 to 11 % smaller, fsdev_dax
-	1.39 of C: no row meets its goal by that.
+	since less of the glue dissolves. With the functions made for speed but encoded
+	for size (``forceattrs`` of LLVM's ``opt``, optsize, between rustc and the code
+	generator) the objects are 6 to 11 % smaller: no row meets its goal by that.
 """),
     ("data-", """\
 Data

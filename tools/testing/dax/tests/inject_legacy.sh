@@ -22,7 +22,7 @@ legacy_device()
 
 can_inject
 NS=$(ndctl list -N -b e820 -i | jq -r '.[0].dev')
-on_exit "ndctl destroy-namespace -f $NS >/dev/null 2>&1"
+on_exit "ndctl destroy-namespace -f $NS >/dev/null 2>&1; ndctl enable-namespace $NS >/dev/null 2>&1; udevadm settle"
 legacy_device
 inject_probe dax_pmem "a legacy namespace"
 destroy_device >/dev/null

@@ -5,6 +5,7 @@
 # machines: nfit
 # limit: 400
 # append: check_pages=1
+# splat: kmemleak: 1 new
 . ./lib.sh
 
 BUS_OF_TEST=nfit_test.0
@@ -212,4 +213,15 @@ modprobe -a nd_pmem dax_pmem device_dax
 is "what was loaded before is loaded" "$(lsmod | awk '{ print $1 }' | sort | tr '\n' ' ')" "$(tr '\n' ' ' <<<"$begin")"
 is "its buses are gone" "$(ndctl list -B | jq -r '.[].provider' | sort | tr '\n' ' ')" "e820 "
 is "and all addresses" "$(grep -cE 'nfit|dax' /proc/iomem)" 0
+if configured DEBUG_KMEMLEAK; then
+	# The probe of nfit_test allocates the NFIT of a notification, and does not free it.
+	found=/sys/kernel/debug/kmemleak
+	echo scan >$found
+	# It takes an object for lost when it is older than this.
+	sleep 5
+	echo scan >$found
+	is "nfit_test loses what it always does, and no more is lost" \
+		"$(grep -c ^unreferenced $found) $(grep -c ' platform_probe+' $found)" "1 1"
+	echo clear >$found
+fi
 done_testing
