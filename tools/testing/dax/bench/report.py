@@ -380,7 +380,8 @@ def document(table, followed, divided, version, pictures):
                 f"   {text}", ""]
     if followed:
         out += [SHARED, grid(SHARES, share_rows(followed, table)), ""]
-    out += [DIVIDED, grid(TEXTS, text_rows(divided)), ""]
+    if divided:
+        out += [DIVIDED, grid(TEXTS, text_rows(divided)), ""]
     return "\n".join(out + [LOOK])
 
 
