@@ -37,6 +37,10 @@ use kernel::{
         },
         Core, //
     },
+    fmt::{
+        self,
+        hex::Hex, //
+    },
     mm::{
         fault::{
             FaultResult,
@@ -98,10 +102,10 @@ impl DeviceDax {
 impl mapping::Operations for DeviceDax {
     fn mmap(dev: &dax::Device, desc: &mut VmaDesc) -> Result {
         let Some(live) = dev.live() else {
-            dev_info_ratelimited!(
+            refuse(
                 dev,
-                "{}: mmap refused: device_dax does not serve the device at present; bind it again\n",
-                Requester
+                "mmap",
+                &"device_dax does not serve the device at present; bind it again",
             );
             return Err(ENXIO);
         };
@@ -124,13 +128,15 @@ impl mapping::Operations for DeviceDax {
         if request.fixed() || request.addr() != 0 {
             // An entry could not be moved there, and what is mapped there now would be lost.
             if !congruent(request.addr()) {
-                dev_info_ratelimited!(
+                refuse(
                     dev,
-                    "{}: mapping refused: address {:#x} and offset {:#x} must differ by a multiple of the align {:#x}\n",
-                    Requester,
-                    request.addr(),
-                    request.offset(),
-                    align
+                    "mapping",
+                    &fmt!(
+                        "address {} and offset {} must differ by a multiple of the align {}",
+                        Hex(request.addr() as u64),
+                        Hex(request.offset() as u64),
+                        Hex(align as u64)
+                    ),
                 );
                 if let Some(live) = dev.live() {
                     live.count(Count::RefusedMmap);
@@ -195,10 +201,10 @@ impl mapping::Operations for DeviceDax {
 /// Refuses what cannot be mapped, with the reason in the log.
 fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
     if !desc.is_shared() {
-        dev_info_ratelimited!(
+        refuse(
             dev,
-            "{}: mmap refused: a private mapping would copy pages on write; use MAP_SHARED\n",
-            Requester
+            "mmap",
+            &"a private mapping would copy pages on write; use MAP_SHARED",
         );
         return Err(EINVAL);
     }
@@ -206,26 +212,34 @@ fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
     let align = dev.align();
     let offset = desc.pgoff().wrapping_shl(PAGE_SHIFT as u32);
     if !aligned(desc.start() | desc.end() | offset, align) {
-        dev_info_ratelimited!(
+        refuse(
             dev,
-            "{}: mmap refused: address {:#x}, length {:#x} and offset {:#x} must be multiples of the align {:#x}\n",
-            Requester,
-            desc.start(),
-            desc.end().wrapping_sub(desc.start()),
-            offset,
-            align
+            "mmap",
+            &fmt!(
+                "address {}, length {} and offset {} must be multiples of the align {}",
+                Hex(desc.start() as u64),
+                Hex(desc.end().wrapping_sub(desc.start()) as u64),
+                Hex(offset as u64),
+                Hex(align as u64)
+            ),
         );
         return Err(EINVAL);
     }
     if !desc.is_dax() {
-        dev_info_ratelimited!(
+        refuse(
             dev,
-            "{}: mmap refused: this kernel cannot map files directly; it needs CONFIG_FS_DAX\n",
-            Requester
+            "mmap",
+            &"this kernel cannot map files directly; it needs CONFIG_FS_DAX",
         );
         return Err(EINVAL);
     }
     Ok(())
+}
+
+/// Says in the log why what somebody asked for is refused.
+#[cold]
+fn refuse(dev: &dax::Device, what: &str, why: &dyn fmt::Display) {
+    dev_info_ratelimited!(dev, "{}: {} refused: {}\n", Requester, what, why);
 }
 
 /// One of the counters, as a file.
@@ -246,7 +260,7 @@ impl<const N: usize> Attribute for Counter<N> {
 fn show(dev: &Served<DeviceDax>, what: Count, out: &mut Output) -> Result {
     let live = dev.device().live().ok_or(ENXIO)?;
 
-    out.emit(fmt!("{}\n", live.counted(what)));
+    out.number(live.counted(what) as u64);
     Ok(())
 }
 

@@ -89,12 +89,54 @@ pub trait Operations: Sized {
 /// sleep. Fails with `ENOMEM`.
 #[inline]
 pub fn register<T: Operations>(dev: &Device<device::Bound>) -> Result {
+    // SAFETY: They are for files that are opened by `open`, of the driver that is bound.
+    unsafe { make_node(dev, VTable::<T>::FILE) }
+}
+
+/// What is the same for the operations of all drivers.
+///
+/// # Safety
+///
+/// The operations are in the module of the driver that is bound, or in the kernel image, and can be
+/// called for files that were opened by [`open`].
+unsafe fn make_node(
+    dev: &Device<device::Bound>,
+    operations: &'static bindings::file_operations,
+) -> Result {
     // SAFETY: The parent of the cdev, and so what `open` is called for, is the `struct device` of
     // an instance. Devres drops the registration when the driver is unbound, which is before its
     // module goes away.
-    let cdev = unsafe { cdev::Registration::new(dev.as_ref(), VTable::<T>::FILE)? };
+    let cdev = unsafe { cdev::Registration::new(dev.as_ref(), operations)? };
 
     devres::register(dev.as_ref(), cdev, GFP_KERNEL)
+}
+
+/// # Safety
+///
+/// To be called from `chrdev_open()` only, for a file of operations that [`register`] was given.
+unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: `register` is the only user of these operations.
+    let parent = unsafe { cdev::parent(inode) };
+    // SAFETY: `register` makes the `struct device` of an instance the parent.
+    let dev = unsafe { <Device as device::AsBusDevice<device::Normal>>::from_device(parent) };
+
+    // This may be a cdev of a bind in the past, cached in the inode. Whatever it was, the
+    // question is what the instance is now.
+    if dev.live().is_none() {
+        return ENXIO.to_errno();
+    }
+
+    // SAFETY: `file` is being opened, so it can be changed. The inode of the instance lives as
+    // long as the instance, and that as long as the cdev, to which the file has a reference.
+    unsafe {
+        let mapping = (*bindings::dax_inode((*dev.as_raw()).dax_dev)).i_mapping;
+
+        (*file).f_mapping = mapping;
+        (*file).f_wb_err = bindings::filemap_sample_wb_err(mapping);
+        (*file).f_sb_err = bindings::file_sample_sb_err(file);
+        (*file).private_data = dev.as_raw().cast();
+    }
+    0
 }
 
 /// A request for an address.
@@ -372,7 +414,7 @@ impl<T: Operations> VTable<T> {
         owner: this_module::<T::OwnerModule>().as_ptr(),
         fop_flags: bindings::FOP_MMAP_SYNC,
         llseek: Some(bindings::noop_llseek),
-        open: Some(Self::open),
+        open: Some(open),
         mmap_prepare: Some(Self::mmap_prepare),
         get_unmapped_area: Some(Self::get_unmapped_area),
         ..pin_init::zeroed()
@@ -395,34 +437,6 @@ impl<T: Operations> VTable<T> {
     unsafe fn device<'a>(file: *const bindings::file) -> &'a Device {
         // SAFETY: `open` stored a pointer to an instance there, which the file keeps.
         unsafe { &*(*file).private_data.cast::<Device>() }
-    }
-
-    /// # Safety
-    ///
-    /// To be called from `chrdev_open()` only.
-    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `register` is the only user of these operations.
-        let parent = unsafe { cdev::parent(inode) };
-        // SAFETY: `register` makes the `struct device` of an instance the parent.
-        let dev = unsafe { <Device as device::AsBusDevice<device::Normal>>::from_device(parent) };
-
-        // This may be a cdev of a bind in the past, cached in the inode. Whatever it was, the
-        // question is what the instance is now.
-        if dev.live().is_none() {
-            return ENXIO.to_errno();
-        }
-
-        // SAFETY: `file` is being opened, so it can be changed. The inode of the instance lives as
-        // long as the instance, and that as long as the cdev, to which the file has a reference.
-        unsafe {
-            let mapping = (*bindings::dax_inode((*dev.as_raw()).dax_dev)).i_mapping;
-
-            (*file).f_mapping = mapping;
-            (*file).f_wb_err = bindings::filemap_sample_wb_err(mapping);
-            (*file).f_sb_err = bindings::file_sample_sb_err(file);
-            (*file).private_data = dev.as_raw().cast();
-        }
-        0
     }
 
     /// # Safety

@@ -174,6 +174,26 @@ impl PageMap {
         ops: &'static bindings::dev_pagemap_ops,
         owner: *mut c_void,
     ) -> Result {
+        // SAFETY: By the safety requirements.
+        unsafe { self.set_up(dev, kind, order, ops, owner)? };
+        // SAFETY: `dev` is bound; for the page map, by the safety requirements.
+        from_err_ptr(unsafe { bindings::devm_memremap_pages(dev.as_raw(), self.as_raw()) })?;
+        Ok(())
+    }
+
+    /// Says what the struct pages are to be. Not in [`Self::map`], which is compiled into modules.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::map`].
+    unsafe fn set_up(
+        &self,
+        dev: &Device<Bound>,
+        kind: bindings::memory_type,
+        order: u32,
+        ops: &'static bindings::dev_pagemap_ops,
+        owner: *mut c_void,
+    ) -> Result {
         // First, so that it is undone last, also when the next step fails: while the pages exist,
         // a memory failure may be on its way to the operations.
         //
@@ -187,9 +207,6 @@ impl PageMap {
             (*self.as_raw()).ops = ops;
             (*self.as_raw()).owner = owner;
         }
-
-        // SAFETY: `dev` is bound; for the page map, by the safety requirements.
-        from_err_ptr(unsafe { bindings::devm_memremap_pages(dev.as_raw(), self.as_raw()) })?;
         Ok(())
     }
 }
