@@ -37,10 +37,7 @@ use kernel::{
         },
         Core, //
     },
-    fmt::{
-        self,
-        hex::Hex, //
-    },
+    fmt,
     mm::{
         fault::{
             FaultResult,
@@ -132,10 +129,10 @@ impl mapping::Operations for DeviceDax {
                     dev,
                     "mapping",
                     &fmt!(
-                        "address {} and offset {} must differ by a multiple of the align {}",
-                        Hex(request.addr() as u64),
-                        Hex(request.offset() as u64),
-                        Hex(align as u64)
+                        "address 0x{:x} and offset 0x{:x} must differ by a multiple of the align 0x{:x}",
+                        request.addr(),
+                        request.offset(),
+                        align
                     ),
                 );
                 if let Some(live) = dev.live() {
@@ -216,11 +213,11 @@ fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
             dev,
             "mmap",
             &fmt!(
-                "address {}, length {} and offset {} must be multiples of the align {}",
-                Hex(desc.start() as u64),
-                Hex(desc.end().wrapping_sub(desc.start()) as u64),
-                Hex(offset as u64),
-                Hex(align as u64)
+                "address 0x{:x}, length 0x{:x} and offset 0x{:x} must be multiples of the align 0x{:x}",
+                desc.start(),
+                desc.end().wrapping_sub(desc.start()),
+                offset,
+                align
             ),
         );
         return Err(EINVAL);

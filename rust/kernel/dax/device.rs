@@ -493,7 +493,7 @@ impl Device<device::Core<'_>> {
 fn range_in_use(dev: &Device<device::Bound>, i: usize, range: &Range) -> Error {
     dev_warn!(
         dev,
-        "mapping{}: {:#x}-{:#x} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
+        "mapping{}: 0x{:x}-0x{:x} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
         i,
         range.start(),
         range.end()
@@ -504,7 +504,7 @@ fn range_in_use(dev: &Device<device::Bound>, i: usize, range: &Range) -> Error {
 fn bad_align(dev: &Device<device::Bound>, align: usize) -> Error {
     dev_warn!(
         dev,
-        "align {:#x} is not the size of a page table entry; 0x1000, 0x200000 or 0x40000000 would be, as far as the CPU has them\n",
+        "align 0x{:x} is not the size of a page table entry; 0x1000, 0x200000 or 0x40000000 would be, as far as the CPU has them\n",
         align
     );
     EINVAL
@@ -513,7 +513,7 @@ fn bad_align(dev: &Device<device::Bound>, align: usize) -> Error {
 fn unaligned_range(dev: &Device<device::Bound>, i: usize, range: &Range, align: usize) -> Error {
     dev_warn!(
         dev,
-        "mapping{}: {:#x}-{:#x} does not start and end at a multiple of the align {:#x}; set a smaller align, or delete the range and allocate another\n",
+        "mapping{}: 0x{:x}-0x{:x} does not start and end at a multiple of the align 0x{:x}; set a smaller align, or delete the range and allocate another\n",
         i,
         range.start(),
         range.end(),
@@ -827,7 +827,7 @@ unsafe extern "C" fn memory_failure(
 
     crate::dev_err_ratelimited!(
         dev,
-        "memory failed at offset {:#x}, physical address {:#x}; touching {:#x} bytes from offset {:#x} on raises SIGBUS until the device is unbound and bound again\n",
+        "memory failed at offset 0x{:x}, physical address 0x{:x}; touching 0x{:x} bytes from offset 0x{:x} on raises SIGBUS until the device is unbound and bound again\n",
         failed.wrapping_shl(PAGE_SHIFT as u32),
         phys,
         dev.align(),
