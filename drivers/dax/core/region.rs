@@ -462,8 +462,9 @@ impl Region {
     /// What a driver is told of an instance.
     pub(crate) fn layout(&self, id: u32) -> Result<Layout> {
         self.with_slot(id, |slot| {
-            let mut ranges = KVVec::with_capacity(slot.extents.len(), GFP_KERNEL)?;
+            let mut ranges = KVVec::new();
 
+            ranges.make_room(slot.extents.len(), GFP_KERNEL)?;
             for Extent { pgoff, range } in &slot.extents {
                 let range = bindings::dev_dax_range {
                     pgoff: *pgoff as usize,

@@ -128,8 +128,9 @@ fn add(range: Range<u64>, target_node: i32) -> Result {
 /// Returns a copy of all that is known.
 fn known() -> Result<KVec<Candidate>> {
     let registry = registry().lock();
-    let mut known = KVec::with_capacity(registry.known.len(), GFP_KERNEL)?;
+    let mut known = KVec::new();
 
+    known.make_room(registry.known.len(), GFP_KERNEL)?;
     for candidate in &registry.known {
         known.append(candidate.clone(), GFP_KERNEL)?;
     }

@@ -20,6 +20,7 @@ use super::{
 };
 use kernel::{
     alloc::{
+        append::Append,
         flags::GFP_KERNEL,
         AllocError,
         KVVec, //
@@ -81,16 +82,6 @@ pub(crate) struct Space {
     allocations: usize,
     free: u64,
     usable: PerAlign,
-}
-
-/// As many nodes as fit into what an allocator has for so many, which is a power of two.
-fn rounded(nodes: usize) -> usize {
-    let size = core::mem::size_of::<Node>();
-
-    nodes
-        .saturating_mul(size)
-        .checked_next_power_of_two()
-        .map_or(nodes, |bytes| bytes / size)
 }
 
 impl Space {
@@ -378,29 +369,14 @@ impl Space {
     /// Sets memory aside for the gaps that `more` allocations can lead to.
     fn make_room(&mut self, more: usize) -> Result<(), AllocError> {
         let gaps = self.allocations.saturating_add(more).saturating_add(1);
-        let capacity = self.nodes.capacity();
-        if gaps <= capacity {
-            return Ok(());
-        }
-        self.move_arena(rounded(gaps))
-    }
 
-    /// Moves the nodes to a vector with room for `capacity` of them.
-    ///
-    /// A vector that is told to shrink may keep its memory, and the code of one that grows by
-    /// itself may panic as far as the compiler can see.
-    fn move_arena(&mut self, capacity: usize) -> Result<(), AllocError> {
-        let mut nodes = KVVec::with_capacity(capacity, GFP_KERNEL)?;
-        for node in self.nodes.iter() {
-            nodes.push_within_capacity(*node).map_err(|_| AllocError)?;
-        }
-        self.nodes = nodes;
-        Ok(())
+        self.nodes
+            .make_room(gaps.saturating_sub(self.nodes.len()), GFP_KERNEL)
     }
 
     /// Returns memory that was set aside for allocations that are gone.
     fn shrink_arena(&mut self) {
-        let needed = rounded(self.allocations.saturating_add(1).saturating_mul(2));
+        let needed = self.allocations.saturating_add(1).saturating_mul(2);
         let capacity = self.nodes.capacity();
         // Nothing is gained from less than a page, and what is set aside at twice the need and
         // returned at four times the need is not moved to and fro.
@@ -409,8 +385,18 @@ impl Space {
         {
             return;
         }
-        // No memory for the smaller one? Next time, then.
-        let _ = self.move_arena(needed);
+
+        // A vector that is told to shrink may keep its memory, so the nodes go to another one.
+        let mut nodes = KVVec::new();
+        if nodes.make_room(needed, GFP_KERNEL).is_err() {
+            // Next time, then.
+            return;
+        }
+        for node in self.nodes.iter() {
+            // There is room: no more nodes than allocations, and one.
+            let _ = nodes.push_within_capacity(*node);
+        }
+        self.nodes = nodes;
     }
 
     /// Takes `range` out of the gap `at`, which has all of it.
