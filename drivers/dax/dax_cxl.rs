@@ -131,7 +131,7 @@ impl cxl::Driver for CxlDax {
 
                 dev_warn!(
                     dev,
-                    "firmware names no NUMA node for {:#x}-{:#x}; as System RAM it will be in node {}\n",
+                    "firmware names no NUMA node for 0x{:x}-0x{:x}; as System RAM it will be in node {}\n",
                     range.start,
                     last,
                     node
@@ -153,7 +153,7 @@ impl cxl::Driver for CxlDax {
         .inspect_err(|error| {
             dev_err!(
                 dev,
-                "no instance for {:#x}-{:#x}: error {}; if dax_hmem has the memory, unbind its hmem device, then: cxl disable-region region{}; cxl enable-region region{}\n",
+                "no instance for 0x{:x}-0x{:x}: error {}; if dax_hmem has the memory, unbind its hmem device, then: cxl disable-region region{}; cxl enable-region region{}\n",
                 range.start,
                 last,
                 error.to_errno(),

@@ -367,7 +367,7 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<KVec<Blocks>> {
         if blocks.len() != range.len() {
             dev_warn!(
                 dev,
-                "mapping{}, {}, is trimmed to {:#x}-{:#x}, {}: memory is added in blocks of {}; {} are not used\n",
+                "mapping{}, {}, is trimmed to 0x{:x}-0x{:x}, {}: memory is added in blocks of {}; {} are not used\n",
                 place,
                 Size(range.len()),
                 blocks.start(),
@@ -484,7 +484,7 @@ impl Place {
 impl fmt::Display for Place {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {:#x}-{:#x}", self.mapping, self.start, self.end)
+        write!(f, "{}: 0x{:x}-0x{:x}", self.mapping, self.start, self.end)
     }
 }
 

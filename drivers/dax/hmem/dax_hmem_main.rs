@@ -273,7 +273,7 @@ impl State {
         let Some(aligned) = offered::aligned(&range, align) else {
             dev_warn!(
                 self.dev,
-                "memory {} stays unused: nothing of it is aligned to {:#x}\n",
+                "memory {} stays unused: nothing of it is aligned to 0x{:x}\n",
                 Shown(&range),
                 align
             );
@@ -282,7 +282,7 @@ impl State {
         if aligned != range {
             dev_warn!(
                 self.dev,
-                "memory {} is not aligned to {:#x}; {:#x} bytes at its ends stay unused\n",
+                "memory {} is not aligned to 0x{:x}; 0x{:x} bytes at its ends stay unused\n",
                 Shown(&range),
                 align,
                 (range.end.saturating_sub(range.start))
@@ -331,7 +331,7 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Range { start, end } = self.0;
 
-        write!(f, "{:#x}-{:#x}", start, end.saturating_sub(1))
+        write!(f, "0x{:x}-0x{:x}", start, end.saturating_sub(1))
     }
 }
 

@@ -102,7 +102,7 @@ fn register(range: Range<u64>, target_node: i32) {
 
     if let Err(error) = add(range, target_node) {
         pr_err!(
-            "cannot offer the memory {:#x}-{:#x}: error {}; it stays unused until the next boot\n",
+            "cannot offer the memory 0x{:x}-0x{:x}: error {}; it stays unused until the next boot\n",
             first,
             last,
             error.to_errno()

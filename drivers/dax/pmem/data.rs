@@ -140,29 +140,29 @@ impl fmt::Display for Fault {
             }
             Self::Align(align) => write!(
                 f,
-                "its info block has align {align:#x}, not 0x1000, 0x200000 or 0x40000000"
+                "its info block has align 0x{align:x}, not 0x1000, 0x200000 or 0x40000000"
             ),
             Self::Offset(offset) => write!(
                 f,
-                "its info block has data offset {offset:#x}, not {INFO_BLOCK_RESERVE:#x} or more"
+                "its info block has data offset 0x{offset:x}, not 0x{INFO_BLOCK_RESERVE:x} or more"
             ),
             Self::Size { block, namespace } => write!(
                 f,
-                "its info block is for a size of {block:#x}, but it has {namespace:#x}"
+                "its info block is for a size of 0x{block:x}, but it has 0x{namespace:x}"
             ),
             Self::Start { start, boundary } => {
                 write!(
                     f,
-                    "it begins at {start:#x}, not at a multiple of {boundary:#x}"
+                    "it begins at 0x{start:x}, not at a multiple of 0x{boundary:x}"
                 )
             }
             Self::Misaligned { start, end, align } => write!(
                 f,
-                "its info block puts data at {start:#x}-{end:#x}, not multiples of {align:#x}"
+                "its info block puts data at 0x{start:x}-0x{end:x}, not multiples of 0x{align:x}"
             ),
             Self::PageMap { room, needed } => write!(
                 f,
-                "its info block leaves {room:#x} bytes for the page map, which needs {needed:#x}"
+                "its info block leaves 0x{room:x} bytes for the page map, which needs 0x{needed:x}"
             ),
             Self::Settings => write!(f, "align or mode, as set, are not those of its info block"),
             Self::NoMemory => write!(f, "there is not enough free memory for what describes it"),
