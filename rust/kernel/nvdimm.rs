@@ -468,15 +468,14 @@ impl InfoBlockAccess<'_> {
     #[inline]
     pub fn read(&self) -> Result<InfoBlock> {
         let ndns = self.0.ndns.as_ptr();
+        // SAFETY: An enabled namespace is valid, and has the function set or null.
+        let rw_bytes = unsafe { (*ndns).rw_bytes }.ok_or(ENXIO)?;
         let mut sb = KBox::<bindings::nd_pfn_sb>::zeroed(GFP_KERNEL)?;
         let buf: *mut bindings::nd_pfn_sb = &mut *sb;
 
-        // SAFETY: An enabled namespace is valid, and has the function set or null.
-        let rw_bytes = unsafe { (*ndns).rw_bytes }.ok_or(ENXIO)?;
-
         // SAFETY: By the type invariant the namespace is enabled, for more than the info block;
         // `buf` is valid for writes of its size.
-        to_result(unsafe {
+        let read = to_result(unsafe {
             rw_bytes(
                 ndns,
                 SZ_4K as u64,
@@ -485,43 +484,42 @@ impl InfoBlockAccess<'_> {
                 bindings::READ as c_int,
                 0,
             )
-        })?;
+        });
 
-        // SAFETY: An info block of any kind has the size and the checksum of a `struct nd_gen_sb`.
-        let checksum = unsafe { bindings::nd_sb_checksum(buf.cast()) };
+        read.map(|()| {
+            // SAFETY: An info block of any kind has the size and the checksum of a `struct
+            // nd_gen_sb`.
+            let checksum = unsafe { bindings::nd_sb_checksum(buf.cast()) };
 
-        Ok(InfoBlock::new(&sb, checksum == u64::from_le(sb.checksum)))
+            InfoBlock::new(&sb, checksum == u64::from_le(sb.checksum))
+        })
     }
 
-    /// Reads the info block and describes the namespace's memory by it. If there is none, writes
-    /// one first, as the device is configured.
+    /// Reads the info block and describes the namespace's memory by it, in `pgmap`. If there is
+    /// none, writes one first, as the device is configured.
     ///
     /// # Errors
     ///
     /// [`EOPNOTSUPP`] for most that can be wrong with an info block; also [`ENXIO`], [`EINVAL`],
     /// [`EBUSY`]. Of some, not all, libnvdimm tells in the log.
     #[inline]
-    pub fn set_up(self) -> Result<(InfoBlock, PageMap)> {
+    pub fn set_up(self, pgmap: &mut PageMap) -> Result<InfoBlock> {
         let nd_pfn = self.0.dax.pfn();
 
-        // SAFETY: `nd_pfn` is valid by the type invariant of `Dax`, and its namespace is enabled;
-        // what `pgmap` points to is zeroed.
+        // SAFETY: `nd_pfn` is valid by the type invariant of `Dax`, and its namespace is enabled.
         let fill = |pgmap| to_result(unsafe { bindings::nvdimm_setup_pfn(nd_pfn, pgmap) });
 
         // SAFETY: On success, `nvdimm_setup_pfn` has described one range.
-        let pgmap = match unsafe { PageMap::try_new_single(fill) } {
-            Ok(pgmap) => pgmap,
-            Err(e) => {
-                // To clear media errors it enables the namespace anew, for all of the metadata. If
-                // that failed then there is nothing to disable. Whatever there is goes when the
-                // probe fails.
-                core::mem::forget(self);
-                return Err(e);
-            }
-        };
+        if let Err(e) = unsafe { pgmap.fill_single(fill) } {
+            // To clear media errors it enables the namespace anew, for all of the metadata. If
+            // that failed then there is nothing to disable. Whatever there is goes when the probe
+            // fails.
+            core::mem::forget(self);
+            return Err(e);
+        }
 
         // SAFETY: On success there is an info block, valid until the device is unbound.
-        Ok((InfoBlock::new(unsafe { &*(*nd_pfn).pfn_sb }, true), pgmap))
+        Ok(InfoBlock::new(unsafe { &*(*nd_pfn).pfn_sb }, true))
     }
 }
 

@@ -5,7 +5,10 @@
 //! All of it is arithmetic and sentences; `mod.rs` has what is done.
 
 use kernel::{
-    fmt,
+    fmt::{
+        self,
+        Write as _, //
+    },
     nvdimm::{
         InfoBlock,
         PageMapLocation,
@@ -34,31 +37,34 @@ pub(super) struct Data {
 impl Data {
     /// Works out where in `namespace` the data is. Of all that an info block can say, this accepts
     /// what describes the namespace as it is: the whole of it, nothing beyond.
+    // Called twice.
+    #[inline(never)]
     pub(super) fn new(block: &InfoBlock, namespace: &Range<u64>) -> Result<Self, Refusal> {
         // What libnvdimm returns for a valid info block that does not fit the namespace.
-        let refuse = |fault| Err(Refusal(EOPNOTSUPP, fault));
+        let refuse = |fault, numbers| Err(Refusal::with(EOPNOTSUPP, fault, numbers));
 
         if !block.is_intact {
-            return Err(Refusal(EBADMSG, Fault::Checksum));
+            return Err(Refusal::new(EBADMSG, &Fault::CHECKSUM));
         }
 
-        if block.version.0 != 1 {
-            return refuse(Fault::Version(block.version));
+        let (major, minor) = block.version;
+        if major != 1 {
+            return refuse(&Fault::VERSION, [major.into(), minor.into(), 0]);
         }
 
         let Some(map) = block.map() else {
-            return refuse(Fault::Mode(block.mode));
+            return refuse(&Fault::MODE, [block.mode.into(), 0, 0]);
         };
 
         let align = match block.align {
             u64::SZ_4K => u32::SZ_4K,
             u64::SZ_2M => u32::SZ_2M,
             u64::SZ_1G => u32::SZ_1G,
-            align => return refuse(Fault::Align(align)),
+            align => return refuse(&Fault::ALIGN, [align, 0, 0]),
         };
 
         if block.data_offset < INFO_BLOCK_RESERVE {
-            return refuse(Fault::Offset(block.data_offset));
+            return refuse(&Fault::OFFSET, [block.data_offset, INFO_BLOCK_RESERVE, 0]);
         }
 
         let before = block.data_offset.saturating_add(block.start_pad.into());
@@ -68,14 +74,14 @@ impl Data {
         let size = block.npfns.saturating_mul(PAGE_SIZE as u64);
 
         if size == 0 || end.checked_sub(start) != Some(size) {
-            return refuse(Fault::Size {
-                block: before.saturating_add(size).saturating_add(after),
-                namespace: namespace.end.saturating_sub(namespace.start),
-            });
+            let described = before.saturating_add(size).saturating_add(after);
+            let found = namespace.end.saturating_sub(namespace.start);
+
+            return refuse(&Fault::SIZE, [described, found, 0]);
         }
 
         if !is_aligned(start, align.into()) || !is_aligned(end, align.into()) {
-            return refuse(Fault::Misaligned { start, end, align });
+            return refuse(&Fault::MISALIGNED, [start, end, align.into()]);
         }
 
         // The page map covers itself, too.
@@ -83,7 +89,7 @@ impl Data {
         let needed = room.saturating_add(size) / PAGE_SIZE as u64 * PAGE_STRUCT_SIZE;
 
         if map == PageMapLocation::Namespace && room < needed {
-            return refuse(Fault::PageMap { room, needed });
+            return refuse(&Fault::PAGE_MAP, [room, needed, 0]);
         }
 
         Ok(Self {
@@ -93,103 +99,138 @@ impl Data {
     }
 }
 
-/// Why a probe fails: with which error, and because of what.
-pub(super) struct Refusal(pub(super) Error, pub(super) Fault);
-
-/// What can be wrong with a namespace. Sizes and addresses are in bytes.
-pub(super) enum Fault {
-    Active,
-    Locked,
-    NotConfigured,
-    Busy,
-    Unreadable,
-    NotWritten,
-    Checksum,
-    Version((u16, u16)),
-    Mode(u32),
-    Align(u64),
-    Offset(u64),
-    Size { block: u64, namespace: u64 },
-    Start { start: u64, boundary: u64 },
-    Misaligned { start: u64, end: u64, align: u32 },
-    PageMap { room: u64, needed: u64 },
-    Settings,
-    NoMemory,
-    Other,
-    Core,
+/// Why a probe fails.
+pub(super) struct Refusal {
+    pub(super) errno: Error,
+    pub(super) fault: &'static Fault,
+    /// What goes into the sentence about it.
+    numbers: [u64; 3],
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Active => write!(f, "it is in use in another mode"),
-            Self::Locked => write!(f, "a DIMM below it is locked"),
-            Self::NotConfigured => write!(f, "its UUID, map (mem or dev) or capacity is not set"),
-            Self::Busy => write!(f, "its metadata's addresses are taken, see /proc/iomem"),
-            Self::Unreadable => write!(f, "media error at its info block, at offset 0x1000"),
-            Self::NotWritten => write!(f, "it has no info block, and libnvdimm cannot write one"),
-            Self::Checksum => write!(f, "its info block is damaged: the checksum is wrong"),
-            Self::Version((major, minor)) => {
-                write!(f, "its info block has version {major}.{minor}, not 1.x")
-            }
-            Self::Mode(mode) => {
-                write!(
-                    f,
-                    "its info block has mode {mode}, not 1 (map=mem) or 2 (map=dev)"
-                )
-            }
-            Self::Align(align) => write!(
-                f,
-                "its info block has align 0x{align:x}, not 0x1000, 0x200000 or 0x40000000"
-            ),
-            Self::Offset(offset) => write!(
-                f,
-                "its info block has data offset 0x{offset:x}, not 0x{INFO_BLOCK_RESERVE:x} or more"
-            ),
-            Self::Size { block, namespace } => write!(
-                f,
-                "its info block is for a size of 0x{block:x}, but it has 0x{namespace:x}"
-            ),
-            Self::Start { start, boundary } => {
-                write!(
-                    f,
-                    "it begins at 0x{start:x}, not at a multiple of 0x{boundary:x}"
-                )
-            }
-            Self::Misaligned { start, end, align } => write!(
-                f,
-                "its info block puts data at 0x{start:x}-0x{end:x}, not multiples of 0x{align:x}"
-            ),
-            Self::PageMap { room, needed } => write!(
-                f,
-                "its info block leaves 0x{room:x} bytes for the page map, which needs 0x{needed:x}"
-            ),
-            Self::Settings => write!(f, "align or mode, as set, are not those of its info block"),
-            Self::NoMemory => write!(f, "there is not enough free memory for what describes it"),
-            Self::Other => write!(f, "libnvdimm refuses its info block, see the message above"),
-            Self::Core => write!(f, "the dax core refuses it, see the message above"),
+impl Refusal {
+    pub(super) fn new(errno: Error, fault: &'static Fault) -> Self {
+        Self::with(errno, fault, [0; 3])
+    }
+
+    /// For a namespace that does not begin at a multiple of `boundary`.
+    pub(super) fn start(errno: Error, start: u64, boundary: u64) -> Self {
+        Self::with(errno, &Fault::START, [start, boundary, 0])
+    }
+
+    fn with(errno: Error, fault: &'static Fault, numbers: [u64; 3]) -> Self {
+        Self {
+            errno,
+            fault,
+            numbers,
         }
     }
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut numbers = self.numbers.iter();
+
+        for byte in self.fault.what.bytes() {
+            match byte {
+                b'#' => write!(f, "0x{:x}", numbers.next().unwrap_or(&0))?,
+                b'%' => write!(f, "{}", numbers.next().unwrap_or(&0))?,
+                byte => f.write_char(byte.into())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What can be wrong with a namespace.
+///
+/// These are sentences as data: as a format of its own each of them would be more code than all
+/// that this module does with a namespace.
+pub(super) struct Fault {
+    /// A sentence, with `#` for a number in hexadecimal, and `%` for one in decimal. Sizes and
+    /// addresses are in bytes.
+    what: &'static str,
+    /// What to do about it; the name of the namespace follows.
+    pub(super) remedy: &'static str,
+}
+
+const RETRY: &str = "once that is settled: ndctl enable-namespace";
+const START_OVER: &str = "to start over: ndctl create-namespace -f -m devdax -e";
 
 impl Fault {
-    /// What to do about it; the name of the namespace follows.
-    pub(super) fn remedy(&self) -> &'static str {
-        match self {
-            Self::Active => "to stop that: ndctl disable-namespace",
-            Self::Locked => "unlock it, then: ndctl enable-namespace",
-            Self::Busy | Self::NoMemory | Self::Other | Self::Core => {
-                "once that is settled: ndctl enable-namespace"
-            }
-            Self::Settings => "to go by the info block: ndctl enable-namespace",
-            Self::Start { .. } => "move it, or give it up: ndctl destroy-namespace -f",
-            Self::Version(_) => {
-                "use its own kernel, or start over: ndctl create-namespace -f -m devdax -e"
-            }
-            Self::Size { .. } => {
-                "restore the size, or start over: ndctl create-namespace -f -m devdax -e"
-            }
-            _ => "to start over: ndctl create-namespace -f -m devdax -e",
-        }
-    }
+    pub(super) const ACTIVE: Self = Self {
+        what: "it is in use in another mode",
+        remedy: "to stop that: ndctl disable-namespace",
+    };
+    pub(super) const LOCKED: Self = Self {
+        what: "a DIMM below it is locked",
+        remedy: "unlock it, then: ndctl enable-namespace",
+    };
+    pub(super) const NOT_CONFIGURED: Self = Self {
+        what: "its UUID, map (mem or dev) or capacity is not set",
+        remedy: START_OVER,
+    };
+    pub(super) const BUSY: Self = Self {
+        what: "its metadata's addresses are taken, see /proc/iomem",
+        remedy: RETRY,
+    };
+    pub(super) const UNREADABLE: Self = Self {
+        what: "media error at its info block, at offset 0x1000",
+        remedy: START_OVER,
+    };
+    pub(super) const NOT_WRITTEN: Self = Self {
+        what: "it has no info block, and libnvdimm cannot write one",
+        remedy: START_OVER,
+    };
+    const CHECKSUM: Self = Self {
+        what: "its info block is damaged: the checksum is wrong",
+        remedy: START_OVER,
+    };
+    const VERSION: Self = Self {
+        what: "its info block has version %.%, not 1.x",
+        remedy: "use its own kernel, or start over: ndctl create-namespace -f -m devdax -e",
+    };
+    const MODE: Self = Self {
+        what: "its info block has mode %, not 1 (map=mem) or 2 (map=dev)",
+        remedy: START_OVER,
+    };
+    const ALIGN: Self = Self {
+        what: "its info block has align #, not 0x1000, 0x200000 or 0x40000000",
+        remedy: START_OVER,
+    };
+    const OFFSET: Self = Self {
+        what: "its info block has data offset #, not # or more",
+        remedy: START_OVER,
+    };
+    const SIZE: Self = Self {
+        what: "its info block is for a size of #, but it has #",
+        remedy: "restore the size, or start over: ndctl create-namespace -f -m devdax -e",
+    };
+    const START: Self = Self {
+        what: "it begins at #, not at a multiple of #",
+        remedy: "move it, or give it up: ndctl destroy-namespace -f",
+    };
+    const MISALIGNED: Self = Self {
+        what: "its info block puts data at #-#, not multiples of #",
+        remedy: START_OVER,
+    };
+    const PAGE_MAP: Self = Self {
+        what: "its info block leaves # bytes for the page map, which needs #",
+        remedy: START_OVER,
+    };
+    pub(super) const SETTINGS: Self = Self {
+        what: "align or mode, as set, are not those of its info block",
+        remedy: "to go by the info block: ndctl enable-namespace",
+    };
+    pub(super) const NO_MEMORY: Self = Self {
+        what: "there is not enough free memory for what describes it",
+        remedy: RETRY,
+    };
+    pub(super) const OTHER: Self = Self {
+        what: "libnvdimm refuses its info block, see the message above",
+        remedy: RETRY,
+    };
+    pub(super) const CORE: Self = Self {
+        what: "the dax core refuses it, see the message above",
+        remedy: RETRY,
+    };
 }

@@ -40,29 +40,37 @@ pub(crate) fn probe(dax: &Dax<Core<'_>>, flags: Flags) -> Result {
     // A seed: libnvdimm offers it before user space has configured it. No reason to complain.
     let namespace = dax.namespace().ok_or(ENODEV)?;
 
-    provide(dax, &namespace, flags).map_err(|Refusal(errno, fault)| {
+    provide(dax, &namespace, flags).map_err(|mut refusal| {
         let name = namespace.name();
-        let fault = if errno == ENOMEM {
-            Fault::NoMemory
-        } else {
-            fault
-        };
 
-        dev_err!(dax, "{}: {}; {} {}\n", name, fault, fault.remedy(), name);
-        errno
+        if refusal.errno == ENOMEM {
+            refusal.fault = &Fault::NO_MEMORY;
+        }
+
+        dev_err!(
+            dax,
+            "{}: {}; {} {}\n",
+            name,
+            refusal,
+            refusal.fault.remedy,
+            name
+        );
+        refusal.errno
     })
 }
 
 /// Makes a region of the data of `namespace`.
 fn provide(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, flags: Flags) -> Result<(), Refusal> {
-    let (block, pgmap) = read_info_block(dax, namespace)?;
+    let mut pgmap = PageMap::empty();
+    let block = read_info_block(dax, namespace, &mut pgmap)?;
     let data = Data::new(&block, &namespace.range())?;
-    let (region_id, id) = namespace.ids().map_err(|e| Refusal(e, Fault::Core))?;
+    let refused = |e| Refusal::new(e, &Fault::CORE);
+    let (region_id, id) = namespace.ids().map_err(refused)?;
 
     // The metadata is reserved here, the data by device_dax.
     namespace
         .reserve_metadata(block.data_offset)
-        .map_err(|e| Refusal(e, Fault::Busy))?;
+        .map_err(|e| Refusal::new(e, &Fault::BUSY))?;
 
     Region::new(
         dax,
@@ -73,48 +81,55 @@ fn provide(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, flags: Flags) -> Resu
         flags,
     )
     .and_then(|region| region.create_static(id, &pgmap))
-    .map_err(|e| Refusal(e, Fault::Core))
+    .map_err(refused)
 }
 
 /// Lets libnvdimm read the info block and prepare the page map.
 fn read_info_block(
     dax: &Dax<Core<'_>>,
     namespace: &Namespace<'_>,
-) -> Result<(InfoBlock, PageMap), Refusal> {
-    let claim = namespace.claim().map_err(|e| match e {
-        EBUSY => Refusal(e, Fault::Active),
-        EACCES => Refusal(e, Fault::Locked),
-        _ => Refusal(e, Fault::NotConfigured),
+    pgmap: &mut PageMap,
+) -> Result<InfoBlock, Refusal> {
+    let claim = namespace.claim().map_err(|e| {
+        let fault = match e {
+            EBUSY => &Fault::ACTIVE,
+            EACCES => &Fault::LOCKED,
+            _ => &Fault::NOT_CONFIGURED,
+        };
+        Refusal::new(e, fault)
     })?;
-    let access = claim.enable().map_err(|e| Refusal(e, Fault::Busy))?;
-    let found = match access.read() {
-        // Who could not look at it must not write one.
-        Err(ENOMEM) => return Err(Refusal(ENOMEM, Fault::NoMemory)),
-        found => found,
-    };
+    let access = claim.enable().map_err(|e| Refusal::new(e, &Fault::BUSY))?;
+    let found = access.read();
 
-    // Before libnvdimm goes by it, or takes a damaged one for none and writes a new one. That is
-    // right for what another device left behind, but this device's own block may be worth a repair.
-    if let Some(block) = found.ok().filter(|block| block.is_of(dax)) {
-        Data::new(&block, &namespace.range())?;
+    match &found {
+        // Who could not look at it must not write one.
+        Err(ENOMEM) => return Err(Refusal::new(ENOMEM, &Fault::NO_MEMORY)),
+        // Before libnvdimm goes by it, or takes a damaged one for none and writes a new one. That
+        // is right for what another device left behind, but this device's own block may be worth a
+        // repair.
+        Ok(block) if block.is_of(dax) => {
+            Data::new(block, &namespace.range())?;
+        }
+        _ => (),
     }
 
     access
-        .set_up()
-        .map_err(|e| Refusal(e, explain(e, dax, found, namespace.range().start)))
+        .set_up(pgmap)
+        .map_err(|e| explain(e, dax, &found, namespace.range().start))
 }
 
 /// Finds out why libnvdimm could not set up a namespace that begins at `start`.
-fn explain(errno: Error, dax: &Dax<Core<'_>>, found: Result<InfoBlock>, start: u64) -> Fault {
+fn explain(errno: Error, dax: &Dax<Core<'_>>, found: &Result<InfoBlock>, start: u64) -> Refusal {
     let boundary = nvdimm::mapping_boundary();
+    let fault = match found {
+        _ if errno == EBUSY => &Fault::BUSY,
+        _ if !is_aligned(start, boundary) => return Refusal::start(errno, start, boundary),
+        _ if dax.map().is_none() => &Fault::NOT_CONFIGURED,
+        Err(_) => &Fault::UNREADABLE,
+        Ok(block) if !block.is_of(dax) => &Fault::NOT_WRITTEN,
+        Ok(block) if block.align != dax.align() || block.map() != dax.map() => &Fault::SETTINGS,
+        Ok(_) => &Fault::OTHER,
+    };
 
-    match found {
-        _ if errno == EBUSY => Fault::Busy,
-        _ if !is_aligned(start, boundary) => Fault::Start { start, boundary },
-        _ if dax.map().is_none() => Fault::NotConfigured,
-        Err(_) => Fault::Unreadable,
-        Ok(block) if !block.is_of(dax) => Fault::NotWritten,
-        Ok(block) if block.align != dax.align() || block.map() != dax.map() => Fault::Settings,
-        Ok(_) => Fault::Other,
-    }
+    Refusal::new(errno, fault)
 }

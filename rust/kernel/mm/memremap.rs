@@ -77,21 +77,29 @@ impl PageMap {
         Ok(unsafe { Self::from_raw(map) })
     }
 
-    /// Makes a page map of one range, from what `fill` writes into a zeroed `struct dev_pagemap`.
+    /// Makes a page map without ranges, for [`fill_single`](Self::fill_single).
+    #[inline]
+    pub fn empty() -> Self {
+        // INVARIANT: Zeroes are a valid `struct dev_pagemap`, and there is no range.
+        Self(Opaque::zeroed())
+    }
+
+    /// Makes this a page map of one range, by what `fill` writes into the `struct dev_pagemap`.
+    /// If that fails there is no range in it.
     ///
     /// # Safety
     ///
     /// When `fill` returns `Ok`, what it wrote is a valid description of one range.
     #[inline]
-    pub(crate) unsafe fn try_new_single(
+    pub(crate) unsafe fn fill_single(
+        &mut self,
         fill: impl FnOnce(*mut bindings::dev_pagemap) -> Result,
-    ) -> Result<Self> {
-        let map = Opaque::zeroed();
-
-        fill(map.get())?;
-
+    ) -> Result {
         // INVARIANT: By the safety requirement on `fill`; the one range is a part of the struct.
-        Ok(Self(map))
+        fill(self.as_raw()).inspect_err(|_| {
+            // SAFETY: It is valid, and borrowed by nobody else.
+            unsafe { (*self.as_raw()).nr_range = 0 }
+        })
     }
 
     /// Wraps a page map that C set up.
