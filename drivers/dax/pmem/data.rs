@@ -20,10 +20,17 @@ use kernel::{
     sizes::SizeConstants, //
 };
 
-use core::ops::Range;
+use core::{
+    fmt::{
+        Display,
+        LowerHex, //
+    },
+    ops::Range, //
+};
 
+/// Whether `value` is a multiple of `align`, a power of two.
 pub(super) fn is_aligned(value: u64, align: u64) -> bool {
-    value.checked_rem(align) == Some(0)
+    value & align.wrapping_sub(1) == 0
 }
 
 /// The part of a namespace that becomes the region.
@@ -32,13 +39,13 @@ pub(super) struct Data {
     pub(super) range: Range<u64>,
     /// Size of the page-table entries that map it, in bytes.
     pub(super) align: u32,
+    /// Size of the metadata before it, in bytes.
+    pub(super) offset: u64,
 }
 
 impl Data {
     /// Works out where in `namespace` the data is. Of all that an info block can say, this accepts
     /// what describes the namespace as it is: the whole of it, nothing beyond.
-    // Called twice.
-    #[inline(never)]
     pub(super) fn new(block: &InfoBlock, namespace: &Range<u64>) -> Result<Self, Refusal> {
         // What libnvdimm returns for a valid info block that does not fit the namespace.
         let refuse = |fault, numbers| Err(Refusal::with(EOPNOTSUPP, fault, numbers));
@@ -95,6 +102,7 @@ impl Data {
         Ok(Self {
             range: start..end,
             align,
+            offset: block.data_offset,
         })
     }
 }
@@ -132,8 +140,11 @@ impl fmt::Display for Refusal {
 
         for byte in self.fault.what.bytes() {
             match byte {
-                b'#' => write!(f, "0x{:x}", numbers.next().unwrap_or(&0))?,
-                b'%' => write!(f, "{}", numbers.next().unwrap_or(&0))?,
+                b'#' => {
+                    f.write_str("0x")?;
+                    LowerHex::fmt(numbers.next().unwrap_or(&0), f)?;
+                }
+                b'%' => Display::fmt(numbers.next().unwrap_or(&0), f)?,
                 byte => f.write_char(byte.into())?,
             }
         }

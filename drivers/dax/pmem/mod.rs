@@ -38,39 +38,16 @@ use data::{
 /// Offers the namespace of `dax`, to the dax bus or to what stood in its place.
 pub(crate) fn probe(dax: &Dax<Core<'_>>, flags: Flags) -> Result {
     // A seed: libnvdimm offers it before user space has configured it. No reason to complain.
-    let namespace = dax.namespace().ok_or(ENODEV)?;
-
-    provide(dax, &namespace, flags).map_err(|mut refusal| {
-        let name = namespace.name();
-
-        if refusal.errno == ENOMEM {
-            refusal.fault = &Fault::NO_MEMORY;
-        }
-
-        dev_err!(
-            dax,
-            "{}: {}; {} {}\n",
-            name,
-            refusal,
-            refusal.fault.remedy,
-            name
-        );
-        refusal.errno
-    })
-}
-
-/// Makes a region of the data of `namespace`.
-fn provide(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, flags: Flags) -> Result<(), Refusal> {
+    let namespace = &dax.namespace().ok_or(ENODEV)?;
+    let refused = |e| refuse(dax, namespace, e, &Fault::CORE);
     let mut pgmap = PageMap::empty();
-    let block = read_info_block(dax, namespace, &mut pgmap)?;
-    let data = Data::new(&block, &namespace.range())?;
-    let refused = |e| Refusal::new(e, &Fault::CORE);
+    let data = set_up(dax, namespace, &mut pgmap)?;
     let (region_id, id) = namespace.ids().map_err(refused)?;
 
     // The metadata is reserved here, the data by device_dax.
     namespace
-        .reserve_metadata(block.data_offset)
-        .map_err(|e| Refusal::new(e, &Fault::BUSY))?;
+        .reserve_metadata(data.offset)
+        .map_err(|e| refuse(dax, namespace, e, &Fault::BUSY))?;
 
     Region::new(
         dax,
@@ -84,46 +61,91 @@ fn provide(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, flags: Flags) -> Resu
     .map_err(refused)
 }
 
-/// Lets libnvdimm read the info block and prepare the page map.
-fn read_info_block(
+/// Tells why the probe fails.
+#[cold]
+#[inline(never)]
+fn refuse(
     dax: &Dax<Core<'_>>,
     namespace: &Namespace<'_>,
-    pgmap: &mut PageMap,
-) -> Result<InfoBlock, Refusal> {
+    errno: Error,
+    fault: &'static Fault,
+) -> Error {
+    tell(dax, namespace, Refusal::new(errno, fault))
+}
+
+/// Tells why the probe fails.
+#[cold]
+#[inline(never)]
+fn tell(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, mut refusal: Refusal) -> Error {
+    let name = namespace.name();
+
+    if refusal.errno == ENOMEM {
+        refusal.fault = &Fault::NO_MEMORY;
+    }
+    dev_err!(
+        dax,
+        "{}: {}; {} {}\n",
+        name,
+        refusal,
+        refusal.fault.remedy,
+        name
+    );
+    refusal.errno
+}
+
+/// Lets libnvdimm read the info block and prepare the page map. Returns what the data is.
+fn set_up(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, pgmap: &mut PageMap) -> Result<Data> {
     let claim = namespace.claim().map_err(|e| {
         let fault = match e {
             EBUSY => &Fault::ACTIVE,
             EACCES => &Fault::LOCKED,
             _ => &Fault::NOT_CONFIGURED,
         };
-        Refusal::new(e, fault)
+        refuse(dax, namespace, e, fault)
     })?;
-    let access = claim.enable().map_err(|e| Refusal::new(e, &Fault::BUSY))?;
+    let access = claim
+        .enable()
+        .map_err(|e| refuse(dax, namespace, e, &Fault::BUSY))?;
     let found = access.read();
 
     match &found {
         // Who could not look at it must not write one.
-        Err(ENOMEM) => return Err(Refusal::new(ENOMEM, &Fault::NO_MEMORY)),
+        Err(ENOMEM) => return Err(refuse(dax, namespace, ENOMEM, &Fault::NO_MEMORY)),
         // Before libnvdimm goes by it, or takes a damaged one for none and writes a new one. That
         // is right for what another device left behind, but this device's own block may be worth a
         // repair.
         Ok(block) if block.is_of(dax) => {
-            Data::new(block, &namespace.range())?;
+            check(dax, namespace, block)?;
         }
         _ => (),
     }
 
-    access
-        .set_up(pgmap)
-        .map_err(|e| explain(e, dax, &found, namespace.range().start))
+    match access.set_up(pgmap) {
+        Ok(block) => check(dax, namespace, &block),
+        Err(e) => Err(explain(e, dax, namespace, &found)),
+    }
 }
 
-/// Finds out why libnvdimm could not set up a namespace that begins at `start`.
-fn explain(errno: Error, dax: &Dax<Core<'_>>, found: &Result<InfoBlock>, start: u64) -> Refusal {
+/// Checks an info block, of which libnvdimm knows only a part. Returns what the data is.
+#[inline(never)]
+fn check(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, block: &InfoBlock) -> Result<Data> {
+    Data::new(block, &namespace.range()).map_err(|refusal| tell(dax, namespace, refusal))
+}
+
+/// Finds out why libnvdimm could not set up a namespace, and tells it.
+fn explain(
+    errno: Error,
+    dax: &Dax<Core<'_>>,
+    namespace: &Namespace<'_>,
+    found: &Result<InfoBlock>,
+) -> Error {
+    let start = namespace.range().start;
     let boundary = nvdimm::mapping_boundary();
     let fault = match found {
         _ if errno == EBUSY => &Fault::BUSY,
-        _ if !is_aligned(start, boundary) => return Refusal::start(errno, start, boundary),
+        _ if !is_aligned(start, boundary) => {
+            return tell(dax, namespace, Refusal::start(errno, start, boundary));
+        }
         _ if dax.map().is_none() => &Fault::NOT_CONFIGURED,
         Err(_) => &Fault::UNREADABLE,
         Ok(block) if !block.is_of(dax) => &Fault::NOT_WRITTEN,
@@ -131,5 +153,5 @@ fn explain(errno: Error, dax: &Dax<Core<'_>>, found: &Result<InfoBlock>, start: 
         Ok(_) => &Fault::OTHER,
     };
 
-    Refusal::new(errno, fault)
+    refuse(dax, namespace, errno, fault)
 }

@@ -101,7 +101,7 @@ impl<'a> Region<'a> {
     /// Registers the physical addresses `range` as region number `id`, below `parent`.
     ///
     /// `target_node` is the NUMA node that the memory has, or would have once it is System RAM;
-    /// `align`, in bytes, is the size of the page-table entries that map it.
+    /// `align`, a power of two in bytes, is the size of the page-table entries that map it.
     ///
     /// # Errors
     ///
@@ -118,9 +118,8 @@ impl<'a> Region<'a> {
         flags: Flags,
     ) -> Result<Self> {
         let size = range.end.checked_sub(range.start).ok_or(EINVAL)?;
-        let misaligned = |v: u64| v.checked_rem(align.into()) != Some(0);
 
-        if size == 0 || misaligned(range.start) || misaligned(size) {
+        if size == 0 || (range.start | size) & u64::from(align).wrapping_sub(1) != 0 {
             return Err(EINVAL);
         }
 
