@@ -15,6 +15,7 @@ use kernel::{
     dax::{
         hmem,
         region::{
+            Addresses,
             Flags,
             Region,
             DEFAULT_ALIGN, //
@@ -124,16 +125,14 @@ impl cxl::Driver for CxlDax {
     fn probe(dev: &DaxRegion<Core<'_>>) -> Result {
         let range = dev.range();
         let size = range.end.saturating_sub(range.start);
-        let last = range.end.saturating_sub(1);
         let target_node = match numa::target_node(range.start) {
             numa::NO_NODE => {
                 let node = numa::default_node(range.start);
 
                 dev_warn!(
                     dev,
-                    "firmware names no NUMA node for 0x{:x}-0x{:x}; as System RAM it will be in node {}\n",
-                    range.start,
-                    last,
+                    "firmware names no NUMA node for {}; as System RAM it will be in node {}\n",
+                    Addresses(&range),
                     node
                 );
                 node
@@ -153,9 +152,8 @@ impl cxl::Driver for CxlDax {
         .inspect_err(|error| {
             dev_err!(
                 dev,
-                "no instance for 0x{:x}-0x{:x}: error {}; if dax_hmem has the memory, unbind its hmem device, then: cxl disable-region region{}; cxl enable-region region{}\n",
-                range.start,
-                last,
+                "no instance for {}: error {}; if dax_hmem has the memory, unbind its hmem device, then: cxl disable-region region{}; cxl enable-region region{}\n",
+                Addresses(&range),
                 error.to_errno(),
                 dev.id(),
                 dev.id()

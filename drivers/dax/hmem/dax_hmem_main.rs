@@ -20,6 +20,7 @@ use kernel::{
             Candidate, //
         },
         region::{
+            Addresses,
             Flags,
             Region,
             DEFAULT_ALIGN, //
@@ -27,7 +28,6 @@ use kernel::{
     },
     device::Core,
     driver,
-    fmt,
     io::firmware_map,
     new_mutex,
     numa,
@@ -53,7 +53,10 @@ use kernel::{
     InPlaceModule, //
 };
 
-use core::ops::Range;
+use core::{
+    mem,
+    ops::Range, //
+};
 
 mod ffi {
     //! The function that C code calls.
@@ -80,6 +83,13 @@ static QUEUE: Lazy<Mutex<Option<Arc<OrderedQueue>>>> = Lazy::new();
 
 fn queue() -> &'static Mutex<Option<Arc<OrderedQueue>>> {
     QUEUE.get_or_init(new_mutex!(None, "dax_hmem::QUEUE"))
+}
+
+/// Replaces the queue, and waits for what is in the old one.
+fn set_queue(new: Option<Arc<OrderedQueue>>) {
+    let old = mem::replace(&mut *queue().lock(), new);
+
+    drop(old);
 }
 
 /// Waits until it is decided who has the memory in windows of CXL.
@@ -121,19 +131,16 @@ struct Running;
 
 impl Running {
     fn start() -> Result<Self> {
-        let new = Arc::new(OrderedQueue::new(c"dax_hmem_wq")?, GFP_KERNEL)?;
+        let queue = Arc::new(OrderedQueue::new(c"dax_hmem_wq")?, GFP_KERNEL)?;
 
-        *queue().lock() = Some(new);
+        set_queue(Some(queue));
         Ok(Self)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let queue = queue().lock().take();
-
-        // Waits for what is in it.
-        drop(queue);
+        set_queue(None);
     }
 }
 
@@ -173,49 +180,22 @@ impl Host {
         )?;
         let mut contested = KVec::new();
 
-        for candidate in hmem::candidates()? {
-            for range in firmware_map::soft_reserved(&candidate.range)? {
-                let windows = if cfg!(CONFIG_DEV_DAX_CXL) {
-                    firmware_map::cxl_windows(&range)?
-                } else {
-                    KVec::new()
-                };
-
-                for range in pieces::gaps(range, windows.iter()) {
-                    state.offer(range, candidate.target_node);
-                }
-                for range in windows {
-                    contested.append(
-                        Candidate {
-                            range,
-                            target_node: candidate.target_node,
-                        },
-                        GFP_KERNEL,
-                    )?;
-                }
-            }
+        for memory in &hmem::candidates()? {
+            state.divide(memory, &mut contested)?;
         }
 
         if host.has_yielded() {
-            for memory in contested {
+            for memory in &contested {
                 dev_info!(
                     dev,
                     "memory {} is left to CXL, which had some of it before; what it has not is offered after a reboot\n",
-                    Shown(&memory.range)
+                    Addresses(&memory.range)
                 );
             }
         } else if !contested.is_empty() {
-            let queue = queue().lock().clone().ok_or(ENODEV)?;
-            let of = state.clone();
+            let decision = KBox::pin_init(Decision::new(state.clone(), contested), GFP_KERNEL)?;
 
-            queue.enqueue(KBox::pin_init(
-                pin_init!(Decision {
-                    state: of,
-                    contested,
-                    work <- new_work!("dax_hmem::Decision"),
-                }),
-                GFP_KERNEL,
-            )?);
+            queue().lock().as_ref().ok_or(ENODEV)?.enqueue(decision);
         }
 
         Ok(Self(state))
@@ -239,6 +219,16 @@ struct Decision {
     work: Work<Self>,
 }
 
+impl Decision {
+    fn new(state: Arc<State>, contested: KVec<Candidate>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            state,
+            contested,
+            work <- new_work!("dax_hmem::Decision"),
+        })
+    }
+}
+
 impl_has_work! {
     impl HasWork<Self> for Decision { self.work }
 }
@@ -251,21 +241,52 @@ impl WorkItem for Decision {
 
         cxl::wait_for_drivers();
         for memory in &this.contested {
-            let mut unclaimed =
-                offered::unclaimed(memory.range.clone(), cxl::region_contains).peekable();
-            let whole = unclaimed.peek() == Some(&memory.range);
+            let mut whole = false;
 
-            if let (false, Some(host)) = (whole, hmem::Host::of(&state.dev)) {
-                host.set_yielded();
-            }
-            for range in unclaimed {
+            for range in offered::unclaimed(memory.range.clone(), cxl::region_contains) {
+                whole = range == memory.range;
+                if !whole {
+                    state.set_yielded();
+                }
                 state.offer(range, memory.target_node);
+            }
+            if !whole {
+                state.set_yielded();
             }
         }
     }
 }
 
 impl State {
+    /// Offers what of the memory is soft-reserved, but what is in windows of CXL, which it adds to
+    /// `contested`.
+    fn divide(&self, memory: &Candidate, contested: &mut KVec<Candidate>) -> Result {
+        let target_node = memory.target_node;
+
+        for range in &firmware_map::soft_reserved(&memory.range)? {
+            let windows = if cfg!(CONFIG_DEV_DAX_CXL) {
+                firmware_map::cxl_windows(range)?
+            } else {
+                KVec::new()
+            };
+
+            for range in pieces::gaps(range.clone(), windows.iter()) {
+                self.offer(range, target_node);
+            }
+            for range in windows {
+                contested.append(Candidate { range, target_node }, GFP_KERNEL)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps in mind that CXL has some of the memory.
+    fn set_yielded(&self) {
+        if let Some(host) = hmem::Host::of(&self.dev) {
+            host.set_yielded();
+        }
+    }
+
     /// Makes a device for what of a range can be mapped. If that fails, the others go on.
     fn offer(&self, range: Range<u64>, target_node: i32) {
         let align = u64::from(DEFAULT_ALIGN);
@@ -274,7 +295,7 @@ impl State {
             dev_warn!(
                 self.dev,
                 "memory {} stays unused: nothing of it is aligned to 0x{:x}\n",
-                Shown(&range),
+                Addresses(&range),
                 align
             );
             return;
@@ -283,7 +304,7 @@ impl State {
             dev_warn!(
                 self.dev,
                 "memory {} is not aligned to 0x{:x}; 0x{:x} bytes at its ends stay unused\n",
-                Shown(&range),
+                Addresses(&range),
                 align,
                 (range.end.saturating_sub(range.start))
                     .saturating_sub(aligned.end.saturating_sub(aligned.start))
@@ -293,7 +314,7 @@ impl State {
             dev_warn!(
                 self.dev,
                 "firmware names no NUMA node for memory {}: it can be mapped, but not be System RAM\n",
-                Shown(&range)
+                Addresses(&range)
             );
         }
 
@@ -318,20 +339,9 @@ impl State {
         dev_err!(
             self.dev,
             "no device for memory {}: error {}; to try again, unbind and bind hmem_platform.0\n",
-            Shown(range),
+            Addresses(range),
             error.to_errno()
         );
-    }
-}
-
-/// How a range is printed: with both ends included.
-struct Shown<'a>(&'a Range<u64>);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Range { start, end } = self.0;
-
-        write!(f, "0x{:x}-0x{:x}", start, end.saturating_sub(1))
     }
 }
 
@@ -360,7 +370,7 @@ impl hmem::Driver for Piece {
             dev_err!(
                 dev,
                 "no instance for memory {}: error {}; free what the message above names, then bind this device to hmem again\n",
-                Shown(&range),
+                Addresses(&range),
                 error.to_errno()
             );
         })

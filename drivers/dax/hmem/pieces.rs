@@ -4,23 +4,28 @@
 //!
 //! In a [`Range`] the end is the first address behind.
 
-use core::ops::Range;
+use core::{
+    iter,
+    ops::Range, //
+};
 
 /// Returns the parts of `whole` that are in none of `taken`, which come in ascending order.
 pub(crate) fn gaps<'a>(
     whole: Range<u64>,
-    taken: impl Iterator<Item = &'a Range<u64>> + 'a,
+    mut taken: impl Iterator<Item = &'a Range<u64>> + 'a,
 ) -> impl Iterator<Item = Range<u64>> + 'a {
-    let end = whole.end;
-    let mut at = whole.start;
+    let Range { start: mut at, end } = whole;
 
-    taken
-        .map(|range| range.start..range.end)
-        .chain(core::iter::once(end..end))
-        .filter_map(move |range| {
+    iter::from_fn(move || {
+        while at < end {
+            let range = taken.next().unwrap_or(&(u64::MAX..u64::MAX));
             let gap = at..range.start.min(end);
 
             at = at.max(range.end);
-            (!gap.is_empty()).then_some(gap)
-        })
+            if !gap.is_empty() {
+                return Some(gap);
+            }
+        }
+        None
+    })
 }

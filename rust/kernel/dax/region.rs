@@ -21,6 +21,7 @@ use crate::{
     },
     error::from_err_ptr,
     faux,
+    fmt,
     mm::memremap::PageMap,
     prelude::*, //
 };
@@ -84,6 +85,17 @@ impl Flags {
 
 /// An align that suits every instance of a dynamic region, in bytes: the size of a pmd.
 pub const DEFAULT_ALIGN: u32 = bindings::PMD_SIZE as u32;
+
+/// Physical addresses as messages show them, with both ends included: `0x100000000-0x1ffffffff`.
+pub struct Addresses<'a>(pub &'a Range<u64>);
+
+impl fmt::Display for Addresses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Range { start, end } = self.0;
+
+        write!(f, "0x{:x}-0x{:x}", start, end.saturating_sub(1))
+    }
+}
 
 /// A region of the dax bus (`struct dax_region`), seen by the provider that registers it.
 ///

@@ -66,31 +66,32 @@ impl<T> Lazy<T> {
     /// May sleep: who comes while somebody else initialises the value waits. So `init` must not use
     /// the same place.
     pub fn get_or_init(&'static self, init: impl PinInit<T>) -> &'static T {
-        if self.state.load(Acquire) != READY {
-            self.init(init);
+        if self.state.load(Acquire) != READY && begin(&self.state) {
+            // SAFETY: By the type invariants the value is ours alone; a static does not move.
+            unsafe { pin_init::raw_init(self.value.get().cast(), init) };
+
+            // INVARIANT: From `BUSY` to `READY`, by the thread that made it `BUSY`.
+            self.state.store(READY, Release);
         }
 
         // SAFETY: By the type invariants, a value that is `READY` is initialised, and only shared
         // references to it are given out.
         unsafe { (*self.value.get()).assume_init_ref() }
     }
+}
 
-    #[cold]
-    fn init(&'static self, init: impl PinInit<T>) {
-        // INVARIANT: From `EMPTY` to `BUSY`; only one thread succeeds.
-        if self.state.cmpxchg(EMPTY, BUSY, Relaxed).is_ok() {
-            // SAFETY: By the type invariants the value is ours alone; a static does not move.
-            unsafe { pin_init::raw_init(self.value.get().cast(), init) };
-
-            // INVARIANT: From `BUSY` to `READY`, by the thread that made it `BUSY`.
-            self.state.store(READY, Release);
-            return;
-        }
-
-        while self.state.load(Acquire) != READY {
-            fsleep(Delta::from_micros(10));
-        }
+/// Returns whether it is for the caller to initialise the value; if not, it is `READY`.
+#[cold]
+fn begin(state: &Atomic<u32>) -> bool {
+    // INVARIANT: From `EMPTY` to `BUSY`; only one thread succeeds.
+    if state.cmpxchg(EMPTY, BUSY, Relaxed).is_ok() {
+        return true;
     }
+
+    while state.load(Acquire) != READY {
+        fsleep(Delta::from_micros(10));
+    }
+    false
 }
 
 // SAFETY: The value can be made by one thread and be used by others.
