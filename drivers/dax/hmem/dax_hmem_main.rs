@@ -63,7 +63,6 @@ mod ffi {
     mod dax_hmem;
 }
 mod offered;
-mod pieces;
 
 module! {
     type: DaxHmem,
@@ -180,9 +179,7 @@ impl Host {
         )?;
         let mut contested = KVec::new();
 
-        for memory in &hmem::candidates()? {
-            state.divide(memory, &mut contested)?;
-        }
+        hmem::candidates(|memory| state.divide(memory, &mut contested))?;
 
         if host.has_yielded() {
             for memory in &contested {
@@ -263,21 +260,17 @@ impl State {
     fn divide(&self, memory: &Candidate, contested: &mut KVec<Candidate>) -> Result {
         let target_node = memory.target_node;
 
-        for range in &firmware_map::soft_reserved(&memory.range)? {
-            let windows = if cfg!(CONFIG_DEV_DAX_CXL) {
-                firmware_map::cxl_windows(range)?
-            } else {
-                KVec::new()
-            };
-
-            for range in pieces::gaps(range.clone(), windows.iter()) {
-                self.offer(range, target_node);
+        firmware_map::soft_reserved(&memory.range, |Range { start: mut at, end }| {
+            if cfg!(CONFIG_DEV_DAX_CXL) {
+                firmware_map::cxl_windows(&(at..end), |range| {
+                    self.offer(at..range.start, target_node);
+                    at = range.end;
+                    Ok(contested.append(Candidate { range, target_node }, GFP_KERNEL)?)
+                })?;
             }
-            for range in windows {
-                contested.append(Candidate { range, target_node }, GFP_KERNEL)?;
-            }
-        }
-        Ok(())
+            self.offer(at..end, target_node);
+            Ok(())
+        })
     }
 
     /// Keeps in mind that CXL has some of the memory.
@@ -291,6 +284,9 @@ impl State {
     fn offer(&self, range: Range<u64>, target_node: i32) {
         let align = u64::from(DEFAULT_ALIGN);
 
+        if range.is_empty() {
+            return;
+        }
         let Some(aligned) = offered::aligned(&range, align) else {
             dev_warn!(
                 self.dev,

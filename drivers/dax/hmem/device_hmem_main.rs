@@ -139,10 +139,10 @@ fn known() -> Result<KVec<Candidate>> {
 
 /// Takes note of the soft-reserved memory that nobody has reported; at `device_initcall`.
 fn start() -> Result {
-    for range in firmware_map::soft_reserved(&(0..u64::MAX))? {
+    firmware_map::soft_reserved(&(0..u64::MAX), |range| {
         let target_node = numa::target_node(range.start);
 
         register(range, target_node);
-    }
-    Ok(())
+        Ok(())
+    })
 }

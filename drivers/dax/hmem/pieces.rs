@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arithmetic of ranges, for both parts of hmem: what of a range is left.
+//! Arithmetic of ranges: what of a range is left.
 //!
 //! In a [`Range`] the end is the first address behind.
 

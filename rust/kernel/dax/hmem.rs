@@ -13,7 +13,6 @@
 //! C headers: [`include/linux/dax.h`](srctree/include/linux/dax.h), `drivers/dax/bus.h`
 
 use crate::{
-    alloc::append::Append,
     bindings,
     container_of,
     dax,
@@ -70,42 +69,33 @@ pub struct Candidate {
     pub target_node: i32,
 }
 
-/// Returns what the registry knows of, in ascending order. May sleep.
+/// Calls `f` with what the registry knows of, in ascending order, until it fails. May sleep.
 ///
-/// # Errors
-///
-/// [`ENOMEM`].
-pub fn candidates() -> Result<KVec<Candidate>> {
-    let mut found: KVec<Candidate> = KVec::new();
-
+/// Fails as `f` does, and with [`ENOMEM`].
+pub fn candidates<F: FnMut(&Candidate) -> Result>(mut f: F) -> Result {
     // SAFETY: The registry only hands the first argument on to the second, which it calls with it
     // before it returns. It is not a device, but neither of them takes it for one.
-    to_result(unsafe { bindings::walk_hmem_resources((&raw mut found).cast(), Some(push)) })?;
-
-    Ok(found)
+    to_result(unsafe { bindings::walk_hmem_resources((&raw mut f).cast(), Some(call::<F>)) })
 }
 
-/// Adds what the registry knows of.
-///
 /// # Safety
 ///
-/// `found` points to a `KVec<Candidate>` that nobody else uses meanwhile; `res` is valid.
-unsafe extern "C" fn push(
-    found: *mut bindings::device,
+/// `f` points to an `F` that nobody else uses meanwhile; `res` is valid.
+unsafe extern "C" fn call<F: FnMut(&Candidate) -> Result>(
+    f: *mut bindings::device,
     target_node: c_int,
     res: *const bindings::resource,
 ) -> c_int {
     // SAFETY: By the requirements of this function.
-    let (found, res) = unsafe { (&mut *found.cast::<KVec<Candidate>>(), &*res) };
-    let candidate = Candidate {
-        range: res.start..res.end.saturating_add(1),
-        target_node,
-    };
+    let (f, res) = unsafe { (&mut *f.cast::<F>(), &*res) };
 
-    match found.append(candidate, GFP_KERNEL) {
-        Ok(()) => 0,
-        Err(_) => ENOMEM.to_errno(),
-    }
+    from_result(|| {
+        f(&Candidate {
+            range: res.start..res.end.saturating_add(1),
+            target_node,
+        })?;
+        Ok(0)
+    })
 }
 
 /// Waits until `dax_hmem` has decided about memory that CXL might have. May sleep.

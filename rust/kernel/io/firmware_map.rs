@@ -8,37 +8,28 @@
 //! C header: [`include/linux/ioport.h`](srctree/include/linux/ioport.h)
 
 use crate::{
-    alloc::append::Append,
     bindings,
     error::Result,
     prelude::*, //
 };
 use core::ops::Range;
 
-/// Returns the parts of `range` that are soft-reserved: memory for a specific purpose, which the
-/// page allocator does not have, for drivers to take. In ascending order, none empty, none
-/// overlapping. May sleep.
-///
-/// # Errors
-///
-/// [`ENOMEM`].
-pub fn soft_reserved(range: &Range<u64>) -> Result<KVec<Range<u64>>> {
-    collect(range, |first, last, arg| {
-        // SAFETY: `collect` promises that `arg` is what `push` expects.
-        unsafe { bindings::walk_soft_reserve_res(first, last, arg, Some(push)) }
+/// Calls `f` with the parts of `range` that are soft-reserved, until it fails: memory for a specific
+/// purpose, which the page allocator does not have, for drivers to take. In ascending order, none
+/// empty, none overlapping. May sleep.
+pub fn soft_reserved<F: FnMut(Range<u64>) -> Result>(range: &Range<u64>, f: F) -> Result {
+    walk(range, f, |first, last, arg| {
+        // SAFETY: `walk` promises that `arg` is what `call` expects.
+        unsafe { bindings::walk_soft_reserve_res(first, last, arg, Some(call::<F>)) }
     })
 }
 
-/// Returns the parts of `range` that are in windows for CXL memory, whether or not there is some.
-/// In ascending order, none empty, none overlapping. May sleep.
+/// Calls `f` with the parts of `range` that are in windows for CXL memory, whether or not there is
+/// some, until it fails. In ascending order, none empty, none overlapping. May sleep.
 ///
 /// The windows are known once the module `cxl_acpi` is loaded.
-///
-/// # Errors
-///
-/// [`ENOMEM`].
-pub fn cxl_windows(range: &Range<u64>) -> Result<KVec<Range<u64>>> {
-    collect(range, |first, last, arg| {
+pub fn cxl_windows<F: FnMut(Range<u64>) -> Result>(range: &Range<u64>, f: F) -> Result {
+    walk(range, f, |first, last, arg| {
         // SAFETY: As above.
         unsafe {
             bindings::walk_iomem_res_desc(
@@ -47,41 +38,40 @@ pub fn cxl_windows(range: &Range<u64>) -> Result<KVec<Range<u64>>> {
                 first,
                 last,
                 arg,
-                Some(push),
+                Some(call::<F>),
             )
         }
     })
 }
 
-/// Calls `walk` with the first and the last address of `range`, and with the argument for [`push`].
-fn collect(
-    range: &Range<u64>,
-    walk: impl FnOnce(u64, u64, *mut c_void) -> c_int,
-) -> Result<KVec<Range<u64>>> {
-    let mut found = KVec::new();
-
-    if range.is_empty() {
-        return Ok(found);
-    }
-    if walk(range.start, range.end - 1, (&raw mut found).cast()) == ENOMEM.to_errno() {
-        return Err(ENOMEM);
-    }
-
-    // Everything else says whether anything was found.
-    Ok(found)
+/// What [`call`] is given.
+struct Walk<F> {
+    f: F,
+    result: Result,
 }
 
-/// Adds a range to those that were found.
-///
+/// Calls `each` with the first and the last address of `range`, and with the argument for [`call`].
+fn walk<F>(range: &Range<u64>, f: F, each: impl FnOnce(u64, u64, *mut c_void) -> c_int) -> Result {
+    let last = range.end.saturating_sub(1);
+    let mut walk = Walk { f, result: Ok(()) };
+
+    if !range.is_empty() {
+        // What is returned says the same, or that nothing was found.
+        each(range.start, last, (&raw mut walk).cast());
+    }
+    walk.result
+}
+
 /// # Safety
 ///
-/// `res` is valid, and `arg` points to a `KVec<Range<u64>>` that nobody else uses meanwhile.
-unsafe extern "C" fn push(res: *mut bindings::resource, arg: *mut c_void) -> c_int {
+/// `res` is valid, and `arg` points to a `Walk<F>` that nobody else uses meanwhile.
+unsafe extern "C" fn call<F: FnMut(Range<u64>) -> Result>(
+    res: *mut bindings::resource,
+    arg: *mut c_void,
+) -> c_int {
     // SAFETY: By the requirements of this function.
-    let (res, found) = unsafe { (&*res, &mut *arg.cast::<KVec<Range<u64>>>()) };
+    let (res, walk) = unsafe { (&*res, &mut *arg.cast::<Walk<F>>()) };
 
-    match found.append(res.start..res.end.saturating_add(1), GFP_KERNEL) {
-        Ok(()) => 0,
-        Err(_) => ENOMEM.to_errno(),
-    }
+    walk.result = (walk.f)(res.start..res.end.saturating_add(1));
+    walk.result.is_err().into()
 }

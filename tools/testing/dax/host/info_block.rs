@@ -48,7 +48,7 @@ pub(crate) fn check(block: &InfoBlock, namespace: &Range<u64>) -> bool {
             );
             assert!(data.range.start >= namespace.start && data.range.end <= namespace.end);
         }
-        Err(refusal) => assert!(format!("{}; {}", refusal.1, refusal.1.remedy()).len() > 20),
+        Err(refusal) => assert!(format!("{}; {}", refusal, refusal.fault.remedy).len() > 20),
     }
     let found = found
         .ok()
