@@ -31,9 +31,9 @@ def sources():
 def normal(text):
     """What a message is but for what is filled in."""
     text = re.sub(r"\\\n\s*", "", text).replace("\\n", "")
-    text = re.sub(r"\{[^}]*\}|<[^>]*>", "*", text).strip()
-    # The number of a mapping, and where it is, are one thing in kmem.
-    text = text.replace("mapping*: *-*", "mapping*")
+    text = re.sub(r"(?:0x)?\{[^}]*\}|<[^>]*>", "*", text).strip()
+    # The number of a mapping, and where it is, are one thing in kmem; elsewhere, from where to where.
+    text = text.replace("mapping*: *-*", "mapping*").replace("*-*", "*")
     # Whom it is about.
     return re.sub(r"^\*: (?=mmap |mapping |cannot be)", "", text)
 
@@ -43,17 +43,20 @@ def said(path, text):
     for found in MACRO.finditer(text):
         yield found[2]
     # What messages are put together from.
-    for display in re.findall(r"impl fmt::Display for (?:Fault|Error) \{(.*?)\n\}", text, re.S):
+    for display in re.findall(r"impl fmt::Display for Error \{(.*?)\n\}", text, re.S):
         yield from re.findall(STRING, display)
-    for remedy in re.findall(r"fn remedy\(.*?\n    \}", text, re.S):
-        yield from re.findall(STRING, remedy)
+    # What is wrong with an info block, with # and % for numbers, and what to do about it.
+    for sentence in re.findall(r"\b(?:what:|remedy:|&str =) " + STRING, text):
+        yield re.sub(r"[#%]", "{}", sentence)
+    for what, why in re.findall(r'\brefuse\(\s*dev,\s*"(\w+)",\s*&(?:fmt!\(\s*)?' + STRING, text):
+        yield f"{what} refused: {why}"
     if "core" in path.parts and ("region" in path.parts or path.name == "region.rs"):
         yield from re.findall(r"refused\(&?" + STRING, text)
         yield from re.findall(r"fmt!\(" + STRING, text)
 
 
 # Messages that only hold together what others say.
-FRAMES = {"*: *; * *", "*", "delete refused: *", "size *", "mapping *", "align *",
+FRAMES = {"*: *; * *", "*: * refused: *", "*", "delete refused: *", "size *", "mapping *", "align *",
           "dax*.*", "mapping*"}
 PREFIXES = ("delete refused: ",)
 
@@ -61,7 +64,7 @@ PREFIXES = ("delete refused: ",)
 def messages():
     code, everything = set(), set()
     for path, text in sources().items():
-        everything.update(normal(found) for found in re.findall(STRING, text))
+        everything.update(normal(found) for found in [*re.findall(STRING, text), *said(path, text)])
         code.update(normal(found).removeprefix("* refused: ") for found in said(path, text))
     everything |= code
     quoted = {normal(found) for found in
@@ -87,7 +90,7 @@ def covered(text, quoted):
 def framed(text):
     """Made of frames that the code has: WHAT refused: WHY."""
     what = text.removesuffix(" refused: *")
-    return what in ("size *", "align *", "mapping *-*", "dax region of *-*")
+    return what in ("size *", "align *", "mapping *", "dax region of *")
 
 
 def references():
