@@ -13,6 +13,10 @@ CORE = {"c": ["super.o", "bus.o", "hmem/device.o"],
                  "hmem/device_hmem_exports.o"]}
 
 
+# Where the objects in Rust are, if not by their own names in drivers/dax.
+OBJECTS = {"core": CORE["rust"], "dax_hmem": ["hmem/dax_hmem.o"]}
+
+
 def measured(command):
     """Text, and data with bss, of all objects together that COMMAND prints."""
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -43,15 +47,22 @@ KINDS = {"code": (".text", ".init.text", ".exit.text"), "constants": (".rodata",
 
 
 def divide(lab, impl, kernel):
-    """Of the core and of each module, a Counter: bytes of each of KINDS and "other". Of the code in
-    Rust, besides, those of functions that only word messages ("messages"), of others that are from
-    the kernel crate or Rust's core library ("crate"), and of the rest ("own")."""
+    """Of the core and of each module, a Counter: bytes of each of KINDS and "other". In Rust, besides,
+    what there would not be without messages ("messages"), and functions that are from the kernel
+    crate or Rust's core library ("crate")."""
     found = {}
     for name in MODULES:
         [module] = (kernel / "modules/lib").rglob(f"{name}.ko")
         found[name] = parts(lab, ["cat", "/dev/stdin"], module.read_bytes())
     found["core"] = sum((parts(lab, ["cat", f"/out/drivers/dax/{name}"], impl=impl)
                          for name in CORE[impl]), Counter())
+    if impl == "rust":
+        lab.make_quiet()
+        for name, part in found.items():
+            objects = [f"/out/drivers/dax/{name}" for name in OBJECTS.get(name, [f"{name}.o"])]
+            with_it, without = (measured(lab.inside(["llvm-size", *objects], impl))[0]
+                                for impl in ("rust", "quiet"))
+            part["messages"] = with_it - without
     return found
 
 
@@ -67,18 +78,17 @@ def parts(lab, read, data=None, impl=None):
             found[next((k for k, starts in KINDS.items() if name.startswith(starts)), "other")] += \
                 int(size, 16)
     for size, name in re.findall(r"^\w+ (\w+) [tTwW] (?!rust_helper_)(\S+)$", out, re.M):
-        found[origin(name)] += int(size, 16)
+        if is_of_crate(name):
+            found["crate"] += int(size, 16)
     return found
 
 
-def origin(name):
-    """Which of the three a function is from. The first crate in a mangled name is the one that has
-    the function, or the implementation; what C calls has a plain name."""
-    if re.search(r"3fmt\w*3fmt(B\w+_)?$", name):
-        return "messages"
+def is_of_crate(name):
+    """Whether a function is from the kernel crate or Rust's core library. The first crate in a mangled
+    name is the one that has the function, or the implementation; what C calls has a plain name."""
     first = re.search(r"Cs[0-9A-Za-z]*_(\d+)", name) if name.startswith("_R") else None
-    crate = name[first.end():][:int(first[1])] if first else ""
-    return "crate" if crate in ("kernel", "core") else "own"
+
+    return bool(first) and name[first.end():][:int(first[1])] in ("kernel", "core")
 
 
 def crate(lab, impl):

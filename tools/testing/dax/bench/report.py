@@ -205,23 +205,25 @@ SHARES = ["Operation", "Kernel", "All", *follow.AREAS, "Least"]
 
 
 def text_rows(divided):
-    """Of the text of each part in each kernel: what it consists of, and the least."""
+    """Of the text of each part in each kernel: what it consists of, the ratio without messages, and the
+    least."""
     for part in ("core", *MODULES):
         c = divided["c"][part]
         for impl, name in (("c", "C"), ("rust", "Rust")):
             found = divided[impl][part]
             whole = sum(found[kind] for kind in KINDS)
-            least = ""
+            ratios = ["", ""]
             if impl == "rust":
-                least = sum(c[kind] for kind in KINDS) - c["constants"] + found["constants"]
-                least = f"{least / sum(c[kind] for kind in KINDS):.3f}"
+                in_c = sum(c[kind] for kind in KINDS)
+                least = in_c - c["constants"] + found["messages"]
+                ratios = [f"{(whole - found['messages']) / in_c:.3f}", f"{least / in_c:.3f}"]
             yield [part, name, str(whole), *(str(found[kind]) for kind in KINDS),
-                   *(str(found[origin]) if impl == "rust" else "" for origin in ORIGINS), least]
+                   *(str(found[of]) if impl == "rust" else "" for of in PARTLY), *ratios]
 
 
 KINDS = ("code", "constants", "unwind", "other")
-ORIGINS = ("own", "messages", "crate")
-TEXTS = ["Text", "Kernel", "All", *map(str.capitalize, KINDS + ORIGINS), "Least"]
+PARTLY = ("messages", "crate")
+TEXTS = ["Text", "Kernel", "All", *map(str.capitalize, KINDS + PARTLY), "Without", "Least"]
 
 
 def texts(divided):

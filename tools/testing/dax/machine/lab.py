@@ -72,15 +72,29 @@ GUEST = """
 """.split()
 
 # What a kernel is configured with, on top of allnoconfig; the last one wins.
-# The objects of "check" are for the static checks; it is never linked.
+# The objects of "check" are for the static checks, those of "quiet" for the benchmark: they are never
+# linked.
 FRAGMENTS = {"rust": ["kernel.config"],
              "c": ["kernel.config", "c-core.config", "c-modules.config"],
              "c-core": ["kernel.config", "c-core.config"],
              "c-modules": ["kernel.config", "c-modules.config"],
              "debug": ["kernel.config", "debug.config"],
              "kcsan": ["kernel.config", "kcsan.config"],
-             "check": ["kernel.config"]}
-KERNELS = tuple(name for name in FRAGMENTS if name != "check")
+             "check": ["kernel.config"],
+             "quiet": ["kernel.config"]}
+KERNELS = tuple(name for name in FRAGMENTS if name not in ("check", "quiet"))
+# What "quiet" has other than "rust": nothing makes a message, nor what goes into one.
+QUIET = {
+    "rust/kernel/device.rs": [
+        ("        $crate::device::Device::$method($dev.as_ref(), $crate::prelude::fmt!($($f)*))\n",
+         "        if false {\n"
+         "            $crate::device::Device::$method($dev.as_ref(), $crate::prelude::fmt!($($f)*))\n"
+         "        }\n")],
+    "rust/kernel/print.rs": [
+        ("        match $crate::prelude::fmt!($($arg)+) {\n",
+         "        if false { match $crate::prelude::fmt!($($arg)+) {\n"),
+        ("            }\n        }\n    );\n", "            }\n        } }\n    );\n")],
+}
 # What can be chosen to be C, by the option that does.
 PARTS = {"DAX": "core", "DEV_DAX": "device_dax", "DEV_DAX_PMEM": "dax_pmem",
          "DEV_DAX_KMEM": "kmem", "DEV_DAX_HMEM": "dax_hmem", "DEV_DAX_CXL": "dax_cxl",
@@ -277,6 +291,8 @@ class Lab:
         mounts = [(PROJECT, "project"), (self.build, "build"), (self.linux, "linux")]
         if impl:
             mounts.append((self.out(impl), "out"))
+        if impl == "quiet":
+            mounts += [(self.build / "quiet" / name, f"linux/{name}") for name in QUIET]
         script = ["set -e"]
         script += [f'mount --bind "{path}" "{self.toolchain / name}"' for path, name in mounts]
         script += [f'mount -t proc proc "{self.toolchain}/proc"',
@@ -477,6 +493,22 @@ class Lab:
         self.install(impl, inputs)
         say(f"the {impl} kernel is ready: {place}")
 
+    def make_quiet(self):
+        """The objects of drivers/dax of the kernel "rust" as they would be without messages."""
+        for name, edits in QUIET.items():
+            text = read(self.linux / name)
+            for old, new in edits:
+                if text.count(old) != 1:
+                    raise Stop(f"{name} does not have, once, what makes a message: {old.strip()!r}; "
+                               "lab.py says what that is")
+                text = text.replace(old, new)
+            place = self.build / "quiet" / name
+            # An older file stays, so that nothing is compiled again.
+            if read(place) != text:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(text)
+        self.compile("quiet", ["drivers/dax/"], "drivers/dax without messages")
+
     def prepare_out(self, impl):
         """The folder of the objects, with nothing half-made in it."""
         out = self.out(impl)
@@ -653,7 +685,7 @@ class Lab:
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests",
+        names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests", "quiet",
                  "host-tests", "bench"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
