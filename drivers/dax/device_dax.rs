@@ -13,7 +13,6 @@
 //! where the instances come from is in the core.
 
 use kernel::{
-    attribute_groups,
     dax::{
         self,
         device::{
@@ -26,15 +25,11 @@ use kernel::{
             Placement,
             Requester, //
         },
+        stats::STATS, //
     },
     dev_info_ratelimited,
     device::{
-        attribute::{
-            Attribute,
-            Groups,
-            Mode,
-            Output, //
-        },
+        attribute::Groups,
         Core, //
     },
     fmt,
@@ -75,7 +70,7 @@ struct DeviceDax;
 
 impl dax::Driver for DeviceDax {
     const KIND: dax::Kind = dax::Kind::Device;
-    const GROUPS: Option<&'static Groups<Served<Self>>> = Some(&STATS);
+    const GROUPS: Option<&'static Groups<Served<Self>>> = Some(Served::<Self>::groups(&STATS));
 
     type Data<'bound> = Self;
 
@@ -237,42 +232,6 @@ fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
 #[cold]
 fn refuse(dev: &dax::Device, what: &str, why: &dyn fmt::Display) {
     dev_info_ratelimited!(dev, "{}: {} refused: {}\n", Requester, what, why);
-}
-
-/// One of the counters, as a file.
-struct Counter<const N: usize>;
-
-impl<const N: usize> Attribute for Counter<N> {
-    type Owner = Served<DeviceDax>;
-
-    const NAME: &'static CStr = Count::ALL[N].name();
-    const MODE: Mode = 0o444;
-
-    fn show(dev: &Self::Owner, out: &mut Output) -> Result {
-        show(dev, Count::ALL[N], out)
-    }
-}
-
-#[inline(never)]
-fn show(dev: &Served<DeviceDax>, what: Count, out: &mut Output) -> Result {
-    let live = dev.device().live().ok_or(ENXIO)?;
-
-    out.number(live.counted(what) as u64);
-    Ok(())
-}
-
-attribute_groups! {
-    /// `/sys/bus/dax/devices/daxX.Y/stats`, as long as the instance is bound.
-    static STATS: Served<DeviceDax> = of_device DeviceAttribute Some(c"stats"), [
-        Counter<0>,
-        Counter<1>,
-        Counter<2>,
-        Counter<3>,
-        Counter<4>,
-        Counter<5>,
-        Counter<6>,
-        Counter<7>,
-    ]
 }
 
 /// How many pages a fault may map behind its own.

@@ -24,6 +24,7 @@ pub mod mapping;
 pub mod operations;
 pub mod region;
 pub mod search;
+pub mod stats;
 pub mod trace;
 
 pub use self::device::{

@@ -219,6 +219,13 @@ pub trait Driver: Sized + 'static {
 pub struct Served<T: Driver>(Device<device::Bound>, PhantomData<fn(&T)>);
 
 impl<T: Driver> Served<T> {
+    /// Attributes of the instance, whichever driver it is bound to, as some of this driver's.
+    pub const fn groups(groups: &'static Groups<Device<device::Bound>>) -> &'static Groups<Self> {
+        // SAFETY: Of each type it is the same pointers. What is served by a driver is bound, so that
+        // it can be seen as a `Device<Bound>`, of which `Self` is a transparent wrapper.
+        unsafe { &*ptr::from_ref(groups).cast() }
+    }
+
     /// The instance.
     pub fn device(&self) -> &Device<device::Bound> {
         &self.0
@@ -248,6 +255,17 @@ unsafe impl<T: Driver> Owner for Served<T> {
         // INVARIANT: See above.
         // SAFETY: By the caller; the device is embedded in a `struct dev_dax`, of which `Self` is a
         // transparent wrapper.
+        unsafe { &*dev.byte_sub(offset_of!(bindings::dev_dax, dev)).cast() }
+    }
+}
+
+// SAFETY: The only attributes of this owner are those of `Served::groups`. While they are on a
+// device, that is an instance which is bound to a driver, or served by it.
+unsafe impl Owner for Device<device::Bound> {
+    type Raw = bindings::device;
+
+    unsafe fn from_raw<'a>(dev: *mut bindings::device) -> &'a Self {
+        // SAFETY: By the caller; the device is embedded in a `struct dev_dax`.
         unsafe { &*dev.byte_sub(offset_of!(bindings::dev_dax, dev)).cast() }
     }
 }

@@ -77,7 +77,7 @@ impl PageMap {
         Ok(unsafe { Self::from_raw(map) })
     }
 
-    /// Makes a page map without ranges, for [`fill_single`](Self::fill_single).
+    /// Makes a page map without ranges, to be filled in with what the range is for.
     #[inline]
     pub fn empty() -> Self {
         // INVARIANT: Zeroes are a valid `struct dev_pagemap`, and there is no range.
