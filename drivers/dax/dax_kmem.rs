@@ -96,9 +96,9 @@ impl dax::Driver for Kmem {
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         pin_init_scope(move || {
             let online = OnlineType::default_policy();
-            let (memory, manner) = add(dev, online)?;
+            let ram = SystemRam::new(dev, online)?;
 
-            Ok(SystemRam::new(online, memory, manner))
+            Ok(ram.pin_chain(move |ram| ram.start(dev, online)))
         })
     }
 
@@ -137,12 +137,57 @@ struct Manner {
 }
 
 impl SystemRam {
-    fn new(online: OnlineType, memory: Memory, manner: Manner) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
+    /// Reserves the memory of an instance that is being bound.
+    fn new(dev: &dax::Device<Core<'_>>, online: OnlineType) -> Result<impl PinInit<Self, Error>> {
+        let node = dev.target_node().ok_or(EINVAL).inspect_err(|_| {
+            advise(
+                dev,
+                fmt!("not System RAM: nobody said which NUMA node the memory is, and mixing it with faster memory would slow everything down; firmware must tell (ACPI SRAT), as memory to be mapped it can be used: daxctl reconfigure-device --mode=devdax"),
+            )
+        })?;
+        let group = Group::new(node, whole_blocks(dev)?).inspect_err(|why| {
+            dev_warn!(
+                dev,
+                "not System RAM: NUMA node {} takes no memory, error {}; it has to be one of /sys/devices/system/node/possible\n",
+                node.id(),
+                why.to_errno()
+            )
+        })?;
+        let manner = Manner {
+            group,
+            memmap_on_memory: dev.memmap_on_memory(),
+        };
+        let memory = Memory {
+            spans: reserve(dev)?,
+            // Before there is memory, for which the kernel would have to guess.
+            node_type: Some(NodeType::new(node, DEFAULT_DISTANCE)?),
+        };
+
+        Ok(try_pin_init!(Self {
             state: Atomic::new(online.as_raw()),
             memory <- new_mutex!(memory, "kmem::Memory"),
             manner,
-        })
+        }))
+    }
+
+    /// Adds the memory of an instance that is being bound.
+    ///
+    /// What cannot be had is left out, as long as there is something: on some machines other drivers
+    /// have a part of the memory, and the rest was always used.
+    fn start(&self, dev: &dax::Device<Core<'_>>, online: OnlineType) -> Result {
+        let mut result = Err(EBUSY);
+
+        for span in &mut self.memory.lock().spans {
+            match self.manner.add(dev, span, online) {
+                Ok(()) => {
+                    result = Ok(());
+                    // They can be brought online later, one by one.
+                    let _ = check_online(dev, span, online);
+                }
+                Err(why) => result = result.or(Err(why)),
+            }
+        }
+        result
     }
 
     fn state(&self) -> State {
@@ -209,11 +254,9 @@ impl SystemRam {
                     dev,
                     "state unplugged refused: a signal came before all of the memory could be moved away; all of it stays System RAM\n"
                 ),
-                EBUSY => dev_warn!(
+                EBUSY => advise(
                     dev,
-                    "state unplugged refused: some of the memory is in use and cannot be moved away, error {}; all of it stays System RAM. To see which memory block it is: daxctl offline-memory {}\n",
-                    EBUSY.to_errno(),
-                    dev.name()
+                    fmt!("state unplugged refused: some of the memory is in use and cannot be moved away, error {}; all of it stays System RAM. To see which memory block it is: daxctl offline-memory", EBUSY.to_errno()),
                 ),
                 why => dev_warn!(
                     dev,
@@ -236,13 +279,14 @@ impl SystemRam {
             let Err(why) = span.remove() else { continue };
             let blocks = span.blocks();
 
-            dev_warn!(
+            advise(
                 dev,
-                "mapping{} stays System RAM until the next boot, error {}; its online memory blocks: {}; before an unbind: daxctl offline-memory {}\n",
-                Place::of(dev, blocks),
-                why.to_errno(),
-                OnlineBlocks(blocks),
-                dev.name()
+                fmt!(
+                    "mapping{} stays System RAM until the next boot, error {}; its online memory blocks: {}; before an unbind: daxctl offline-memory",
+                    Place::of(dev, blocks),
+                    why.to_errno(),
+                    OnlineBlocks(blocks)
+                ),
             );
             // For good: its resources, and their names, are those of memory that will not go. The
             // group stays by itself, since it has the memory.
@@ -273,52 +317,6 @@ impl Manner {
     }
 }
 
-/// Adds the memory of an instance that is being bound.
-///
-/// What cannot be had is left out, as long as there is something: on some machines other drivers have a
-/// part of the memory, and the rest was always used.
-fn add(dev: &dax::Device<Core<'_>>, online: OnlineType) -> Result<(Memory, Manner)> {
-    let node = dev.target_node().ok_or(EINVAL).inspect_err(|_| {
-        dev_warn!(
-            dev,
-            "not System RAM: nobody said which NUMA node the memory is, and mixing it with faster memory would slow everything down; firmware must tell (ACPI SRAT), as memory to be mapped it can be used: daxctl reconfigure-device --mode=devdax {}\n",
-            dev.name()
-        )
-    })?;
-    let blocks = whole_blocks(dev)?;
-    let bytes = blocks.iter().map(Blocks::len).fold(0, u64::saturating_add);
-    let group = Group::new(node, bytes).inspect_err(|why| {
-        dev_warn!(
-            dev,
-            "not System RAM: NUMA node {} takes no memory, error {}; it has to be one of /sys/devices/system/node/possible\n",
-            node.id(),
-            why.to_errno()
-        )
-    })?;
-    let manner = Manner {
-        group,
-        memmap_on_memory: dev.memmap_on_memory(),
-    };
-    let mut memory = Memory {
-        spans: reserve(dev, &blocks)?,
-        // Before there is memory, for which the kernel would have to guess.
-        node_type: Some(NodeType::new(node, DEFAULT_DISTANCE)?),
-    };
-    let mut result = Err(EBUSY);
-
-    for span in &mut memory.spans {
-        match manner.add(dev, span, online) {
-            Ok(()) => {
-                result = Ok(());
-                // They can be brought online later, one by one.
-                let _ = check_online(dev, span, online);
-            }
-            Err(why) => result = result.or(Err(why)),
-        }
-    }
-    result.map(|()| (memory, manner))
-}
-
 /// Fails with `EIO` if blocks that are to be online are not.
 fn check_online(dev: &dax::Device<Bound>, span: &Span, online: OnlineType) -> Result {
     let blocks = span.blocks();
@@ -331,25 +329,26 @@ fn check_online(dev: &dax::Device<Bound>, span: &Span, online: OnlineType) -> Re
     if online == OnlineType::Offline || offline == 0 {
         return Ok(());
     }
-    dev_warn!(
+    advise(
         dev,
-        "mapping{}: {} of {} memory blocks are not online; to try again: daxctl online-memory {}\n",
-        Place::of(dev, blocks),
-        offline,
-        all,
-        dev.name()
+        fmt!(
+            "mapping{}: {} of {} memory blocks are not online; to try again: daxctl online-memory",
+            Place::of(dev, blocks),
+            offline,
+            all
+        ),
     );
     Err(EIO)
 }
 
-/// The whole memory blocks in each range of the instance, at least one.
-fn whole_blocks(dev: &dax::Device<Bound>) -> Result<KVec<Blocks>> {
+/// The size of the whole memory blocks in all ranges of the instance, in bytes, at least one block.
+fn whole_blocks(dev: &dax::Device<Bound>) -> Result<u64> {
     let unit = Size(memory_hotplug::block_size());
-    let mut all = KVec::with_capacity(dev.ranges().len(), GFP_KERNEL)?;
+    let mut bytes = 0u64;
 
-    for (mapping, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+    for range in dev.ranges() {
         let place = Place {
-            mapping,
+            dev,
             start: range.start(),
             end: range.end(),
         };
@@ -364,6 +363,7 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<KVec<Blocks>> {
             );
             continue;
         };
+        bytes = bytes.saturating_add(blocks.len());
         if blocks.len() != range.len() {
             dev_warn!(
                 dev,
@@ -377,31 +377,32 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<KVec<Blocks>> {
                 Size(range.len().wrapping_sub(blocks.len()))
             );
         }
-        all.push_within_capacity(blocks).map_err(|_| ENOMEM)?;
     }
-    if all.is_empty() {
-        dev_warn!(
+    if bytes == 0 {
+        advise(
             dev,
-            "not System RAM: none of its ranges has a whole memory block; make it {} larger, or use it as it is: daxctl reconfigure-device --mode=devdax {}\n",
-            unit,
-            dev.name()
+            fmt!("not System RAM: none of its ranges has a whole memory block; make it {} larger, or use it as it is: daxctl reconfigure-device --mode=devdax", unit),
         );
         return Err(EINVAL);
     }
-    Ok(all)
+    Ok(bytes)
 }
 
 /// Reserves what nobody else has, at least one range.
-fn reserve(dev: &dax::Device<Core<'_>>, all: &[Blocks]) -> Result<KVec<Span>> {
-    let mut spans = KVec::with_capacity(all.len(), GFP_KERNEL)?;
+fn reserve(dev: &dax::Device<Core<'_>>) -> Result<KVec<Span>> {
+    let ranges = dev.ranges();
+    let mut spans = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
 
-    for blocks in all {
-        match dev.reserve_blocks(*blocks) {
+    for range in ranges {
+        let Some(blocks) = Blocks::within(range.start(), range.end()) else {
+            continue;
+        };
+        match dev.reserve_blocks(blocks) {
             Ok(span) => spans.push_within_capacity(span).map_err(|_| ENOMEM)?,
             Err(EBUSY) => dev_warn!(
                 dev,
                 "mapping{} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
-                Place::of(dev, blocks)
+                Place::of(dev, &blocks)
             ),
             Err(why) => return Err(why),
         }
@@ -410,6 +411,13 @@ fn reserve(dev: &dax::Device<Core<'_>>, all: &[Blocks]) -> Result<KVec<Span>> {
         return Err(EBUSY);
     }
     Ok(spans)
+}
+
+/// Warns, with the name of the instance at the end: what to do about it is a command that takes it.
+#[cold]
+#[inline(never)]
+fn advise(dev: &dax::Device<Bound>, what: fmt::Arguments<'_>) {
+    dev_warn!(dev, "{} {}\n", what, dev.name());
 }
 
 /// The file `state` of an instance.
@@ -421,11 +429,9 @@ impl Attribute for StateFile {
     const NAME: &'static CStr = c"state";
     const MODE: Mode = 0o644;
 
+    #[inline]
     fn show(owner: &Served<Kmem>, out: &mut Output) -> Result {
-        match owner.data().state() {
-            Some(online) => out.emit(fmt!("{}\n", online.name())),
-            None => out.emit(fmt!("unplugged\n")),
-        }
+        out.emit(fmt!("{}\n", name(owner.data().state())));
         Ok(())
     }
 
@@ -448,43 +454,53 @@ impl Attribute for StateFile {
 /// The states that one can ask for, by name.
 ///
 /// Offline is none: it would not last, as anybody may bring the blocks online.
-fn wanted_states() -> [(&'static [u8], State); 4] {
-    OnlineType::ALL.map(|online| {
-        let name = online.name().to_bytes_with_nul();
+fn wanted_states() -> impl Iterator<Item = (&'static [u8], State)> {
+    let states = [
+        None,
+        Some(OnlineType::Online),
+        Some(OnlineType::Kernel),
+        Some(OnlineType::Movable),
+    ];
 
-        match online {
-            OnlineType::Offline => (&b"unplugged"[..], None),
-            online => (name.strip_suffix(b"\0").unwrap_or(name), Some(online)),
-        }
-    })
+    states
+        .into_iter()
+        .map(|state| (name(state).as_bytes(), state))
+}
+
+/// The name of a state.
+#[inline(never)]
+fn name(state: State) -> &'static str {
+    let name = state.map_or(c"unplugged", OnlineType::name);
+
+    name.to_str().unwrap_or_default()
 }
 
 /// Memory of an instance, for people: `0: 0x180000000-0x27fffffff`, what "mapping" goes before.
-struct Place {
-    /// The N in `daxX.Y/mappingN` of the range that it is in.
-    mapping: usize,
+struct Place<'a> {
+    dev: &'a dax::Device<Bound>,
     start: u64,
     end: u64,
 }
 
-impl Place {
-    #[cold]
-    fn of(dev: &dax::Device<Bound>, blocks: &Blocks) -> Self {
-        let holds =
-            |range: &dax::device::Range| (range.start()..=range.end()).contains(&blocks.start());
-
+impl<'a> Place<'a> {
+    fn of(dev: &'a dax::Device<Bound>, blocks: &Blocks) -> Self {
         Self {
-            mapping: dev.ranges().iter().position(holds).unwrap_or(0),
+            dev,
             start: blocks.start(),
             end: blocks.end(),
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Place<'_> {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: 0x{:x}-0x{:x}", self.mapping, self.start, self.end)
+        // The N in `daxX.Y/mappingN` of the range that it is in.
+        let holds =
+            |range: &dax::device::Range| (range.start()..=range.end()).contains(&self.start);
+        let mapping = self.dev.ranges().iter().position(holds).unwrap_or(0);
+
+        write!(f, "{}: 0x{:x}-0x{:x}", mapping, self.start, self.end)
     }
 }
 
@@ -494,11 +510,14 @@ struct Size(u64);
 impl fmt::Display for Size {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 & (u64::SZ_1M - 1) == 0 {
-            write!(f, "{} MiB", self.0 / u64::SZ_1M)
+        let (number, unit) = if self.0 & (u64::SZ_1M - 1) == 0 {
+            (self.0 / u64::SZ_1M, " MiB")
         } else {
-            write!(f, "{} KiB", self.0 / u64::SZ_1K)
-        }
+            (self.0 / u64::SZ_1K, " KiB")
+        };
+
+        fmt::Display::fmt(&number, f)?;
+        f.write_str(unit)
     }
 }
 

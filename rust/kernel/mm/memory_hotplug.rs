@@ -27,14 +27,11 @@ use crate::{
     prelude::*,
     str::{
         c_name::c_name,
-        CString, //
+        CStrExt as _, //
     },
 };
 use core::{
-    mem::{
-        self,
-        ManuallyDrop, //
-    },
+    mem::ManuallyDrop,
     ptr::{
         addr_of_mut,
         NonNull, //
@@ -213,6 +210,32 @@ impl Drop for Group {
     }
 }
 
+/// The name of a resource.
+///
+/// # Invariants
+///
+/// The pointer is to a string that `kstrdup()` made, and is ours.
+struct Name(NonNull<c_char>);
+
+impl Name {
+    #[inline]
+    fn new(name: &CStr) -> Result<Self> {
+        // SAFETY: The string ends with a NUL.
+        let copy = unsafe { bindings::kstrdup(name.as_char_ptr(), bindings::GFP_KERNEL) };
+
+        // INVARIANT: Made just now.
+        NonNull::new(copy).map(Self).ok_or(ENOMEM)
+    }
+}
+
+impl Drop for Name {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::kfree(self.0.as_ptr().cast()) };
+    }
+}
+
 /// A range of physical memory that is reserved for System RAM, and may be added as such.
 ///
 /// Dropping it releases the reservation. Memory that is still added is removed before; if that is
@@ -227,11 +250,11 @@ impl Drop for Group {
 pub struct Span {
     blocks: Blocks,
     resource: NonNull<bindings::resource>,
-    name: ManuallyDrop<CString>,
-    ram: Option<CString>,
+    name: ManuallyDrop<Name>,
+    ram: ManuallyDrop<Option<Name>>,
 }
 
-// SAFETY: The resource belongs to the span, and C does not care who releases it.
+// SAFETY: The resource and the names belong to the span, and C does not care who releases them.
 unsafe impl Send for Span {}
 
 impl Span {
@@ -244,7 +267,7 @@ impl Span {
     /// There is memory at all of these addresses for as long as it is reserved, and whoever does not
     /// reserve it does not use it.
     pub unsafe fn reserve(blocks: Blocks, name: &CStr) -> Result<Self> {
-        let name = CString::try_from(name)?;
+        let name = Name::new(name)?;
 
         // SAFETY: `iomem_resource` is valid, and the name lives at least as long as the resource.
         let resource = NonNull::new(unsafe {
@@ -252,7 +275,7 @@ impl Span {
                 addr_of_mut!(bindings::iomem_resource),
                 blocks.start(),
                 blocks.len(),
-                name.as_char_ptr(),
+                name.0.as_ptr(),
                 0,
             )
         })
@@ -270,7 +293,7 @@ impl Span {
             blocks,
             resource,
             name: ManuallyDrop::new(name),
-            ram: None,
+            ram: ManuallyDrop::new(None),
         })
     }
 
@@ -307,7 +330,7 @@ impl Span {
             return Err(EEXIST);
         }
 
-        let name = CString::try_from(name)?;
+        let name = Name::new(name)?;
         let mut flags = bindings::MHP_NID_IS_MGID;
         if memmap_on_memory {
             flags |= bindings::MHP_MEMMAP_ON_MEMORY;
@@ -320,20 +343,20 @@ impl Span {
                 group.0,
                 self.blocks.start(),
                 self.blocks.len(),
-                name.as_char_ptr(),
+                name.0.as_ptr(),
                 flags,
                 online as bindings::mmop,
             )
         })?;
         // INVARIANT: They are added.
-        self.ram = Some(name);
+        *self.ram = Some(name);
         Ok(())
     }
 
     /// Removes the memory, if it is added. Does not take blocks offline.
     ///
     /// Fails with `EBUSY` if a block is online. What cannot be removed now perhaps can later, or never.
-    /// Who gives it up must [`forget`](mem::forget) the span, or drop it, which tries again.
+    /// Who gives it up must [`forget`](core::mem::forget) the span, or drop it, which tries again.
     pub fn remove(&mut self) -> Result {
         if !self.is_added() {
             return Ok(());
@@ -342,7 +365,7 @@ impl Span {
         // SAFETY: By the type invariants this is whole blocks, which were added.
         to_result(unsafe { bindings::remove_memory(self.blocks.start(), self.blocks.len()) })?;
         // INVARIANT: They are not added any more, and nobody uses the name.
-        self.ram = None;
+        *self.ram = None;
         Ok(())
     }
 
@@ -375,7 +398,7 @@ impl Span {
         })?;
         for span in spans {
             // INVARIANT: None of them is added any more, and nobody uses the names.
-            span.ram = None;
+            *span.ram = None;
         }
         Ok(())
     }
@@ -385,7 +408,6 @@ impl Drop for Span {
     fn drop(&mut self) {
         if self.remove().is_err() {
             // The memory stays, with its resources, and they have pointers to the names.
-            mem::forget(self.ram.take());
             return;
         }
 
