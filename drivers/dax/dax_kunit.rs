@@ -35,12 +35,11 @@ mod tests {
     use super::ranges::{
         lookup,
         parse,
-        plan_resize,
         Align,
         Error,
-        Extent,
+        Part,
+        Parts,
         Range,
-        Resize,
         Space,
         ALIGNS, //
     };
@@ -50,22 +49,6 @@ mod tests {
     const GIB: u64 = 1 << 30;
     /// Where the region is.
     const BASE: u64 = 4 * GIB;
-
-    struct Piece(u64, Range);
-
-    impl Extent for Piece {
-        fn pgoff(&self) -> u64 {
-            self.0
-        }
-
-        fn start(&self) -> u64 {
-            self.1.start()
-        }
-
-        fn end(&self) -> u64 {
-            self.1.end()
-        }
-    }
 
     fn align(bytes: u64) -> Result<Align> {
         Align::new(bytes).ok_or(EINVAL)
@@ -119,40 +102,35 @@ mod tests {
     #[test]
     fn resize() -> Result {
         let mut space = space(100)?;
-        for taken in [mib(0, 10)?, mib(20, 10)?] {
-            assert!(space.reserve(taken).is_ok());
-        }
-        let device = [Piece(0, mib(0, 10)?)];
-        let Ok(Resize::Grow(growth)) = plan_resize(&space, &device, 30 * MIB, align(2 * MIB)?)
-        else {
-            return Err(EINVAL);
-        };
-        assert_eq!(growth.extension(), Some((mib(0, 10)?, 10 * MIB)));
-        assert_eq!(growth.added(), &[mib(30, 10)?]);
-        assert!(space.commit(&growth).is_ok());
-        assert_eq!(space.available(), 60 * MIB);
-        space.revert(&growth);
-        assert_eq!(space.available(), 80 * MIB);
+        let align = align(2 * MIB)?;
+        let mut parts = Parts::new();
+        assert!(parts.add(&mut space, mib(0, 10)?, align).is_ok());
+        assert!(space.reserve(mib(20, 10)?).is_ok());
 
-        let Ok(Resize::Shrink(plan)) = plan_resize(&space, &device, 4 * MIB, align(2 * MIB)?)
-        else {
-            return Err(EINVAL);
-        };
-        assert_eq!(plan.keep, 1);
-        assert_eq!(plan.trim, Some((mib(0, 10)?, 6 * MIB)));
-        let error = plan_resize(&space, &device, 92 * MIB, align(2 * MIB)?).err();
-        let available = 80 * MIB;
-        assert_eq!(error, Some(Error::NoSpace { available }));
+        assert!(parts.check_size(&space, 30 * MIB, align).is_ok());
+        for gained in [Some(mib(10, 10)?), Some(mib(30, 10)?), None] {
+            assert_eq!(parts.grow(&mut space, 30 * MIB, align), Ok(gained));
+        }
+        assert_eq!(space.available(), 60 * MIB);
+
+        assert!(parts.check_size(&space, 4 * MIB, align).is_ok());
+        for lost in [Some(mib(30, 10)?), Some(mib(4, 16)?), None] {
+            assert_eq!(parts.shrink(&mut space, 4 * MIB), lost);
+        }
+        let error = parts.check_size(&space, 92 * MIB, align);
+        let available = 86 * MIB;
+        assert_eq!(error, Err(Error::NoSpace { available }));
         Ok(())
     }
 
     #[test]
     fn page_to_address() -> Result {
         let pages = |mib: u64| mib * MIB / kernel::page::PAGE_SIZE as u64;
+        let part = |pgoff, range| Part { pgoff, range };
         let device = [
-            Piece(0, mib(8, 2)?),
-            Piece(pages(2), mib(0, 4)?),
-            Piece(pages(6), mib(4, 2)?),
+            part(0, mib(8, 2)?),
+            part(pages(2), mib(0, 4)?),
+            part(pages(6), mib(4, 2)?),
         ];
         assert_eq!(lookup(&device, 0, 2 * MIB), Some(BASE + 8 * MIB));
         assert_eq!(lookup(&device, pages(4), 2 * MIB), Some(BASE + 2 * MIB));

@@ -34,6 +34,8 @@ use crate::{
     ranges::{
         self,
         Align,
+        Part,
+        Parts,
         Range,
         Space, //
     }, //
@@ -71,7 +73,6 @@ use kernel::{
     devres,
     ida::Ida,
     new_mutex,
-    page::PAGE_SHIFT,
     prelude::*,
     rbtree::{
         RBTree,
@@ -104,27 +105,6 @@ impl From<ranges::Error> for Error {
             | E::RangeMisaligned { .. }
             | E::UnknownAlign { .. } => EINVAL,
         }
-    }
-}
-
-/// A range of an instance, and the page of the instance at which it starts.
-#[derive(Clone, Copy)]
-pub(crate) struct Extent {
-    pub(crate) pgoff: u64,
-    pub(crate) range: Range,
-}
-
-impl ranges::Extent for Extent {
-    fn pgoff(&self) -> u64 {
-        self.pgoff
-    }
-
-    fn start(&self) -> u64 {
-        self.range.start()
-    }
-
-    fn end(&self) -> u64 {
-        self.range.end()
     }
 }
 
@@ -163,8 +143,8 @@ impl Deref for Place {
 pub(crate) struct Slot {
     /// `None` while the instance is being registered.
     device: Option<Place>,
-    extents: KVVec<Extent>,
-    /// The mapping devices, one for each of the extents, but for a moment while they change.
+    parts: Parts,
+    /// The mapping devices, one for each of the ranges, but for a moment while they change.
     mappings: KVVec<Registered<Mapping>>,
     align: Align,
     pub(crate) memmap_on_memory: bool,
@@ -173,7 +153,7 @@ pub(crate) struct Slot {
 impl Slot {
     /// Size of the instance, in bytes.
     pub(crate) fn size(&self) -> u64 {
-        ranges::size_of_device(&self.extents)
+        self.parts.size()
     }
 
     /// Size of the entries that map the instance, in bytes.
@@ -183,26 +163,18 @@ impl Slot {
 
     /// The first address of the instance, if it has memory.
     pub(crate) fn first(&self) -> Option<u64> {
-        self.extents.first().map(|extent| extent.range.start())
+        self.parts.first().map(|part| part.range.start())
     }
 
     /// The place of the first range without a mapping device, after making room for that.
     fn next_mapping(&mut self) -> Result<Option<usize>> {
         let index = self.mappings.len();
-        if index >= self.extents.len() {
+        if index >= self.parts.len() {
             return Ok(None);
         }
 
         self.mappings.make_room(1, GFP_KERNEL)?;
         Ok(Some(index))
-    }
-
-    /// Adds a range behind the others.
-    fn push(&mut self, range: Range) -> Result {
-        let pgoff = self.size() >> PAGE_SHIFT;
-
-        self.extents.append(Extent { pgoff, range }, GFP_KERNEL)?;
-        Ok(())
     }
 }
 
@@ -341,7 +313,7 @@ pub(crate) fn register(dev: &Device<Bound>, request: Request) -> Result<Arc<Regi
     let refused = |why: &dyn kernel::fmt::Display| {
         dev_err!(
             dev,
-            "dax region of {:#x}-{:#x} refused: {}\n",
+            "dax region of 0x{:x}-0x{:x} refused: {}\n",
             raw.start,
             raw.end,
             why
@@ -434,7 +406,7 @@ impl Region {
 impl Region {
     /// Looks at, or changes, what can change about an instance; `ENXIO` if it is gone.
     pub(crate) fn with_slot<R>(&self, id: u32, f: impl FnOnce(&mut Slot) -> R) -> Result<R> {
-        self.state.lock().slots.get_mut(&id).map(f).ok_or(ENXIO)
+        self.state.lock().slot(id).map(f)
     }
 
     /// Bytes that no instance has.
@@ -464,8 +436,8 @@ impl Region {
         self.with_slot(id, |slot| {
             let mut ranges = KVVec::new();
 
-            ranges.make_room(slot.extents.len(), GFP_KERNEL)?;
-            for Extent { pgoff, range } in &slot.extents {
+            ranges.make_room(slot.parts.len(), GFP_KERNEL)?;
+            for Part { pgoff, range } in slot.parts.iter() {
                 let range = bindings::dev_dax_range {
                     pgoff: *pgoff as usize,
                     range: bindings::range {
@@ -544,7 +516,7 @@ impl Region {
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let mut slot = Slot {
             device: None,
-            extents: KVVec::new(),
+            parts: Parts::new(),
             mappings: KVVec::new(),
             align: self.align,
             memmap_on_memory: new.memmap_on_memory,
@@ -556,8 +528,8 @@ impl Region {
         }
         if new.size != 0 {
             let range = Range::from_len(self.range.start(), new.size).ok_or(EINVAL)?;
-            slot.push(range)?;
-            state.space.reserve(range)?;
+            // What the provider wants need not fit any entries.
+            slot.parts.add(&mut state.space, range, Align::BYTE)?;
             self.gave(id, range);
         }
         state.slots.insert(node.into_node(id, slot));
@@ -655,7 +627,7 @@ impl Region {
     fn trim_mappings(&self, id: u32) {
         // Each is removed, as it is dropped, when the region's lock is not held.
         while let Ok(Some(mapping)) = self.with_slot(id, |slot| {
-            if slot.mappings.len() > slot.extents.len() {
+            if slot.mappings.len() > slot.parts.len() {
                 slot.mappings.pop()
             } else {
                 None
@@ -730,7 +702,7 @@ impl Region {
     fn finish(&self, id: u32, slot: Slot) {
         let Slot {
             device,
-            extents,
+            mut parts,
             mappings,
             ..
         } = slot;
@@ -743,11 +715,7 @@ impl Region {
         }
 
         let mut state = self.state.lock();
-        for extent in &extents {
-            // Cannot fail: it was reserved for the instance.
-            let _ = state.space.release(extent.range);
-            self.took(id, extent.range);
-        }
+        self.take_back(id, &mut parts, &mut state.space, 0);
         drop(state);
         self.free_id(id);
     }
@@ -770,6 +738,19 @@ impl Region {
 }
 
 impl State {
+    /// What can change about an instance; `ENXIO` if it is gone.
+    fn slot(&mut self, id: u32) -> Result<&mut Slot> {
+        self.memory(id).map(|(_, slot)| slot)
+    }
+
+    /// The same, and the space that its memory comes from.
+    #[inline(never)]
+    fn memory(&mut self, id: u32) -> Result<(&mut Space, &mut Slot)> {
+        let slot = self.slots.get_mut(&id).ok_or(ENXIO)?;
+
+        Ok((&mut self.space, slot))
+    }
+
     fn forget(&mut self, id: u32) {
         for remembered in [&mut self.seed, &mut self.youngest] {
             if *remembered == Some(id) {
@@ -781,9 +762,9 @@ impl State {
 
 impl Mapping {
     /// The range that the mapping device shows; `ENXIO` once it is gone.
-    pub(crate) fn extent(&self) -> Result<Extent> {
+    pub(crate) fn extent(&self) -> Result<Part> {
         self.region
-            .with_slot(self.id, |slot| slot.extents.get(self.index).copied())?
+            .with_slot(self.id, |slot| slot.parts.get(self.index).copied())?
             .ok_or(ENXIO)
     }
 }

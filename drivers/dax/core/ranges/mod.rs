@@ -9,7 +9,7 @@
 //!
 //! - [`Range`] and [`Align`]: physical ranges, and which entries can map them;
 //! - [`Space`]: the allocated and the free part of a region;
-//! - [`plan_resize`]: which ranges a device gains or loses when its size is set;
+//! - [`Parts`]: the ranges of a device, and which it gains or loses when its size is set;
 //! - [`lookup`]: from a page of a device to its physical address, for the fault path;
 //! - [`parse`]: the strings written to sysfs.
 //!
@@ -28,9 +28,8 @@ use kernel::{
 
 pub(crate) use self::{
     resize::{
-        plan_resize,
-        Growth,
-        Resize, //
+        Part,
+        Parts, //
     },
     space::{
         Space,
@@ -104,11 +103,12 @@ impl Range {
         self.start <= other.start && other.end <= self.end
     }
 
-    /// This range with `by` more bytes at its end.
-    pub(crate) const fn extended(&self, by: u64) -> Option<Self> {
-        match self.after().checked_add(by) {
-            Some(after) => Self::until(self.start, after),
-            None => None,
+    /// This range with `behind`, if that is right behind it.
+    pub(crate) const fn joined(&self, behind: &Range) -> Option<Self> {
+        if self.after() == behind.start {
+            Self::new(self.start, behind.end)
+        } else {
+            None
         }
     }
 
@@ -138,6 +138,9 @@ pub(crate) struct Align {
 }
 
 impl Align {
+    /// What every range is aligned to.
+    pub(crate) const BYTE: Self = Self { mask: 0 };
+
     /// An alignment of `bytes`, which must be a power of two.
     pub(crate) const fn new(bytes: u64) -> Option<Self> {
         if bytes.is_power_of_two() {
@@ -263,7 +266,7 @@ impl From<AllocError> for Error {
 impl fmt::Display for Range {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}-{:#x}", self.start, self.end)
+        write!(f, "0x{:x}-0x{:x}", self.start, self.end)
     }
 }
 
@@ -276,32 +279,32 @@ impl fmt::Display for Error {
             Self::Empty => f.write_str("the range ends before it starts"),
             Self::Outside { region } => write!(
                 f,
-                "outside of the region {:#x}-{:#x}",
+                "outside of the region 0x{:x}-0x{:x}",
                 region.start, region.end
             ),
-            Self::InUse { at } => write!(f, "in use by a device at {at:#x}"),
-            Self::NotAllocated { at } => write!(f, "not allocated at {at:#x}"),
+            Self::InUse { at } => write!(f, "in use by a device at 0x{at:x}"),
+            Self::NotAllocated { at } => write!(f, "not allocated at 0x{at:x}"),
             Self::SizeMisaligned { align } => {
-                write!(f, "the size must be a multiple of {:#x}", align.bytes())
+                write!(f, "the size must be a multiple of 0x{:x}", align.bytes())
             }
             Self::RangeMisaligned { range, align } => write!(
                 f,
-                "start and length of {:#x}-{:#x} must be multiples of {:#x}",
+                "start and length of 0x{:x}-0x{:x} must be multiples of 0x{:x}",
                 range.start,
                 range.end,
                 align.bytes()
             ),
             Self::UnknownAlign { align } => {
-                write!(f, "the region has no alignment of {:#x}", align.bytes())
+                write!(f, "the region has no alignment of 0x{:x}", align.bytes())
             }
-            Self::NoSpace { available } => write!(f, "only {available:#x} bytes are free"),
+            Self::NoSpace { available } => write!(f, "only 0x{available:x} bytes are free"),
             Self::NoAlignedSpace {
                 available,
                 usable,
                 align,
             } => write!(
                 f,
-                "of {available:#x} free bytes only {usable:#x} lie in pieces aligned to {:#x}",
+                "of 0x{available:x} free bytes only 0x{usable:x} lie in pieces aligned to 0x{:x}",
                 align.bytes()
             ),
         }

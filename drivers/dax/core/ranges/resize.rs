@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What setting the size of a device means for its ranges.
+//! The memory of a device, and how it becomes more and less.
 //!
 //! Growing takes the free space with the lowest addresses, as much of each gap as is needed and can
 //! be mapped with the device's entries. It extends the last range of the device if that is where
 //! the first gap begins, and adds a range for every other gap. Shrinking takes away from the end of
-//! the device, so that what stays keeps its place in it.
+//! the device, so that what stays keeps its place in it. So whatever a device has gained is taken
+//! back by giving it the size that it had before.
 
 use super::{
     check_align,
@@ -16,189 +17,178 @@ use super::{
     Range,
     Space, //
 };
-use kernel::alloc::{
-    flags::GFP_KERNEL,
-    KVVec, //
+use kernel::{
+    alloc::{
+        append::Append,
+        flags::GFP_KERNEL,
+        KVVec, //
+    },
+    dax::search::last_where,
+    page::PAGE_SHIFT, //
 };
 
-/// What is to be done to give a device a new size.
-pub(crate) enum Resize {
-    /// Nothing: it has that size.
-    Keep,
-    /// [`Space::commit`] this, then change the ranges of the device.
-    Grow(Growth),
-    /// Change the ranges of the device, and give back what it loses.
-    Shrink(Shrinkage),
+use core::ops::Deref;
+
+/// A range of a device, and the page of the device at which it starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Part {
+    pub(crate) pgoff: u64,
+    pub(crate) range: Range,
 }
 
-/// How a device grows.
-pub(crate) struct Growth {
-    extension: Option<(Range, u64)>,
-    added: Added,
+impl Extent for Part {
+    fn pgoff(&self) -> u64 {
+        self.pgoff
+    }
+
+    fn start(&self) -> u64 {
+        self.range.start()
+    }
+
+    fn end(&self) -> u64 {
+        self.range.end()
+    }
 }
 
-/// The ranges that are added.
-enum Added {
-    /// Nearly always it is no more than one, which takes no memory.
-    AtMostOne(Option<Range>),
-    More(KVVec<Range>),
+/// The ranges of a device, in the order of its pages.
+pub(crate) struct Parts(KVVec<Part>);
+
+impl Deref for Parts {
+    type Target = [Part];
+
+    fn deref(&self) -> &[Part] {
+        &self.0
+    }
 }
 
-impl Growth {
-    /// A device grows by `range`, wherever that is.
-    pub(crate) fn exactly(range: Range, align: Align) -> Result<Self, Error> {
+impl Parts {
+    /// A device without memory.
+    pub(crate) fn new() -> Self {
+        Self(KVVec::new())
+    }
+
+    /// The number of bytes in the device.
+    pub(crate) fn size(&self) -> u64 {
+        size_of_device(self)
+    }
+
+    /// Checks that the device, mapped in units of `align`, can be given the size `size`.
+    pub(crate) fn check_size(&self, space: &Space, size: u64, align: Align) -> Result<(), Error> {
+        if !align.divides(size) {
+            return Err(Error::SizeMisaligned { align });
+        }
+        match size.checked_sub(self.size()) {
+            Some(0) => Ok(()),
+            Some(by) => self.check_growth(space, by, align),
+            None => self.check_rest(size, align),
+        }
+    }
+
+    fn check_growth(&self, space: &Space, by: u64, align: Align) -> Result<(), Error> {
+        let available = space.available();
+        if available < by {
+            return Err(Error::NoSpace { available });
+        }
+        let usable = space.usable(align)?;
+        if usable < by {
+            return Err(Error::NoAlignedSpace {
+                available,
+                usable,
+                align,
+            });
+        }
+        // What is appended to something that is not aligned is not aligned either. That no range is
+        // like this was seen to when the align was set, so the last one and the sum are looked at,
+        // not each.
+        let suspects = match &**self {
+            [.., last] if align.divides(by) => core::slice::from_ref(last),
+            all => all,
+        };
+        check_align(suspects, align)
+    }
+
+    /// Checks what stays of the range that is cut when the device shrinks.
+    fn check_rest(&self, size: u64, align: Align) -> Result<(), Error> {
+        let cut = last_where(self, |part| part.pgoff << PAGE_SHIFT < size);
+        let rest = cut.and_then(|part| {
+            let len = size.saturating_sub(part.pgoff << PAGE_SHIFT);
+
+            Range::from_len(part.range.start(), len).filter(|rest| *rest != part.range)
+        });
+
+        match rest {
+            Some(range) if !align.fits(&range) => Err(Error::RangeMisaligned { range, align }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a device that is smaller than `size` grow by one range, and returns that.
+    ///
+    /// If there is no memory for it, the device stays as it is, with what it got before.
+    pub(crate) fn grow(
+        &mut self,
+        space: &mut Space,
+        size: u64,
+        align: Align,
+    ) -> Result<Option<Range>, Error> {
+        let lack = size.saturating_sub(self.size());
+        if lack == 0 {
+            return Ok(None);
+        }
+
+        self.0.make_room(1, GFP_KERNEL)?;
+        let last = self.last().map(|part| part.range);
+        let piece = space.allocate(last, lack, align)?;
+        let joined = last.and_then(|last| last.joined(&piece));
+        match (joined, self.0.last_mut()) {
+            (Some(joined), Some(last)) => last.range = joined,
+            _ => self.push(piece)?,
+        }
+        Ok(Some(piece))
+    }
+
+    /// Makes a device that is larger than `size` shrink by one range, or to that size, and returns
+    /// what it loses.
+    pub(crate) fn shrink(&mut self, space: &mut Space, size: u64) -> Option<Range> {
+        let excess = self.size().saturating_sub(size);
+        if excess == 0 {
+            return None;
+        }
+
+        // Neither can fail: it was allocated for the device.
+        let last = self.0.last_mut()?;
+        let range = last.range;
+        let Some(rest) = range.trimmed(excess) else {
+            self.0.pop();
+            let _ = space.release(range);
+            return Some(range);
+        };
+        last.range = rest;
+        let _ = space.trim(range, excess);
+        range.tail(excess)
+    }
+
+    /// Adds exactly `range` to the device, wherever that is.
+    pub(crate) fn add(
+        &mut self,
+        space: &mut Space,
+        range: Range,
+        align: Align,
+    ) -> Result<(), Error> {
         if !align.fits(&range) {
             return Err(Error::RangeMisaligned { range, align });
         }
-        let mut growth = Self::with_room(1)?;
-        growth.add(range)?;
-        Ok(growth)
+        self.0.make_room(1, GFP_KERNEL)?;
+        space.reserve(range)?;
+        self.push(range)
     }
 
-    /// Nothing yet, but room for `ranges` new ranges.
-    fn with_room(ranges: usize) -> Result<Self, Error> {
-        Ok(Self {
-            extension: None,
-            added: match ranges {
-                0 | 1 => Added::AtMostOne(None),
-                more => Added::More(KVVec::with_capacity(more, GFP_KERNEL)?),
-            },
-        })
-    }
+    /// Adds a range behind the others. There is room for it.
+    fn push(&mut self, range: Range) -> Result<(), Error> {
+        let pgoff = self.size() >> PAGE_SHIFT;
 
-    fn add(&mut self, range: Range) -> Result<(), Error> {
-        match &mut self.added {
-            Added::AtMostOne(one @ None) => *one = Some(range),
-            Added::AtMostOne(Some(_)) => return Err(Error::NoMemory),
-            Added::More(ranges) => ranges
-                .push_within_capacity(range)
-                .map_err(|_| Error::NoMemory)?,
-        }
-        Ok(())
+        self.0
+            .push_within_capacity(Part { pgoff, range })
+            .map_err(|_| Error::NoMemory)
     }
-
-    /// The last range of the device, as it is, and by how many bytes it is extended.
-    pub(crate) fn extension(&self) -> Option<(Range, u64)> {
-        self.extension
-    }
-
-    /// The ranges that are added behind it, in the order of the device's pages.
-    pub(crate) fn added(&self) -> &[Range] {
-        match &self.added {
-            Added::AtMostOne(one) => one.as_slice(),
-            Added::More(ranges) => ranges,
-        }
-    }
-
-    /// All that the device gets, also that by which its last range is extended.
-    pub(crate) fn pieces(&self) -> impl Iterator<Item = Range> + '_ {
-        self.extension
-            .and_then(|(range, by)| Range::from_len(range.after(), by))
-            .into_iter()
-            .chain(self.added().iter().copied())
-    }
-}
-
-/// How a device shrinks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Shrinkage {
-    /// How many of its ranges stay: those behind are released, last one first.
-    pub(crate) keep: usize,
-    /// The last range that stays, as it is, and how many bytes are trimmed from its end.
-    pub(crate) trim: Option<(Range, u64)>,
-}
-
-/// Decides how a device of the ranges `extents`, mapped in units of `align`, gets the size `size`.
-///
-/// Nothing is changed yet, and nothing is allowed to change until the plan is carried out.
-pub(crate) fn plan_resize<E: Extent>(
-    space: &Space,
-    extents: &[E],
-    size: u64,
-    align: Align,
-) -> Result<Resize, Error> {
-    let current = size_of_device(extents);
-    if !align.divides(size) {
-        return Err(Error::SizeMisaligned { align });
-    }
-    if let Some(by) = size.checked_sub(current).filter(|by| *by > 0) {
-        return plan_growth(space, extents, by, align).map(Resize::Grow);
-    }
-    match current.checked_sub(size) {
-        Some(by) if by > 0 => plan_shrinkage(extents, by, align).map(Resize::Shrink),
-        _ => Ok(Resize::Keep),
-    }
-}
-
-fn plan_growth<E: Extent>(
-    space: &Space,
-    extents: &[E],
-    by: u64,
-    align: Align,
-) -> Result<Growth, Error> {
-    let available = space.available();
-    if available < by {
-        return Err(Error::NoSpace { available });
-    }
-    let usable = space.usable(align)?;
-    if usable < by {
-        return Err(Error::NoAlignedSpace {
-            available,
-            usable,
-            align,
-        });
-    }
-    // What is appended to something that is not aligned is not aligned either. That no range is
-    // like this was seen to when the align was set, so the last one and the sum are looked at, not
-    // each.
-    let last = match extents {
-        [.., last] => {
-            check_align(core::slice::from_ref(last), align)?;
-            Range::new(last.start(), last.end())
-        }
-        [] => None,
-    };
-    if !align.divides(by) {
-        check_align(extents, align)?;
-    }
-
-    let mut pieces = 0usize;
-    space.for_each_piece(align, by, |_| {
-        pieces = pieces.saturating_add(1);
-        Ok(())
-    })?;
-    let mut growth = Growth::with_room(pieces)?;
-    space.for_each_piece(align, by, |piece| {
-        match last.filter(|last| last.after() == piece.start()) {
-            Some(last) if growth.added().is_empty() => {
-                growth.extension = Some((last, piece.len()));
-                Ok(())
-            }
-            _ => growth.add(piece),
-        }
-    })?;
-    Ok(growth)
-}
-
-fn plan_shrinkage<E: Extent>(extents: &[E], by: u64, align: Align) -> Result<Shrinkage, Error> {
-    let mut keep = extents.len();
-    let mut left = by;
-    for extent in extents.iter().rev() {
-        let range = Range::new(extent.start(), extent.end()).ok_or(Error::Empty)?;
-        if left == 0 {
-            break;
-        }
-        if let Some(rest) = range.trimmed(left) {
-            if !align.fits(&rest) {
-                return Err(Error::RangeMisaligned { range: rest, align });
-            }
-            return Ok(Shrinkage {
-                keep,
-                trim: Some((range, left)),
-            });
-        }
-        left = left.saturating_sub(range.len());
-        keep = keep.saturating_sub(1);
-    }
-    Ok(Shrinkage { keep, trim: None })
 }

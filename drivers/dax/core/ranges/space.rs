@@ -15,7 +15,6 @@
 use super::{
     Align,
     Error,
-    Growth,
     Range, //
 };
 use kernel::{
@@ -130,14 +129,32 @@ impl Space {
         Ok(())
     }
 
-    /// Allocates the `by` bytes right behind `range`, which is allocated, as a part of it.
-    pub(crate) fn extend(&mut self, range: Range, by: u64) -> Result<(), Error> {
-        let Some(tail) = Range::from_len(range.after(), by) else {
-            return Err(Error::Empty);
+    /// Allocates the lowest piece that is of use, no more than `len` bytes of it: O(log gaps).
+    ///
+    /// What is right behind `last`, which is allocated, becomes a part of that.
+    pub(crate) fn allocate(
+        &mut self,
+        last: Option<Range>,
+        len: u64,
+        align: Align,
+    ) -> Result<Range, Error> {
+        let class = self.class(align)?;
+        let gap = self.first_fitting(self.root, align.bytes(), class);
+        let piece = self
+            .usable_part(gap, class)
+            .and_then(|part| Range::from_len(part.start(), part.len().min(len)))
+            .ok_or(Error::NoSpace {
+                available: self.free,
+            })?;
+        let more = match last.and_then(|last| last.joined(&piece)) {
+            Some(_) => 0,
+            None => 1,
         };
-        let gap = self.gap_holding(&tail)?;
-        self.cut(gap, &tail)?;
-        Ok(())
+
+        self.make_room(more)?;
+        self.cut(gap, &piece)?;
+        self.allocations = self.allocations.saturating_add(more);
+        Ok(piece)
     }
 
     /// Gives back the last `by` bytes of `range`, which is allocated and stays so otherwise.
@@ -149,64 +166,6 @@ impl Space {
             Some(tail) => self.free(&tail),
             None => Ok(()),
         }
-    }
-
-    /// Allocates what was planned: all of it or, if an error is returned, nothing.
-    pub(crate) fn commit(&mut self, growth: &Growth) -> Result<(), Error> {
-        self.make_room(growth.added().len())?;
-        if let Some((last, by)) = growth.extension() {
-            self.extend(last, by)?;
-        }
-        for (done, range) in growth.added().iter().enumerate() {
-            if let Err(error) = self.reserve(*range) {
-                self.undo(growth, done);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives back what [`Self::commit`] allocated.
-    pub(crate) fn revert(&mut self, growth: &Growth) {
-        self.undo(growth, growth.added().len());
-    }
-
-    /// Gives back the first `done` ranges of `growth` and its extension.
-    fn undo(&mut self, growth: &Growth, done: usize) {
-        // None of these can fail: they were allocated, and room for the gaps was made then.
-        for range in growth.added().iter().take(done) {
-            let _ = self.release(*range);
-        }
-        if let Some((last, by)) = growth.extension() {
-            if let Some(extended) = last.extended(by) {
-                let _ = self.trim(extended, by);
-            }
-        }
-    }
-
-    /// Calls `each` with the usable parts of the gaps, lowest address first, until they add up to
-    /// `len`, of which the last one gets what is left of it.
-    pub(crate) fn for_each_piece(
-        &self,
-        align: Align,
-        len: u64,
-        mut each: impl FnMut(Range) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let class = self.class(align)?;
-        let least = align.bytes();
-        let mut left = len;
-        let mut at = self.first_fitting(self.root, least, class);
-        while let Some(part) = self.usable_part(at, class) {
-            if let Some(piece) = Range::from_len(part.start(), part.len().min(left)) {
-                each(piece)?;
-                left = left.saturating_sub(piece.len());
-            }
-            if left == 0 {
-                break;
-            }
-            at = self.next_fitting(at, least, class);
-        }
-        Ok(())
     }
 }
 
@@ -268,19 +227,20 @@ impl Space {
         class.align.usable(&self.node(at)?.gap)
     }
 
-    /// The last gap that starts at or before `address`.
-    fn last_from(&self, address: u64) -> Link {
-        let mut found = NIL;
+    /// The last gap that starts at or before `address`, and the one behind that.
+    fn around(&self, address: u64) -> (Link, Link) {
+        let (mut before, mut behind) = (NIL, NIL);
         let mut at = self.root;
         while let Some(node) = self.node(at) {
             at = if node.gap.start() <= address {
-                found = at;
+                before = at;
                 node.right
             } else {
+                behind = at;
                 node.left
             };
         }
-        found
+        (before, behind)
     }
 
     /// The gap that has all of `range`.
@@ -290,7 +250,7 @@ impl Space {
                 region: self.region,
             });
         }
-        let at = self.last_from(range.start());
+        let (at, _) = self.around(range.start());
         match self.gap(at) {
             Some(gap) if gap.contains(range) => Ok(at),
             Some(gap) if gap.end() >= range.start() => Err(Error::InUse { at: gap.after() }),
@@ -305,20 +265,6 @@ impl Space {
                 NIL => return at,
                 child => at = child,
             }
-        }
-    }
-
-    /// The node behind `at`.
-    fn next(&self, mut at: Link) -> Link {
-        match self.child(at, Side::Right) {
-            NIL => loop {
-                let parent = self.parent(at);
-                if parent == NIL || self.child(parent, Side::Left) == at {
-                    return parent;
-                }
-                at = parent;
-            },
-            right => self.outermost(right, Side::Left),
         }
     }
 
@@ -337,30 +283,6 @@ impl Space {
             }
         }
         NIL
-    }
-
-    /// The lowest gap behind `at` with `len` usable bytes.
-    fn next_fitting(&self, mut at: Link, len: u64, class: Class) -> Link {
-        loop {
-            let found = self.first_fitting(self.child(at, Side::Right), len, class);
-            if found != NIL {
-                return found;
-            }
-            // Up, to the first node that lies behind this one.
-            loop {
-                let parent = self.parent(at);
-                let was_left = self.child(parent, Side::Left) == at;
-                at = parent;
-                if was_left || at == NIL {
-                    break;
-                }
-            }
-            match self.usable_part(at, class) {
-                None if at == NIL => return NIL,
-                Some(part) if part.len() >= len => return at,
-                _ => (),
-            }
-        }
     }
 }
 
@@ -424,18 +346,13 @@ impl Space {
                 region: self.region,
             });
         }
-        let before = self.last_from(range.end());
+        let (before, behind) = self.around(range.end());
         let gap = self.gap(before);
         if let Some(gap) = gap.filter(|gap| gap.end() >= range.start()) {
             return Err(Error::NotAllocated {
                 at: gap.start().max(range.start()),
             });
         }
-        let behind = match before {
-            NIL => self.outermost(self.root, Side::Left),
-            before => self.next(before),
-        };
-
         let joins_before = gap.filter(|gap| gap.after() == range.start());
         let joins_behind = self.gap(behind).filter(|gap| range.after() == gap.start());
         let start = joins_before.map_or(range.start(), |gap| gap.start());

@@ -7,140 +7,134 @@
 
 use super::{
     unit,
-    Region,
-    Slot,
-    State, //
+    Region, //
 };
 use crate::{
     instance::Instance,
     ranges::{
         self,
-        plan_resize,
         Align,
-        Growth,
+        Parts,
         Range,
-        Resize, //
+        Space, //
     }, //
 };
 use kernel::{
-    alloc::append::Append,
     bindings,
     dax::layout,
     dev_info_ratelimited,
-    device::subclass::Subclass,
+    device::subclass::{
+        DeviceGuard,
+        Subclass, //
+    },
     fmt,
     prelude::*,
     sync::Arc, //
 };
 
+/// What is to change about an instance.
+enum Change {
+    Size(u64),
+    Mapping(Range),
+    Align(u64),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size(bytes) => f.write_fmt(fmt!("size 0x{bytes:x}")),
+            Self::Mapping(range) => f.write_fmt(fmt!("mapping {range}")),
+            Self::Align(bytes) => f.write_fmt(fmt!("align {bytes}")),
+        }
+    }
+}
+
 /// Says in the log why a change of an instance is refused.
-fn refuse(dev: &Subclass<Instance>, what: fmt::Arguments<'_>, why: ranges::Error) -> Error {
-    dev_info_ratelimited!(dev, "{} refused: {}\n", what, why);
-    why.into()
+#[cold]
+#[inline(never)]
+fn refuse(dev: &Subclass<Instance>, change: &Change, why: &dyn fmt::Display) {
+    dev_info_ratelimited!(dev, "{} refused: {}\n", change, why);
+}
+
+/// Locks an instance for a change of what a driver relies on. Refused while there is a driver.
+fn lock_unbound<'a>(dev: &'a Subclass<Instance>, change: &Change) -> Result<DeviceGuard<'a>> {
+    let guard = dev.lock();
+
+    if guard.is_bound() {
+        refuse(dev, change, &"bound to a driver; unbind it first");
+        return Err(EBUSY);
+    }
+    Ok(guard)
 }
 
 impl Region {
-    /// Runs a change of what a driver relies on. Refused while there is a driver.
-    fn while_unbound<R>(
-        &self,
-        dev: &Subclass<Instance>,
-        what: fmt::Arguments<'_>,
-        change: impl FnOnce() -> Result<R>,
-    ) -> Result<R> {
-        let guard = dev.lock();
-
-        if guard.is_bound() {
-            dev_info_ratelimited!(
-                dev,
-                "{} refused: bound to a driver; unbind it first\n",
-                what
-            );
-            return Err(EBUSY);
-        }
-        change()
-    }
-
     /// Gives an instance a new size, in bytes.
     pub(crate) fn resize(self: &Arc<Self>, dev: &Subclass<Instance>, size: u64) -> Result {
-        self.while_unbound(dev, fmt!("size {size:#x}"), || {
-            let mut state = self.state.lock();
-            let State { space, slots, .. } = &mut *state;
-            let slot = slots.get_mut(&dev.id()).ok_or(ENXIO)?;
+        let change = Change::Size(size);
+        let _guard = lock_unbound(dev, &change)?;
+        let mut state = self.state.lock();
+        let (space, slot) = state.memory(dev.id())?;
+        let unit = unit(slot.align)?;
+        let before = slot.size();
 
-            let plan = plan_resize(space, &slot.extents, size, unit(slot.align)?)
-                .map_err(|why| refuse(dev, fmt!("size {size:#x}"), why))?;
-            match plan {
-                Resize::Keep => Ok(()),
-                Resize::Shrink(plan) => {
-                    while slot.extents.len() > plan.keep {
-                        let Some(extent) = slot.extents.pop() else {
-                            break;
-                        };
-                        space.release(extent.range)?;
-                        self.took(dev.id(), extent.range);
-                    }
-                    if let (Some((range, by)), Some(last)) = (plan.trim, slot.extents.last_mut()) {
-                        space.trim(range, by)?;
-                        last.range = range.trimmed(by).ok_or(EINVAL)?;
-                        self.took(dev.id(), range.tail(by).ok_or(EINVAL)?);
-                    }
-                    drop(state);
-
-                    self.trim_mappings(dev.id());
-                    Ok(())
-                }
-                Resize::Grow(plan) => {
-                    slot.extents.make_room(plan.added().len(), GFP_KERNEL)?;
-                    space.commit(&plan)?;
-                    slot.grow(&plan)?;
-                    plan.pieces().for_each(|range| self.gave(dev.id(), range));
-                    drop(state);
-
-                    self.add_mappings(dev)
-                        .inspect_err(|_| self.undo(dev.id(), &plan))
-                }
+        if let Err(why) = slot.parts.check_size(space, size, unit) {
+            refuse(dev, &change, &why);
+            return Err(why.into());
+        }
+        self.take_back(dev.id(), &mut slot.parts, space, size);
+        let grown = loop {
+            match slot.parts.grow(space, size, unit) {
+                Ok(Some(range)) => self.gave(dev.id(), range),
+                Ok(None) => break Ok(()),
+                Err(why) => break Err(why.into()),
             }
-        })
+        };
+        drop(state);
+
+        self.trim_mappings(dev.id());
+        grown
+            .and_then(|()| self.add_mappings(dev))
+            .inspect_err(|_| self.undo(dev.id(), before))
     }
 
     /// Adds one range to an instance.
     pub(crate) fn add_range(self: &Arc<Self>, dev: &Subclass<Instance>, range: Range) -> Result {
-        self.while_unbound(dev, fmt!("mapping {range}"), || {
-            let mut state = self.state.lock();
-            let State { space, slots, .. } = &mut *state;
-            let slot = slots.get_mut(&dev.id()).ok_or(ENXIO)?;
+        let change = Change::Mapping(range);
+        let _guard = lock_unbound(dev, &change)?;
+        let mut state = self.state.lock();
+        let (space, slot) = state.memory(dev.id())?;
+        let before = slot.size();
 
-            let plan = Growth::exactly(range, unit(slot.align)?)
-                .and_then(|plan| space.commit(&plan).map(|()| plan))
-                .map_err(|why| refuse(dev, fmt!("mapping {range}"), why))?;
-            slot.grow(&plan).inspect_err(|_| space.revert(&plan))?;
-            self.gave(dev.id(), range);
-            drop(state);
+        if let Err(why) = slot.parts.add(space, range, unit(slot.align)?) {
+            refuse(dev, &change, &why);
+            return Err(why.into());
+        }
+        self.gave(dev.id(), range);
+        drop(state);
 
-            self.add_mappings(dev)
-                .inspect_err(|_| self.undo(dev.id(), &plan))
-        })
+        self.add_mappings(dev)
+            .inspect_err(|_| self.undo(dev.id(), before))
     }
 
-    /// Takes back what an instance was just given.
-    fn undo(&self, id: u32, plan: &Growth) {
+    /// Takes back what an instance was just given: it had the size `before`.
+    fn undo(&self, id: u32, before: u64) {
         let mut state = self.state.lock();
-        let State { space, slots, .. } = &mut *state;
         // A slot that is gone has given everything back.
-        let Some(slot) = slots.get_mut(&id) else {
+        let Ok((space, slot)) = state.memory(id) else {
             return;
         };
 
-        let keep = slot.extents.len().saturating_sub(plan.added().len());
-        slot.extents.truncate(keep);
-        if let (Some((range, _)), Some(last)) = (plan.extension(), slot.extents.last_mut()) {
-            last.range = range;
-        }
-        space.revert(plan);
-        plan.pieces().for_each(|range| self.took(id, range));
+        self.take_back(id, &mut slot.parts, space, before);
         drop(state);
 
         self.trim_mappings(id);
+    }
+
+    /// Takes from an instance what it has beyond `size` bytes.
+    pub(super) fn take_back(&self, id: u32, parts: &mut Parts, space: &mut Space, size: u64) {
+        while let Some(range) = parts.shrink(space, size) {
+            self.took(id, range);
+        }
     }
 
     /// Changes the size of the entries that map an instance, in bytes.
@@ -158,30 +152,17 @@ impl Region {
                     layout::PUD_SIZE
                 );
             })?;
+        let change = Change::Align(bytes);
+        let _guard = lock_unbound(dev, &change)?;
+        let unit = unit(align)?;
+        let mut state = self.state.lock();
+        let slot = state.slot(dev.id())?;
 
-        self.while_unbound(dev, fmt!("align {bytes}"), || {
-            let unit = unit(align)?;
-
-            self.with_slot(dev.id(), |slot| {
-                ranges::check_align(&slot.extents, unit)
-                    .map_err(|why| refuse(dev, fmt!("align {bytes}"), why))?;
-                slot.align = align;
-                Ok(())
-            })?
-        })
-    }
-}
-
-impl Slot {
-    /// Gives the instance what `plan` says. Changes nothing if there is no memory for it.
-    fn grow(&mut self, plan: &Growth) -> Result {
-        self.extents.make_room(plan.added().len(), GFP_KERNEL)?;
-        if let (Some((range, by)), Some(last)) = (plan.extension(), self.extents.last_mut()) {
-            last.range = range.extended(by).ok_or(EINVAL)?;
+        if let Err(why) = ranges::check_align(&slot.parts, unit) {
+            refuse(dev, &change, &why);
+            return Err(why.into());
         }
-        for range in plan.added() {
-            self.push(*range)?;
-        }
+        slot.align = align;
         Ok(())
     }
 }

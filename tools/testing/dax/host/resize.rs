@@ -4,11 +4,8 @@
 
 use crate::{
     model::{align, range, Model, UNIT},
-    piece::Piece,
     random::check_sequences,
-    ranges::{
-        check_align, plan_resize, size_of_device, Align, Error, Growth, Range, Resize, Space,
-    },
+    ranges::{check_align, Align, Error, Part, Parts, Range, Space},
     region::resize,
 };
 use kernel::alloc::{bytes, succeed};
@@ -26,18 +23,19 @@ fn units(first: u64, count: u64) -> Range {
 }
 
 /// A device as the bus has it.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Device {
-    pieces: Vec<Piece>,
-}
+struct Device(Parts);
 
 impl Device {
+    fn new() -> Self {
+        Self(Parts::new())
+    }
+
     fn ranges(&self) -> Vec<Range> {
-        self.pieces.iter().map(Piece::range).collect()
+        self.0.iter().map(|part| part.range).collect()
     }
 
     fn resize(&mut self, space: &mut Space, size: u64, align: Align) -> Result<(), Error> {
-        resize(space, &mut self.pieces, size, align)
+        resize(space, &mut self.0, size, align)
     }
 }
 
@@ -47,7 +45,7 @@ fn fills_gaps_from_the_lowest_address() {
     for taken in [units(10, 10), units(25, 5), units(40, 20)] {
         space.reserve(taken).unwrap();
     }
-    let mut device = Device::default();
+    let mut device = Device::new();
     device.resize(&mut space, 18 * UNIT, align(UNIT)).unwrap();
     assert_eq!(device.ranges(), [units(0, 10), units(20, 5), units(30, 3)]);
     // The lowest gap is now right behind its last range.
@@ -83,17 +81,17 @@ fn only_what_the_align_can_map() {
     let mut space = region_of(256);
     space.reserve(units(2, 1)).unwrap();
     space.reserve(units(100, 1)).unwrap();
-    let mut device = Device::default();
+    let mut device = Device::new();
     device
         .resize(&mut space, 96 * UNIT, align(8 * UNIT))
         .unwrap();
     assert_eq!(device.ranges(), [units(8, 88), units(104, 8)]);
-    assert_eq!(check_align(&device.pieces, align(8 * UNIT)), Ok(()));
+    assert_eq!(check_align(&device.0, align(8 * UNIT)), Ok(()));
     let error = Error::RangeMisaligned {
         range: units(8, 88),
         align: align(64 * UNIT),
     };
-    assert_eq!(check_align(&device.pieces, align(64 * UNIT)), Err(error));
+    assert_eq!(check_align(&device.0, align(64 * UNIT)), Err(error));
 }
 
 #[test]
@@ -105,10 +103,11 @@ fn both_start_and_length_count() {
         (units(9, 15), false),
     ] {
         let align = align(8 * UNIT);
-        let result = check_align(&[Piece::new(0, range)], align);
+        let result = check_align(&[Part { pgoff: 0, range }], align);
         let error = Error::RangeMisaligned { range, align };
         assert_eq!(result.err(), (!fits).then_some(error));
-        assert_eq!(Growth::exactly(range, align).err(), result.err());
+        let added = Parts::new().add(&mut region_of(64), range, align);
+        assert_eq!(added, result);
     }
 }
 
@@ -117,12 +116,9 @@ fn refusals_say_why() {
     let mut space = region_of(128);
     space.reserve(units(32, 64)).unwrap();
     let available = 64 * UNIT;
-    let none: &[Piece] = &[];
-    let refused = |pieces: &[Piece], size, unit| {
-        plan_resize(&space, pieces, size, align(unit))
-            .err()
-            .unwrap()
-    };
+    let none = &Parts::new();
+    let refused =
+        |parts: &Parts, size, unit| parts.check_size(&space, size, align(unit)).err().unwrap();
     assert_eq!(refused(none, 65 * UNIT, UNIT), Error::NoSpace { available });
     assert_eq!(
         refused(none, 1 << 63, 64 * UNIT),
@@ -148,16 +144,18 @@ fn refusals_say_why() {
             align: align(16 * UNIT)
         }
     );
-    let odd = Piece::new(0, units(33, 8));
+    let odd = &mut Parts::new();
+    odd.add(&mut region_of(128), units(33, 8), align(UNIT))
+        .unwrap();
     assert_eq!(
-        refused(&[odd], 16 * UNIT, 8 * UNIT),
+        refused(odd, 16 * UNIT, 8 * UNIT),
         Error::RangeMisaligned {
             range: units(33, 8),
             align: align(8 * UNIT)
         }
     );
     assert_eq!(
-        refused(&[odd], 0x1001, 8 * UNIT),
+        refused(odd, 0x1001, 8 * UNIT),
         Error::SizeMisaligned {
             align: align(8 * UNIT)
         }
@@ -176,48 +174,43 @@ fn an_exact_range() {
         range: units(4, 8),
         align: align(8 * UNIT),
     };
-    let growth = Growth::exactly(units(4, 8), align(8 * UNIT));
-    assert_eq!(growth.err(), Some(misaligned));
-    let growth = Growth::exactly(units(8, 8), align(8 * UNIT)).unwrap();
-    assert_eq!(growth.extension(), None);
-    space.commit(&growth).unwrap();
+    let unit = align(8 * UNIT);
+    let (mut mine, mut other) = (Parts::new(), Parts::new());
+    let add = |parts: &mut Parts, space: &mut Space| parts.add(space, units(8, 8), unit);
+    assert_eq!(mine.add(&mut space, units(4, 8), unit), Err(misaligned));
+    assert_eq!(add(&mut mine, &mut space), Ok(()));
     assert_eq!(space.available(), 56 * UNIT);
     let at = START + 8 * UNIT;
-    assert_eq!(space.commit(&growth), Err(Error::InUse { at }));
-    space.revert(&growth);
+    assert_eq!(add(&mut other, &mut space), Err(Error::InUse { at }));
+    assert_eq!(other.len(), 0);
+    assert_eq!(mine.shrink(&mut space, 0), Some(units(8, 8)));
+    assert_eq!(mine.shrink(&mut space, 0), None);
     assert_eq!(space.available(), 64 * UNIT);
     succeed(Some(0));
-    // A plan for one range needs no memory.
-    assert!(Growth::exactly(units(8, 8), align(UNIT)).is_ok());
+    assert_eq!(add(&mut Parts::new(), &mut space), Err(Error::NoMemory));
     succeed(None);
+    assert_eq!(space.available(), 64 * UNIT);
 }
 
+/// What a device gains joins its last range only if it lies right behind that.
 #[test]
-fn a_stale_plan_changes_nothing() {
+fn a_device_grows_range_by_range() {
     let mut space = region_of(64);
-    space.reserve(units(0, 4)).unwrap();
+    let mut mine = Parts::new();
+    mine.add(&mut space, units(0, 4), align(UNIT)).unwrap();
     space.reserve(units(10, 4)).unwrap();
     space.reserve(units(20, 4)).unwrap();
-    let mine = [Piece::new(0, units(0, 4))];
-    let Ok(Resize::Grow(growth)) = plan_resize(&space, &mine, 30 * UNIT, align(UNIT)) else {
-        panic!("does not grow");
-    };
-    assert_eq!(growth.extension(), Some((units(0, 4), 6 * UNIT)));
-    assert_eq!(growth.added(), [units(14, 6), units(24, 14)]);
-    // Somebody was faster.
-    space.reserve(units(30, 1)).unwrap();
     let before = space.checked_gaps();
-    let at = START + 30 * UNIT;
-    assert_eq!(space.commit(&growth), Err(Error::InUse { at }));
-    assert_eq!(space.checked_gaps(), before);
-    space.release(units(30, 1)).unwrap();
-    let before = space.checked_gaps();
-    space.commit(&growth).unwrap();
-    assert_eq!(
-        space.available(),
-        before.iter().map(Range::len).sum::<u64>() - 26 * UNIT
-    );
-    space.revert(&growth);
+    let gained = [units(4, 6), units(14, 6), units(24, 14)];
+    for gained in gained.map(Some).into_iter().chain([None]) {
+        let size = 30 * UNIT;
+        assert_eq!(mine.grow(&mut space, size, align(UNIT)), Ok(gained));
+    }
+    let ranges: Vec<Range> = mine.iter().map(|part| part.range).collect();
+    assert_eq!(ranges, [units(0, 10), units(14, 6), units(24, 14)]);
+    for lost in gained.map(Some).into_iter().rev().chain([None]) {
+        assert_eq!(mine.shrink(&mut space, 4 * UNIT), lost);
+    }
     assert_eq!(space.checked_gaps(), before);
 }
 
@@ -248,7 +241,7 @@ fn as_c_does(region: Range, allocated: &[Range], device: &[Range], by: u64) -> V
         wanted -= taken;
         match behind {
             Some(range) if device.last() == Some(&range) => {
-                let longer = range.extended(taken).unwrap();
+                let longer = range.joined(&self::range(start, taken)).unwrap();
                 *device.last_mut().unwrap() = longer;
                 allocated.retain(|other| *other != range);
                 allocated.push(longer);
@@ -288,28 +281,46 @@ fn step() -> impl Strategy<Value = Step> {
 fn places_as_c_does() {
     check_sequences(300, 120, step(), |steps| {
         let mut space = region_of(UNITS);
-        let mut devices = vec![Device::default(); DEVICES];
+        let mut devices = [(); DEVICES].map(|()| Device::new());
         for step in steps {
             let size = step.units * UNIT;
             let device = &devices[step.device];
-            let by = size.saturating_sub(size_of_device(&device.pieces));
+            let by = size.saturating_sub(device.0.size());
             let expected = (by <= space.available()).then(|| {
                 let all: Vec<Range> = devices.iter().flat_map(Device::ranges).collect();
                 as_c_does(space.region(), &all, &device.ranges(), by)
             });
-            let before = devices[step.device].clone();
+            let before = devices[step.device].ranges();
             let result = devices[step.device].resize(&mut space, size, align(UNIT));
             let after = &devices[step.device];
             match expected {
                 None => {
-                    assert_eq!(after, &before);
+                    assert_eq!(after.ranges(), before);
                     assert!(matches!(result, Err(Error::NoSpace { .. })));
                 }
                 Some(expected) if by > 0 => assert_eq!(after.ranges(), expected),
-                Some(_) => assert_eq!(size_of_device(&after.pieces), size),
+                Some(_) => assert_eq!(after.0.size(), size),
             }
         }
     });
+}
+
+/// A device that has the ranges `mine`, after it got `by` bytes of what is usable, lowest first.
+fn grown(mine: &[Range], usable: Vec<Range>, mut by: u64) -> Vec<Range> {
+    let mut ranges = mine.to_vec();
+    for part in usable {
+        let len = part.len().min(by);
+        if len == 0 {
+            break;
+        }
+        by -= len;
+        let piece = range(part.start(), len);
+        match ranges.last().and_then(|last| last.joined(&piece)) {
+            Some(joined) => *ranges.last_mut().unwrap() = joined,
+            None => ranges.push(piece),
+        }
+    }
+    ranges
 }
 
 /// Sizes are set at any alignment, with any amount of memory, on devices with and without ranges.
@@ -318,11 +329,12 @@ fn all_or_nothing_at_any_align() {
     check_sequences(400, 120, step(), |steps| {
         let mut space = region_of(UNITS);
         let mut model = Model::new(space.region());
-        let mut devices = vec![Device::default(); DEVICES];
+        let mut devices = [(); DEVICES].map(|()| Device::new());
         for step in steps {
             let unit = align(ALIGNS[step.class]);
             let size = step.units * UNIT / unit.bytes() * unit.bytes();
-            let mine = devices[step.device].clone();
+            let mine = devices[step.device].ranges();
+            let had = mine.iter().map(Range::len).sum::<u64>();
             let gaps = space.checked_gaps();
 
             succeed(Some(step.memory as usize));
@@ -331,9 +343,9 @@ fn all_or_nothing_at_any_align() {
 
             let after = &devices[step.device];
             if let Err(error) = result {
-                assert_eq!(after, &mine);
+                assert_eq!(after.ranges(), mine);
                 assert_eq!(space.checked_gaps(), gaps);
-                let by = size - size_of_device(&mine.pieces).min(size);
+                let by = size - had.min(size);
                 let usable = model.usable(unit).iter().map(Range::len).sum::<u64>();
                 match error {
                     Error::NoMemory => (),
@@ -347,26 +359,29 @@ fn all_or_nothing_at_any_align() {
                     }
                     Error::RangeMisaligned { range, .. } => {
                         assert!(!unit.fits(&range));
-                        assert!(by == 0 || mine.ranges().contains(&range));
+                        assert!(by == 0 || mine.contains(&range));
                     }
                     other => panic!("{other:?}"),
                 }
                 continue;
             }
-            assert_eq!(size_of_device(&after.pieces), size);
-            for old in mine.ranges() {
+            assert_eq!(after.0.size(), size);
+            if size >= had {
+                assert_eq!(after.ranges(), grown(&mine, model.usable(unit), size - had));
+            }
+            for old in mine.iter().copied() {
                 model.release(old).unwrap();
             }
             for new in after.ranges() {
                 model.reserve(new).unwrap();
                 // Whatever was not there before can be mapped with such entries.
-                assert!(unit.fits(&new) || mine.ranges().contains(&new));
+                assert!(unit.fits(&new) || mine.contains(&new));
             }
             assert_eq!(space.checked_gaps(), model.gaps());
-            let offsets = after.pieces.iter().scan(0, |next, piece| {
+            let offsets = after.0.iter().scan(0, |next, part| {
                 let pgoff = *next;
-                *next += piece.range().len() / UNIT;
-                Some((pgoff, piece.pgoff))
+                *next += part.range.len() / UNIT;
+                Some((pgoff, part.pgoff))
             });
             assert!(offsets
                 .into_iter()

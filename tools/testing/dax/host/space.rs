@@ -33,14 +33,6 @@ fn compare(space: &Space, model: &Model) {
         assert_eq!(space.usable(align), Ok(sum));
         assert_eq!(space.largest(align), Ok(largest.unwrap_or(0)));
 
-        let mut walked = Vec::new();
-        let each = |part| {
-            walked.push(part);
-            Ok(())
-        };
-        space.for_each_piece(align, u64::MAX, each).unwrap();
-        assert_eq!(walked, usable);
-
         let mut sizes: Vec<u64> = usable.iter().map(Range::len).collect();
         sizes.extend(sizes.clone().iter().map(|size| size + align.bytes()));
         sizes.push(align.bytes());
@@ -98,12 +90,14 @@ fn ends_move() {
     space.reserve(mine).unwrap();
     space.reserve(other).unwrap();
 
-    let at = other.start();
-    assert_eq!(space.extend(mine, 5 * UNIT), Err(Error::InUse { at }));
-    assert_eq!(space.extend(mine, u64::MAX), Err(Error::Empty));
-    assert_eq!(space.extend(mine, 0), Err(Error::Empty));
-    assert_eq!(space.extend(other, UNIT), Err(Error::Outside { region }));
-    assert_eq!(space.extend(mine, 4 * UNIT), Ok(()));
+    let units = |first, count| range(START + first * UNIT, count * UNIT);
+    let mut more = |last, len| space.allocate(last, len, align(UNIT));
+    let (two, next) = (units(2, 2), units(4, 2));
+    assert_eq!(more(Some(mine), 2 * UNIT), Ok(two));
+    // Less than is asked for, up to the next allocation.
+    assert_eq!(more(mine.joined(&two), 5 * UNIT), Ok(next));
+    let full = Error::NoSpace { available: 0 };
+    assert_eq!(more(Some(other), UNIT), Err(full));
     assert_eq!(space.available(), 0);
     let mine = range(START, 6 * UNIT);
     assert_eq!(space.trim(mine, 6 * UNIT), Err(Error::Empty));
@@ -155,12 +149,11 @@ fn a_gap_that_goes_is_forgotten_all_the_way_up() {
 
 #[test]
 fn bad_questions() {
-    let space = space(range(START, 128 * UNIT));
+    let mut space = space(range(START, 128 * UNIT));
     let unknown = align(16 * UNIT);
     let error = Error::UnknownAlign { align: unknown };
     assert_eq!(space.usable(unknown), Err(error));
-    let pieces = space.for_each_piece(unknown, 16 * UNIT, |_| Ok(()));
-    assert_eq!(pieces, Err(error));
+    assert_eq!(space.allocate(None, 16 * UNIT, unknown), Err(error));
 }
 
 #[test]
@@ -181,12 +174,30 @@ fn the_ends_of_the_address_space() {
 /// A step that a test makes on a region of `UNITS` units.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Reserve { first: u64, units: u64 },
-    Fit { units: u64, class: usize },
-    Release { which: usize },
-    Extend { which: usize, units: u64 },
-    Trim { which: usize, units: u64 },
-    ReleaseWrong { first: u64, units: u64 },
+    Reserve {
+        first: u64,
+        units: u64,
+    },
+    Fit {
+        units: u64,
+        class: usize,
+    },
+    Release {
+        which: usize,
+    },
+    Allocate {
+        which: usize,
+        units: u64,
+        class: usize,
+    },
+    Trim {
+        which: usize,
+        units: u64,
+    },
+    ReleaseWrong {
+        first: u64,
+        units: u64,
+    },
 }
 
 const UNITS: u64 = 300;
@@ -203,7 +214,11 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Fit { units, class }
         }),
         2 => which().prop_map(|which| Step::Release { which }),
-        1 => (which(), units()).prop_map(|(which, units)| Step::Extend { which, units }),
+        2 => (which(), units(), 0..3usize).prop_map(|(which, units, class)| {
+            let unit = ALIGNS[class] / UNIT;
+            let units = units.div_ceil(unit) * unit;
+            Step::Allocate { which, units, class }
+        }),
         1 => (which(), units()).prop_map(|(which, units)| Step::Trim { which, units }),
         1 => (first(), units()).prop_map(|(first, units)| Step::ReleaseWrong { first, units }),
     ]
@@ -244,14 +259,28 @@ impl Both {
                 self.model.release(mine).unwrap();
                 false
             }
-            Step::Extend { which, units } if !self.owned.is_empty() => {
-                let which = which % self.owned.len();
-                let mine = self.owned[which];
-                let tail = range(mine.after(), units * UNIT);
-                let result = self.space.extend(mine, tail.len());
-                assert_eq!(result, self.model.reserve(tail));
-                if result.is_ok() {
-                    self.owned[which] = mine.extended(tail.len()).unwrap();
+            Step::Allocate {
+                which,
+                units,
+                class,
+            } => {
+                let which = which % (self.owned.len() + 1);
+                let last = self.owned.get(which).copied();
+                let (len, align) = (units * UNIT, aligns()[class]);
+                let expected = self
+                    .model
+                    .usable(align)
+                    .first()
+                    .map(|part| range(part.start(), part.len().min(len)));
+                match self.space.allocate(last, len, align) {
+                    Err(Error::NoMemory) => return true,
+                    result => assert_eq!(result.ok(), expected),
+                }
+                let Some(piece) = expected else { return false };
+                self.model.reserve(piece).unwrap();
+                match last.and_then(|last| last.joined(&piece)) {
+                    Some(joined) => self.owned[which] = joined,
+                    None => self.owned.push(piece),
                 }
                 false
             }

@@ -102,7 +102,10 @@ pub mod nvdimm {
 
 /// Fallible allocation.
 pub mod alloc {
-    use std::{cell::Cell, ops::Deref};
+    use std::{
+        cell::Cell,
+        ops::{Deref, DerefMut},
+    };
 
     /// Allocation flags.
     pub mod flags {
@@ -272,6 +275,12 @@ pub mod alloc {
 
         fn deref(&self) -> &[T] {
             &self.inner
+        }
+    }
+
+    impl<T> DerefMut for KVVec<T> {
+        fn deref_mut(&mut self) -> &mut [T] {
+            &mut self.inner
         }
     }
 }

@@ -4,18 +4,12 @@
 //! locks and files.
 
 use super::{model::Oracle, op::Text, *};
-use crate::{
-    piece::Piece,
-    ranges::{
-        check_align, lookup, parse, plan_resize, size_of_device, Align, Error, Growth, Range,
-        Resize, Space,
-    },
-};
+use crate::ranges::{check_align, lookup, parse, Align, Error, Parts, Range, Space};
 
 /// A region as the kernel has it.
 pub struct Logic {
     space: Space,
-    devices: BTreeMap<u32, Vec<Piece>>,
+    devices: BTreeMap<u32, Parts>,
 }
 
 /// What user space is told.
@@ -35,40 +29,30 @@ fn unit(align: u64) -> Align {
     Align::new(align.max(UNIT)).expect("only aligns that there are get here")
 }
 
-fn grow(pieces: &mut Vec<Piece>, growth: &Growth) {
-    if let (Some((last, by)), Some(mine)) = (growth.extension(), pieces.last_mut()) {
-        *mine = Piece::new(mine.pgoff, last.extended(by).expect("it is in the region"));
-    }
-    for range in growth.added() {
-        pieces.push(Piece::new(size_of_device(pieces) / 4096, *range));
-    }
-}
-
 /// Does what the bus does for a write to `size`.
 pub(crate) fn resize(
     space: &mut Space,
-    pieces: &mut Vec<Piece>,
+    parts: &mut Parts,
     size: u64,
     align: Align,
 ) -> Result<(), Error> {
-    match plan_resize(space, pieces, size, align)? {
-        Resize::Keep => (),
-        Resize::Grow(growth) => {
-            space.commit(&growth)?;
-            grow(pieces, &growth);
-        }
-        Resize::Shrink(plan) => {
-            while pieces.len() > plan.keep {
-                space.release(pieces.pop().expect("it has more than it keeps").range())?;
-            }
-            if let (Some((last, by)), Some(mine)) = (plan.trim, pieces.last_mut()) {
-                assert_eq!(mine.range(), last);
-                space.trim(last, by)?;
-                *mine = Piece::new(mine.pgoff, last.trimmed(by).expect("some of it stays"));
+    let before = parts.size();
+    parts.check_size(space, size, align)?;
+
+    let cut = |parts: &mut Parts, space: &mut Space, size| {
+        while parts.shrink(space, size).is_some() {}
+    };
+    cut(parts, space, size);
+    loop {
+        match parts.grow(space, size, align) {
+            Ok(Some(_)) => (),
+            Ok(None) => break Ok(()),
+            Err(error) => {
+                cut(parts, space, before);
+                break Err(error);
             }
         }
     }
-    Ok(())
 }
 
 impl Oracle for Logic {
@@ -104,29 +88,29 @@ impl Oracle for Logic {
     }
 
     fn resize(&mut self, device: u32, size: u64, align: u64) -> Result<(), Errno> {
-        let pieces = self.devices.entry(device).or_default();
-        resize(&mut self.space, pieces, size, unit(align)).map_err(errno)
+        let parts = self.devices.entry(device).or_insert_with(Parts::new);
+        resize(&mut self.space, parts, size, unit(align)).map_err(errno)
     }
 
     fn add(&mut self, device: u32, (start, end): Span, align: u64) -> Result<(), Errno> {
         let range = Range::new(start, end).ok_or(EINVAL)?;
-        let growth = Growth::exactly(range, unit(align)).map_err(errno)?;
-        self.space.commit(&growth).map_err(errno)?;
-        grow(self.devices.entry(device).or_default(), &growth);
-        Ok(())
+        let parts = self.devices.entry(device).or_insert_with(Parts::new);
+        parts
+            .add(&mut self.space, range, unit(align))
+            .map_err(errno)
     }
 
     fn fits(&self, device: u32, align: u64) -> bool {
-        let pieces = self.devices.get(&device).map_or(&[][..], Vec::as_slice);
-        check_align(pieces, unit(align)).is_ok()
+        let parts = self.devices.get(&device).map_or(&[][..], |parts| parts);
+        check_align(parts, unit(align)).is_ok()
     }
 
     fn ranges(&self, device: u32) -> Vec<(Span, u64)> {
         self.devices
             .get(&device)
             .into_iter()
-            .flatten()
-            .map(|piece| ((piece.range().start(), piece.range().end()), piece.pgoff))
+            .flat_map(|parts| parts.iter())
+            .map(|part| ((part.range.start(), part.range.end()), part.pgoff))
             .collect()
     }
 
