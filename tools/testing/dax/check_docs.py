@@ -50,13 +50,16 @@ def said(path, text):
         yield re.sub(r"[#%]", "{}", sentence)
     for what, why in re.findall(r'\brefuse\(\s*dev,\s*"(\w+)",\s*&(?:fmt!\(\s*)?' + STRING, text):
         yield f"{what} refused: {why}"
+    # Advice that ends with the instance.
+    for advice in re.findall(r"\badvise\(\s*dev,\s*fmt!\(\s*" + STRING, text):
+        yield f"{advice} {{}}"
     if "core" in path.parts and ("region" in path.parts or path.name == "region.rs"):
         yield from re.findall(r"refused\(&?" + STRING, text)
         yield from re.findall(r"fmt!\(" + STRING, text)
 
 
 # Messages that only hold together what others say.
-FRAMES = {"*: *; * *", "*: * refused: *", "*", "delete refused: *", "size *", "mapping *", "align *",
+FRAMES = {"* *", "*: *; * *", "*: * refused: *", "*", "delete refused: *", "size *", "mapping *", "align *",
           "dax*.*", "mapping*"}
 PREFIXES = ("delete refused: ",)
 
