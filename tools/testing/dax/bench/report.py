@@ -450,9 +450,10 @@ for what is built in it is not counted. "Other" is what a module says about itse
 Of the objects in Rust, "messages" is what they take: that much smaller they are when
 compiled with an ``if false`` in the kernel crate around all that prints. Sentences
 that are data, and what words an error behind a pointer, stay in, so it is less than
-what messages really take. "Crate" are functions of the kernel crate and of Rust's core library that are compiled into the
-object. "Without" is the ratio to C without the messages. "Least" is the ratio that
-would be if all but the messages were as large as in C without its constants.
+what messages really take. "Crate" are functions of the kernel crate and of Rust's core
+library that are compiled into the object. "Without" is the ratio to C without the
+messages. "Least" is the ratio that would be if all but the messages were as large as
+in C without its constants.
 """
 
 LOOK = """\
