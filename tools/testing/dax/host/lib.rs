@@ -14,6 +14,7 @@ mod memory;
 mod model;
 #[cfg(test)]
 mod parse;
+#[cfg(test)]
 mod piece;
 #[cfg(test)]
 mod random;
