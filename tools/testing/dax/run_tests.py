@@ -623,7 +623,10 @@ def main(argv):
     start = time.monotonic()
     total = Outcome()
     failed = []
-    results = {}
+    # For test_all.py: what it has of this run already.
+    record = Path(os.environ["RESULTS"]) if os.environ.get("RESULTS") else None
+    results = json.loads(record.read_text()) if record and record.exists() else {}
+    names = [name for name in names if name not in results]
 
     def report(name, outcome):
         with screen:
@@ -638,6 +641,11 @@ def main(argv):
             long = name in HOST_TIER_ALL or (name in systems and systems[name].tier == "all")
             results[name] = {**vars(outcome), "failed": len(outcome.wrong),
                              "tier": "all" if long else "", "system": name in systems}
+            if record:
+                # It is there whole or not at all, whenever this is interrupted.
+                written = record.with_suffix(".new")
+                written.write_text(json.dumps(results))
+                written.replace(record)
 
     for name in names:
         if name not in HOST_TESTS:
@@ -667,9 +675,6 @@ def main(argv):
             for future in concurrent.futures.as_completed(done):
                 future.result()
 
-    if os.environ.get("RESULTS"):
-        # For test_all.py.
-        Path(os.environ["RESULTS"]).write_text(json.dumps(results))
     seconds = int(time.monotonic() - start)
     print(f"\n{KERNEL} kernel, {seconds // 60} min {seconds % 60} s")
     for what, number in total.counts.items():

@@ -6,14 +6,17 @@
   test_all.py matrix    the modules in Rust on the core in C, and those in C on the core in
                         Rust; writes Documentation/driver-api/dax/interoperability.rst
 
-The status is 0 when nothing failed. Kernels that are missing are built first.
+The status is 0 when nothing failed. Kernels that are missing are built first. A run that is
+interrupted goes on where it was when the same is run again, unless the code or the tests were
+changed meanwhile: each test that has passed is kept in $BUILD/results until the run is over.
 """
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -37,20 +40,52 @@ RACES = ["unbind", "rebind", "region_race", "split", "share", "class_unbind", "k
          "region_stress"]
 
 
-def run(kernel, names=(), tier=""):
+def state_of_code():
+    """A number that changes with anything that decides how a test ends."""
+    digest = hashlib.sha256()
+    for top in ("Makefile", "drivers", "include", "overlay.toml", "rust", "samples", "tools"):
+        for path in sorted([PROJECT / top, *(PROJECT / top).rglob("*")]):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(PROJECT)} {path.stat().st_size}\n".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def kept(what):
+    """The folder for the results of this run, with what is left of one that was interrupted."""
+    folder = run_tests.BUILD / "results" / what / state_of_code()
+    for other in folder.parent.glob("*"):
+        if other != folder:
+            shutil.rmtree(other)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    have = 0
+    for record in folder.glob("*.json"):
+        # What takes no time is run again: it also looks at documents, say.
+        results = {name: test for name, test in json.loads(record.read_text()).items()
+                   if not test["failed"] and (test["system"] or test["tier"] == "all")}
+        record.write_text(json.dumps(results))
+        have += len(results)
+    if have:
+        print(f"goes on: {have} tests passed before it was interrupted; to start over, remove "
+              f"{folder}", flush=True)
+    return folder
+
+
+def run(folder, kernel, names=(), tier=""):
     """What run_tests.py says of each test."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as results:
-        print(f"\n==== {kernel} kernel", flush=True)
-        status = subprocess.run([HERE / "machine/lab", "kernel", kernel], check=False).returncode
-        status = status or subprocess.run(
-            [sys.executable, HERE / "run_tests.py", *names], check=False,
-            env={**os.environ, "KERNEL": kernel, "TIER": tier, "RESULTS": results.name}).returncode
-        text = Path(results.name).read_text()
-    if not text:
+    record = folder / f"{kernel}.json"
+    print(f"\n==== {kernel} kernel", flush=True)
+    status = subprocess.run([HERE / "machine/lab", "kernel", kernel], check=False).returncode
+    status = status or subprocess.run(
+        [sys.executable, HERE / "run_tests.py", *names], check=False,
+        env={**os.environ, "KERNEL": kernel, "TIER": tier, "RESULTS": str(record)}).returncode
+    results = json.loads(record.read_text()) if record.exists() else {}
+    if status and not any(test["failed"] for test in results.values()):
         # It was not built, or the run did not come to its end.
-        return {"the run": {"tier": "", "passed": 0, "failed": 1, "skipped": 0, "known": [],
-                            "counts": {}, "seconds": 0, "system": True}}
-    return json.loads(text)
+        results["the run"] = {"tier": "", "passed": 0, "failed": 1, "skipped": 0, "known": [],
+                              "counts": {}, "seconds": 0, "system": True}
+    return results
 
 
 # ---- the matrix ----
@@ -147,13 +182,15 @@ def main(argv):
     if what not in ("all", "matrix"):
         print(__doc__, file=sys.stderr)
         return 2
+    folder = kept(what)
     if what == "matrix":
         names = [test.name for test in run_tests.system_tests() if test.tier != "all"]
-        results = {kernel: run(kernel, names) for kernel in MATRIX}
+        results = {kernel: run(folder, kernel, names) for kernel in MATRIX}
     else:
-        results = {"rust": run("rust", tier="all"), "c": run("c"),
-                   **{kernel: run(kernel) for kernel in MATRIX},
-                   "debug": run("debug", tier="all"), "kcsan": run("kcsan", RACES)}
+        results = {"rust": run(folder, "rust", tier="all"), "c": run(folder, "c"),
+                   **{kernel: run(folder, kernel) for kernel in MATRIX},
+                   "debug": run(folder, "debug", tier="all"), "kcsan": run(folder, "kcsan", RACES)}
+    shutil.rmtree(folder)
     write_matrix(results)
     print("\n" + table(results) + "\n")
     passed = sum(test["passed"] for tests in results.values() for test in tests.values())
