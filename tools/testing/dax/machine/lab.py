@@ -484,7 +484,7 @@ class Lab:
             say(f"the {impl} kernel is up to date: {place}")
             return
         self.compile(impl, ["all"], f"{impl} kernel")
-        self.compile(impl, [*NFIT, "modules"], f"{impl} doubles for nfit_test")
+        self.make_doubles(impl)
         if "CONFIG_RUST_DEBUG_ASSERTIONS=y\n" not in read(self.out(impl) / ".config"):
             for where, panic in self.panics(impl):
                 if panic:
@@ -492,6 +492,15 @@ class Lab:
                                "may panic")
         self.install(impl, inputs)
         say(f"the {impl} kernel is ready: {place}")
+
+    def make_doubles(self, impl):
+        # From another folder Kbuild does not see that the configuration is another one.
+        config = digest(read(self.out(impl) / ".config"))
+        note = self.out(impl) / "nfit/.made-of"
+        if read(note) != config:
+            self.remove(note.parent)
+        self.compile(impl, [*NFIT, "modules"], f"{impl} doubles for nfit_test")
+        note.write_text(config)
 
     def make_quiet(self):
         """The objects of drivers/dax of the kernel "rust" as they would be without messages."""
@@ -686,7 +695,7 @@ class Lab:
 
     def clean(self):
         names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests", "quiet",
-                 "host-tests", "bench"]
+                 "results", "host-tests", "bench"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
