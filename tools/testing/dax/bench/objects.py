@@ -48,8 +48,8 @@ KINDS = {"code": (".text", ".init.text", ".exit.text"), "constants": (".rodata",
 
 def divide(lab, impl, kernel):
     """Of the core and of each module, a Counter: bytes of each of KINDS and "other". In Rust, besides,
-    what there would not be without messages ("messages"), and functions that are from the kernel
-    crate or Rust's core library ("crate")."""
+    what there would not be without messages ("messages"), functions that are from the kernel crate or
+    Rust's core library ("crate"), and those of the tree of free memory ("tree")."""
     found = {}
     for name in MODULES:
         [module] = (kernel / "modules/lib").rglob(f"{name}.ko")
@@ -80,6 +80,8 @@ def parts(lab, read, data=None, impl=None):
     for size, name in re.findall(r"^\w+ (\w+) [tTwW] (?!rust_helper_)(\S+)$", out, re.M):
         if is_of_crate(name):
             found["crate"] += int(size, 16)
+        if "6ranges5space" in name:
+            found["tree"] += int(size, 16)
     return found
 
 
