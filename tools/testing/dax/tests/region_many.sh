@@ -114,6 +114,7 @@ free=$(free_kb) slab=$(slab_kb)
 dax "the same once more" < <(create $count 2097152; destroy $count)
 is "all is as before" "$(diff <(echo "$before") <(state))" ""
 lost=$((free - $(free_kb)))
+c_known_wrong core "in two of four runs there was 1 KB less for each device, in no cache of slabs"
 check_memory "no memory is lost ($lost KiB less is free, $((lost * 1024 / count)) bytes for each device)" test $lost -lt 6144
 lost=$(($(slab_kb) - slab))
 check_memory "and none is in slab caches ($lost KiB more, $((lost * 1024 / count)) bytes for each device)" test $lost -lt 1024
