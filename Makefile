@@ -17,7 +17,7 @@ help:
 	@echo 'make test [T=<name>]      the tests, or some; IMPL=c: of upstream'\''s C; KERNEL=debug: on a'
 	@echo '                          kernel with KASAN, lockdep, kmemleak and more (much slower)'
 	@echo 'make test-all             all tests on all kernels, also those that take long: some'
-	@echo '                         hours; if interrupted, it goes on when it is run again'
+	@echo '                          hours; if interrupted, it goes on when it is run again'
 	@echo 'make test-matrix          modules in Rust on the core in C, and modules in C on that in Rust'
 	@echo 'make ndctl-suite NDCTL=<tree>   ndctl'\''s own tests [T=<name>], from its source'
 	@echo 'make bench [QUICK=1]      C and Rust side by side, in instructions'

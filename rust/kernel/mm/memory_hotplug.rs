@@ -27,7 +27,7 @@ use crate::{
     prelude::*,
     str::{
         c_name::c_name,
-        CStrExt as _, //
+        CString, //
     },
 };
 use core::{
@@ -210,32 +210,6 @@ impl Drop for Group {
     }
 }
 
-/// The name of a resource.
-///
-/// # Invariants
-///
-/// The pointer is to a string that `kstrdup()` made, and is ours.
-struct Name(NonNull<c_char>);
-
-impl Name {
-    #[inline]
-    fn new(name: &CStr) -> Result<Self> {
-        // SAFETY: The string ends with a NUL.
-        let copy = unsafe { bindings::kstrdup(name.as_char_ptr(), bindings::GFP_KERNEL) };
-
-        // INVARIANT: Made just now.
-        NonNull::new(copy).map(Self).ok_or(ENOMEM)
-    }
-}
-
-impl Drop for Name {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::kfree(self.0.as_ptr().cast()) };
-    }
-}
-
 /// A range of physical memory that is reserved for System RAM, and may be added as such.
 ///
 /// Dropping it releases the reservation. Memory that is still added is removed before; if that is
@@ -250,11 +224,11 @@ impl Drop for Name {
 pub struct Span {
     blocks: Blocks,
     resource: NonNull<bindings::resource>,
-    name: ManuallyDrop<Name>,
-    ram: ManuallyDrop<Option<Name>>,
+    name: ManuallyDrop<CString>,
+    ram: ManuallyDrop<Option<CString>>,
 }
 
-// SAFETY: The resource and the names belong to the span, and C does not care who releases them.
+// SAFETY: The resource belongs to the span, and C does not care who releases it.
 unsafe impl Send for Span {}
 
 impl Span {
@@ -267,7 +241,7 @@ impl Span {
     /// There is memory at all of these addresses for as long as it is reserved, and whoever does not
     /// reserve it does not use it.
     pub unsafe fn reserve(blocks: Blocks, name: &CStr) -> Result<Self> {
-        let name = Name::new(name)?;
+        let name = CString::try_from(name)?;
 
         // SAFETY: `iomem_resource` is valid, and the name lives at least as long as the resource.
         let resource = NonNull::new(unsafe {
@@ -275,7 +249,7 @@ impl Span {
                 addr_of_mut!(bindings::iomem_resource),
                 blocks.start(),
                 blocks.len(),
-                name.0.as_ptr(),
+                name.as_char_ptr(),
                 0,
             )
         })
@@ -330,7 +304,7 @@ impl Span {
             return Err(EEXIST);
         }
 
-        let name = Name::new(name)?;
+        let name = CString::try_from(name)?;
         let mut flags = bindings::MHP_NID_IS_MGID;
         if memmap_on_memory {
             flags |= bindings::MHP_MEMMAP_ON_MEMORY;
@@ -343,7 +317,7 @@ impl Span {
                 group.0,
                 self.blocks.start(),
                 self.blocks.len(),
-                name.0.as_ptr(),
+                name.as_char_ptr(),
                 flags,
                 online as bindings::mmop,
             )

@@ -11,7 +11,6 @@ interrupted goes on where it was when the same is run again, unless the code or 
 changed meanwhile: each test that has passed is kept in $BUILD/results until the run is over.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,8 +20,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[2]
-sys.path[:0] = [str(HERE), str(HERE / "bench")]
+sys.path[:0] = [str(HERE), str(HERE / "machine"), str(HERE / "bench")]
 
+import lab as lab_module  # noqa: E402
+import overlay  # noqa: E402
 import run_tests  # noqa: E402
 from report import grid  # noqa: E402
 
@@ -42,13 +43,10 @@ RACES = ["unbind", "rebind", "region_race", "split", "share", "class_unbind", "k
 
 def state_of_code():
     """A number that changes with anything that decides how a test ends."""
-    digest = hashlib.sha256()
-    for top in ("Makefile", "drivers", "include", "overlay.toml", "rust", "samples", "tools"):
-        for path in sorted([PROJECT / top, *(PROJECT / top).rglob("*")]):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(PROJECT)} {path.stat().st_size}\n".encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    files = ["Makefile", "overlay.toml",
+             *(name for name in overlay.project_files() if not name.startswith("Documentation/"))]
+    return lab_module.digest(*(part for name in files
+                               for part in (name, (PROJECT / name).read_bytes())))[:16]
 
 
 def kept(what):

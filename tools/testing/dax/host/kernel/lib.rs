@@ -174,13 +174,6 @@ pub mod alloc {
             }
         }
 
-        /// A vector with room for so many elements.
-        pub fn with_capacity(capacity: usize, flags: Flags) -> Result<Self, AllocError> {
-            let mut vec = Self::new();
-            vec.reserve(capacity, flags)?;
-            Ok(vec)
-        }
-
         fn set_capacity(&mut self, capacity: usize) {
             BYTES.set(BYTES.get() + capacity * size_of::<T>() - self.capacity * size_of::<T>());
             self.capacity = capacity;
