@@ -47,6 +47,8 @@ DAX
 echo 0 >/sys/bus/dax/drivers_autoprobe
 ndctl disable-namespace "$NS" >/dev/null 2>&1
 ndctl enable-namespace "$NS" >/dev/null 2>&1
+# libnvdimm may give the device of the namespace another number.
+use_device "$DEV"
 is "without autoprobe a new device waits" "$(bound)" none
 echo 1 >/sys/bus/dax/drivers_autoprobe
 bind
