@@ -267,6 +267,8 @@ use_device()
 wait_bound()
 {
 	udevadm settle --timeout=20
+	# A namespace that was enabled again may have another device of libnvdimm.
+	[ ! -e "$PLACE/$DEV" ] || SYS=$(readlink -f "$PLACE/$DEV")
 	[ -c "$NODE" ] && [ -e "$PLACE/$DEV" ] && { [ $PLACE = $CLASS ] || [ -e "$SYS/driver" ]; }
 }
 
