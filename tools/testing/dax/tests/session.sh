@@ -49,6 +49,8 @@ leaks()
 	echo clear >$file
 }
 
+# On a slow machine the drivers may not all be there yet.
+udevadm settle --timeout=$((60 * ${PACE:-1}))
 case $MACHINE in
 nvdimm*) label >/dev/null 2>&1 ;;
 # The one namespace of the region: off, as ndctl leaves it when it destroys another mode's.
