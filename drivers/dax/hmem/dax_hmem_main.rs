@@ -58,10 +58,6 @@ use core::{
     ops::Range, //
 };
 
-mod ffi {
-    //! The function that C code calls.
-    mod dax_hmem;
-}
 mod offered;
 
 module! {
@@ -72,6 +68,8 @@ module! {
     license: "GPL v2",
     alias: ["platform:hmem*", "platform:hmem_platform*"],
 }
+
+kernel::hmem_decision! { wait: wait_for_decision }
 
 /// The parameter `region_idle`: whoever sets it wants to divide the memory before anybody uses it.
 #[export_name = "dax_hmem_region_idle"]

@@ -33,11 +33,13 @@ use core::{
     ops::Range, //
 };
 
-mod ffi {
-    //! The functions that C code calls. They make references of pointers and call safe code.
-    mod device_hmem;
-}
 mod pieces;
+
+kernel::hmem_registry! {
+    start: start,
+    register: register,
+    known: known,
+}
 
 /// The prefix of messages of this crate.
 const __LOG_PREFIX: &[u8] = b"device_hmem\0";

@@ -87,15 +87,145 @@ unsafe extern "C" fn call<F: FnMut(&Candidate) -> Result>(
     res: *const bindings::resource,
 ) -> c_int {
     // SAFETY: By the requirements of this function.
-    let (f, res) = unsafe { (&mut *f.cast::<F>(), &*res) };
+    let (f, range) = unsafe { (&mut *f.cast::<F>(), range_of(res)) };
 
     from_result(|| {
-        f(&Candidate {
-            range: res.start..res.end.saturating_add(1),
-            target_node,
-        })?;
+        f(&Candidate { range, target_node })?;
         Ok(0)
     })
+}
+
+/// Makes the C functions of the registry out of functions of the crate.
+///
+/// - `start: fn() -> Result` takes note of the memory that nobody has reported. It is called once, at
+///   `device_initcall`, by `device_hmem_exports.c`.
+/// - `register: fn(Range<u64>, i32)` takes note of physical addresses and their NUMA node, for the
+///   driver of the HMAT (`hmem_register_resource`). May sleep.
+/// - `known: fn() -> Result<KVec<Candidate>>` returns what is known, in ascending order, for
+///   [`candidates`] and `dax_hmem` in C (`walk_hmem_resources`). May sleep.
+///
+/// ```ignore
+/// hmem_registry! {
+///     start: start,
+///     register: register,
+///     known: known,
+/// }
+/// ```
+#[macro_export]
+macro_rules! hmem_registry {
+    (start: $start:path, register: $register:path, known: $known:path $(,)?) => {
+        const _: () = {
+            use $crate::{
+                bindings,
+                dax::hmem,
+                error::from_result,
+                prelude::*, //
+            };
+
+            /// # Safety
+            ///
+            /// None of the caller's.
+            #[export]
+            unsafe extern "C" fn device_hmem_start() -> c_int {
+                from_result(|| $start().map(|()| 0))
+            }
+
+            /// # Safety
+            ///
+            /// `res` is valid.
+            #[export]
+            unsafe extern "C" fn hmem_register_resource(
+                target_nid: c_int,
+                res: *mut bindings::resource,
+            ) {
+                // SAFETY: By the safety requirement.
+                $register(unsafe { hmem::range_of(res) }, target_nid);
+            }
+
+            /// # Safety
+            ///
+            /// `visit` may be called with `host`, and with any node and resource.
+            #[export]
+            unsafe extern "C" fn walk_hmem_resources(
+                host: *mut bindings::device,
+                visit: bindings::walk_hmem_fn,
+            ) -> c_int {
+                // SAFETY: By the safety requirement.
+                from_result(|| unsafe { hmem::walk(&$known()?, host, visit) })
+            }
+        };
+    };
+}
+
+/// Returns the addresses of a resource.
+///
+/// # Safety
+///
+/// `res` is valid.
+#[doc(hidden)]
+pub unsafe fn range_of(res: *const bindings::resource) -> Range<u64> {
+    // SAFETY: By the safety requirement.
+    let res = unsafe { &*res };
+
+    res.start..res.end.saturating_add(1)
+}
+
+/// Calls `visit` with `host` and each of `known`, until it does not return 0; returns what it did.
+///
+/// # Errors
+///
+/// [`EINVAL`] if there is no `visit`.
+///
+/// # Safety
+///
+/// `visit` may be called with `host`, and with any node and resource.
+#[doc(hidden)]
+pub unsafe fn walk(
+    known: &[Candidate],
+    host: *mut bindings::device,
+    visit: bindings::walk_hmem_fn,
+) -> Result<c_int> {
+    let visit = visit.ok_or(EINVAL)?;
+
+    for memory in known {
+        let res = bindings::resource {
+            start: memory.range.start,
+            end: memory.range.end.wrapping_sub(1),
+            flags: bindings::IORESOURCE_MEM as c_ulong,
+            desc: memory.target_node as c_ulong,
+            ..pin_init::zeroed()
+        };
+
+        // SAFETY: By the safety requirement; `res` is a valid resource.
+        match unsafe { visit(host, memory.target_node, &res) } {
+            0 => (),
+            stop => return Ok(stop),
+        }
+    }
+    Ok(0)
+}
+
+/// Makes the C function of the module that decides about memory that CXL might have, which
+/// [`wait_for_decision`] calls, out of a function of the crate: `fn()`, which may sleep.
+///
+/// ```ignore
+/// hmem_decision! { wait: wait_for_decision }
+/// ```
+#[macro_export]
+macro_rules! hmem_decision {
+    (wait: $wait:path $(,)?) => {
+        const _: () = {
+            use $crate::prelude::*;
+
+            /// # Safety
+            ///
+            /// None of the caller's.
+            #[export]
+            unsafe extern "C" fn dax_hmem_flush_work() {
+                $wait();
+            }
+        };
+    };
 }
 
 /// Waits until `dax_hmem` has decided about memory that CXL might have. May sleep.
