@@ -49,7 +49,16 @@ leaks()
 	echo clear >$file
 }
 
-# On a slow machine the drivers may not all be there yet.
+# The providers, and what they find. At boot udev has all of them loaded, but does not wait for
+# libnvdimm, which makes its devices in the background, and gives up after some minutes.
+case $MACHINE in
+nvdimm*) modprobe nfit ;;
+legacy) modprobe nd_e820 ;;
+hm*) modprobe dax_hmem ;;
+esac
+for bus in /sys/bus/nd/devices/ndbus*; do
+	[ ! -e "$bus" ] || cat "$bus/wait_probe" >/dev/null
+done
 udevadm settle --timeout=$((60 * ${PACE:-1}))
 case $MACHINE in
 nvdimm*) label >/dev/null 2>&1 ;;
