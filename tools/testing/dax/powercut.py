@@ -54,7 +54,9 @@ mkfs.xfs -q -f "/dev/$(ndctl list -N | jq -r '.[] | select(.name == "xfs").block
 """
 
 LOOK = """
-exec 3>/dev/virtio-ports/report
+port=$(grep -lx report /sys/class/virtio-ports/*/name)
+port=${port%/name}
+exec 3>"/dev/${port##*/}"
 export PATH=/mnt/tests:$PATH
 modprobe -a dax_pmem device_dax xfs
 udevadm settle
