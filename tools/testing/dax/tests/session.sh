@@ -54,7 +54,8 @@ leaks()
 case $MACHINE in
 nvdimm*) modprobe nfit ;;
 legacy) modprobe nd_e820 ;;
-hm*) modprobe dax_hmem ;;
+# Not if hmem is switched off.
+hm*) [ ! -e /sys/bus/platform/devices/hmem_platform.0 ] || modprobe dax_hmem ;;
 esac
 for bus in /sys/bus/nd/devices/ndbus*; do
 	[ ! -e "$bus" ] || cat "$bus/wait_probe" >/dev/null
