@@ -150,8 +150,12 @@ macro_rules! hmem_registry {
                 host: *mut bindings::device,
                 visit: bindings::walk_hmem_fn,
             ) -> c_int {
-                // SAFETY: By the safety requirement.
-                from_result(|| unsafe { hmem::walk(&$known()?, host, visit) })
+                from_result(|| {
+                    let known = $known()?;
+
+                    // SAFETY: By the safety requirement.
+                    unsafe { hmem::walk(&known, host, visit) }
+                })
             }
         };
     };
