@@ -27,7 +27,7 @@ nd=$(basename "$(readlink -f "$SYS/device")")
 
 user unbind 41
 refuse "device_dax cannot be unloaded" "in use" rmmod device_dax
-check "the namespace is unbound under a mapping" timeout 20 bash -c "echo $nd >$DRIVER/unbind"
+check "the namespace is unbound under a mapping" within 20 bash -c "echo $nd >$DRIVER/unbind"
 check "the device is gone" test ! -e "$SYS" -a ! -e "$NODE" -a -z "$(grep " : $DEV\$" /proc/iomem)"
 dead unbind
 refuse "the open file keeps device_dax" "in use" rmmod device_dax
@@ -37,20 +37,20 @@ dead unbind
 
 user module 42
 is "what the one before wrote is there" "$(ask module write m 8 0) $(ask module read m 0)" "ok 42"
-check "dax_pmem_compat can be unloaded under a mapping" timeout 20 modprobe -r dax_pmem_compat
+check "dax_pmem_compat can be unloaded under a mapping" within 20 modprobe -r dax_pmem_compat
 dead module
 dead unbind
 check "and comes back" modprobe dax_pmem_compat
 wait_bound
 
 user disable 43
-check "the namespace is disabled under a mapping" timeout 20 ndctl disable-namespace "$NS"
+check "the namespace is disabled under a mapping" within 20 ndctl disable-namespace "$NS"
 dead disable
 check "and enabled" ndctl enable-namespace "$NS"
 wait_bound
 
 user destroy 44
-check "the namespace is destroyed under a mapping" timeout 20 ndctl destroy-namespace -f "$NS"
+check "the namespace is destroyed under a mapping" within 20 ndctl destroy-namespace -f "$NS"
 dead destroy
 dead disable
 dax_device 2M mem 512M

@@ -78,7 +78,7 @@ ask a mmap m f 1G 0 >/dev/null
 ask a write m 0 7 >/dev/null
 refuse "cxl destroy-region does not take an active region" "active" cxl destroy-region region0
 is "nothing happened to it" "$(ask a read m 0)" 7
-check "cxl disable-region takes the device away while it is mapped" timeout 30 cxl disable-region region0
+check "cxl disable-region takes the device away while it is mapped" within 30 cxl disable-region region0
 is "the mapping raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
 is "there is no device" "$(ls /sys/bus/dax/devices)" ""
 check "cxl enable-region" cxl enable-region region0
@@ -93,7 +93,7 @@ dax "it works, and its data is there" <<-DAX
 	read m 0		= 7
 DAX
 
-check "dax_cxl may go" timeout 30 rmmod dax_cxl
+check "dax_cxl may go" within 30 rmmod dax_cxl
 is "with the device" "$(ls /sys/bus/dax/devices)" ""
 refuse "dax_hmem may not while dax_cxl is there" "in use" bash -c "modprobe dax_cxl && rmmod dax_hmem"
 check "both may, in their order" bash -c "rmmod dax_cxl && rmmod dax_hmem"

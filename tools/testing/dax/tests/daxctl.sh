@@ -17,7 +17,7 @@ session a
 ask a open f "$NODE" >/dev/null
 ask a mmap m f 2M 0 >/dev/null
 ask a write m 0 5 >/dev/null
-check "daxctl disables a device that is mapped" timeout 20 daxctl disable-device "$DEV"
+check "daxctl disables a device that is mapped" within 20 daxctl disable-device "$DEV"
 is "which raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
 leave a
 is "daxctl shows it disabled" "$(daxctl list -i -d "$DEV" | jq -r '.[].state')" disabled

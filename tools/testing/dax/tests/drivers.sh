@@ -75,7 +75,7 @@ session a
 ask a open f "$NODE" >/dev/null
 ask a mmap m f 2M 0 >/dev/null
 ask a read m 0 >/dev/null
-check "dax_pmem may go while a device is mapped" timeout 20 rmmod dax_pmem
+check "dax_pmem may go while a device is mapped" within 20 rmmod dax_pmem
 is "the mapping raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
 check "the device is gone" test ! -e "/sys/bus/dax/devices/$DEV"
 leave a

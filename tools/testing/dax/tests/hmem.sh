@@ -75,7 +75,7 @@ session a
 ask a open f /dev/dax0.0 >/dev/null
 ask a mmap m f 1G 0 >/dev/null
 ask a read m 0 >/dev/null
-check "hmem is unbound while the device is mapped" timeout 20 bash -c "echo hmem.0 >$drivers/hmem/unbind"
+check "hmem is unbound while the device is mapped" within 20 bash -c "echo hmem.0 >$drivers/hmem/unbind"
 is "the mapping raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
 check "the device is gone" test ! -e $dev -a ! -e $piece/dax_region
 is "the piece is still there" "$(devices)" "hmem.0 hmem_platform.0"

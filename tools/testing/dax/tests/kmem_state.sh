@@ -91,14 +91,14 @@ log_mark
 begin=$SECONDS
 refuse "unplugged is given up after a signal" "interrupted" \
 	timeout -s INT 2 bash -c "trap : INT; exec 2>&1; echo unplugged >$SYS/state"
-check "soon" test $((SECONDS - begin)) -lt 20
+check "soon" test $((SECONDS - begin)) -lt $((20 * PACE))
 is "all is as it was" "$(now) $(blocks) $(($(mem_total) - total))" "online_movable $count/$count $ram_kb"
 tells "the log says why" "state unplugged refused: a signal came before"
-timeout -s INT 10 bash -c "trap : INT; echo unplugged >$SYS/state" 2>/dev/null &
+timeout -s INT $((10 * PACE)) bash -c "trap : INT; echo unplugged >$SYS/state" 2>/dev/null &
 writer=$!
 sleep 0.5
 check "who reads state does not wait for who writes it" \
-	timeout 1 grep -q online_movable "$SYS/state"
+	within 1 grep -q online_movable "$SYS/state"
 kill $pin
 wait $writer
 is "when the pages are free it goes on, and succeeds" "$(now) $(mem_total)" "unplugged $total"

@@ -41,7 +41,7 @@ for block in $second $((second + 1)) $((second + 2)) $((second + 3)) $((first + 
 	echo offline >$MEM/memory$block/state
 done
 log_mark
-check "unbind does not wait" timeout 20 bash -c "echo $DEV >$KMEM/unbind"
+check "unbind does not wait" within 20 bash -c "echo $DEV >$KMEM/unbind"
 is "the range with blocks that are online stays, the other one goes" "$(its_memory)" "$(piece 0)"
 is "under the name of the device" "$(grep -c " : $DEV\$" /proc/iomem)" 1
 tells "the log has the blocks, and what to do" \

@@ -16,8 +16,9 @@
 #   # kernel: debug              kernels that it is for (default: all)
 #
 # From the session: MACHINE, IN_C (the parts of drivers/dax that are upstream's C here: core,
-# device_dax ...), BOOT, and PERSIST, a folder that is the same in each boot. The output is KTAP; a line "# count: 100 power cuts" tells how often
-# something was tried, and run_tests.py adds these up.
+# device_dax ...), BOOT, PERSIST, a folder that is the same in each boot, and PACE, by which
+# limits of time are multiplied. The output is KTAP; a line "# count: 100 power cuts" tells how
+# often something was tried, and run_tests.py adds these up.
 
 set -u
 export LC_ALL=C
@@ -66,6 +67,17 @@ check()
 	local what=$1 out
 	shift
 	if out=$("$@" 2>&1); then ok "$what"; else not_ok "$what" "$* failed: $out"; fi
+}
+
+# within SECONDS COMMAND...: the command ends by then; on a kernel that is slow, PACE times that
+within()
+{
+	local seconds=$(($1 * PACE)) status
+	shift
+	timeout $seconds "$@"
+	status=$?
+	[ $status != 124 ] || echo "took longer than $seconds s"
+	return $status
 }
 
 # configured OPTION: this kernel has it
@@ -266,7 +278,7 @@ use_device()
 # The driver's module may be loaded by udev, after the device was made.
 wait_bound()
 {
-	udevadm settle --timeout=20
+	udevadm settle --timeout=$((20 * PACE))
 	# A namespace that was enabled again may have another device of libnvdimm.
 	[ ! -e "$PLACE/$DEV" ] || SYS=$(readlink -f "$PLACE/$DEV")
 	[ -c "$NODE" ] && [ -e "$PLACE/$DEV" ] && { [ $PLACE = $CLASS ] || [ -e "$SYS/driver" ]; }

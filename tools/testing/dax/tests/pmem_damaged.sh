@@ -26,7 +26,7 @@ infoblock()
 }
 
 # libnvdimm's device may be another than before.
-bound() { udevadm settle --timeout=20; use_device "$DEV" && wait_bound; }
+bound() { udevadm settle --timeout=$((20 * PACE)); use_device "$DEV" && wait_bound; }
 now() { use_device "$DEV"; echo "$SIZE $(reserved)"; }
 
 repaired()

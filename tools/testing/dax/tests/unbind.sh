@@ -15,7 +15,7 @@ for align in 4K 2M 1G; do
 	ask a open f "$NODE" >/dev/null
 	ask a mmap m f "$SIZE" 0 >/dev/null
 	ask a write m 0 31 >/dev/null
-	check "$align: unbind under a live mapping" timeout 20 bash -c "echo $DEV >$DRV/unbind"
+	check "$align: unbind under a live mapping" within 20 bash -c "echo $DEV >$DRV/unbind"
 	is "$align: what was mapped raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
 	is "$align: for a write, too" "$(ask a write m 8 1)" "SIGBUS ADRERR at 0x8"
 	is "$align: so does what was never touched" \
@@ -42,7 +42,7 @@ for align in 4K 2M 1G; do
 	# by mm that it is corrupt; see zap_pud_range().
 	case $align in 1G) apart=apart threads=2 ;; *) apart='' threads=4 ;; esac
 	is "$align: threads that fault all the time" "$(ask a storm m $threads $align $apart)" ok
-	check "$align: do not keep unbind from ending" timeout 40 bash -c "echo $DEV >$DRV/unbind"
+	check "$align: do not keep unbind from ending" within 40 bash -c "echo $DEV >$DRV/unbind"
 	is "$align: and each of them gets its SIGBUS" "$(ask a calm)" "$threads SIGBUS 0 other"
 	leave a
 	bind
@@ -52,7 +52,7 @@ for align in 4K 2M 1G; do
 	ask a mmap m f "$SIZE" 0 >/dev/null
 	ask a write m 0 33 >/dev/null
 	check "$align: the namespace is disabled under a live mapping" \
-		timeout 20 ndctl disable-namespace "$NS"
+		within 20 ndctl disable-namespace "$NS"
 	is "$align: SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
 	is "$align: the file of a device that is gone maps nothing" "$(ask a mmap n f $align 0)" ENXIO
 	is "$align: and cannot be read" "$(ask a sysread f)" EINVAL
@@ -60,7 +60,7 @@ for align in 4K 2M 1G; do
 	check "$align: and from /dev" test ! -e "$NODE"
 	check "$align: its memory is free in /proc/iomem" bash -c "! grep -q $DEV /proc/iomem"
 	check "$align: the namespace can be enabled while the old file is open" \
-		timeout 20 ndctl enable-namespace "$NS"
+		within 20 ndctl enable-namespace "$NS"
 	udevadm settle
 	dax "$align: the new device works, with the data" <<-DAX
 		open f $NODE		= ok
@@ -81,7 +81,7 @@ for align in 4K 2M 1G; do
 	ask a mmap m f $align 0 >/dev/null
 	ask a read m 0 >/dev/null
 	check "$align: the namespace is destroyed under a live mapping" \
-		timeout 20 ndctl destroy-namespace -f "$NS"
+		within 20 ndctl destroy-namespace -f "$NS"
 	is "$align: SIGBUS again" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
 	leave a
 done
