@@ -35,17 +35,6 @@ use kernel::{
     sync::ArcBorrow, //
 };
 
-/// The region that a C pointer stands for.
-///
-/// # Safety
-///
-/// `region` comes from [`alloc_dax_region`], and the provider is still bound.
-unsafe fn borrow_region<'a>(region: *mut bindings::dax_region) -> ArcBorrow<'a, Region> {
-    // SAFETY: The C struct is at the head of a `Region` in an `Arc`, which lives as long as the
-    // provider is bound.
-    unsafe { ArcBorrow::from_raw(region.cast::<Region>()) }
-}
-
 /// Makes a region below `parent`; null if it is refused, for a reason that is in the log.
 ///
 /// # Safety
@@ -86,7 +75,10 @@ unsafe extern "C" fn devm_create_dev_dax(
     data: *mut bindings::dev_dax_data,
 ) -> *mut bindings::dev_dax {
     // SAFETY: By the caller.
-    let (data, region) = unsafe { (&*data, borrow_region((*data).dax_region)) };
+    let data = unsafe { &*data };
+    // SAFETY: By the caller. The C struct is at the head of a `Region` in an `Arc`, which lives as
+    // long as the provider is bound.
+    let region = unsafe { ArcBorrow::from_raw(data.dax_region.cast::<Region>()) };
 
     let create = || {
         let pgmap = if data.pgmap.is_null() {

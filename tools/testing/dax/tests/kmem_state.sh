@@ -80,7 +80,7 @@ cat >"$TMP/pin" <<'PERL'
 pipe(R, W); my $text = "x" x (1 << 20); my $at = unpack("Q", pack("p", $text));
 my $area = pack("QQ", $at, 16 * 4096);
 syscall(278, fileno(W), $area, 1, 0) > 0 or exit 1;
-print "pinned\n"; close STDOUT; sleep 60;
+print "pinned\n"; close STDOUT; sleep 60 * $ENV{PACE};
 PERL
 perl="perl $TMP/pin"
 numactl --membind=1 $perl >"$TMP/pinned" &

@@ -25,14 +25,12 @@ infoblock()
 	echo 0 >$ND/$NS/force_raw
 }
 
-# libnvdimm's device may be another than before.
-bound() { udevadm settle --timeout=$((20 * PACE)); use_device "$DEV" && wait_bound; }
 now() { use_device "$DEV"; echo "$SIZE $(reserved)"; }
 
 repaired()
 {
 	check "$1: ndctl rewrites the info block" rewrite
-	check "$1: the device is there again" bound
+	check "$1: the device is there again" wait_bound
 	is "$1: the device is what it was" "$(now)" "$whole"
 }
 
@@ -98,7 +96,7 @@ if has_labels; then
 	ndctl disable-namespace "$NS" >/dev/null 2>&1
 	echo $((512 << 20)) >$ND/$NS/size
 	check "$what: with its old size it is enabled" ndctl enable-namespace "$NS"
-	check "$what: the device is there again" bound
+	check "$what: the device is there again" wait_bound
 	is "$what: the device is what it was" "$(now)" "$whole"
 fi
 
@@ -157,7 +155,7 @@ configure "$NS" - -
 log_mark
 # The UUID was set above; a new spare device has none.
 is "reattached, as it was" "$(attach)" ok
-check "reattached: the device is there again" bound
+check "reattached: the device is there again" wait_bound
 is "reattached: the device is what it was" "$(now)" "$whole"
 
 echo "$nd" >$DRIVER/unbind
@@ -190,7 +188,7 @@ detach
 infoblock flip=200
 configure "$NS" "$uuid" ram
 is "undamaged again" "$(attach)" ok
-check "undamaged again: the device is there" bound
+check "undamaged again: the device is there" wait_bound
 is "undamaged again: the device is what it was" "$(now)" "$whole"
 repaired "in the end"
 

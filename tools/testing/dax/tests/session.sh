@@ -60,7 +60,7 @@ esac
 for bus in /sys/bus/nd/devices/ndbus*; do
 	[ ! -e "$bus" ] || cat "$bus/wait_probe" >/dev/null
 done
-udevadm settle --timeout=$((60 * ${PACE:-1}))
+udevadm settle --timeout=$((60 * PACE))
 case $MACHINE in
 nvdimm*) label >/dev/null 2>&1 ;;
 # The one namespace of the region: off, as ndctl leaves it when it destroys another mode's.
@@ -87,7 +87,7 @@ for name in "$@"; do
 	limit=$(head_of "$name" limit)
 	boots=$(head_of "$name" boots)
 	leaves=$(head_of "$name" leaves)
-	limit=$((${limit:-120} * ${PACE:-1}))
+	limit=$((${limit:-120} * PACE))
 	before=$(state)
 	echo "## begin $name"
 	echo "dax-test: $MACHINE $name begins" >/dev/kmsg
