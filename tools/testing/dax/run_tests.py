@@ -51,7 +51,8 @@ PACE = {"debug": 8, "kcsan": 8}.get(KERNEL, 1)
 LAB = lab_module.Lab(BUILD)
 # In the toolchain tree, by their names there.
 TESTS = "/project/" + str((HERE / "tests").relative_to(PROJECT))
-# At the same time; each has two processors.
+# At the same time; each has two processors. A test on this machine that boots some has as many
+# of its own, beside those that the other tests have meanwhile.
 MACHINES = int(os.environ.get("JOBS") or 2)
 # Tests that restart after a crash took the machine with it.
 MAX_RESTARTS = 3
