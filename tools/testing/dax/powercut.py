@@ -116,7 +116,9 @@ class Life:
         """Compare it with what a boot found. WHOLE: the boot was not cut before it had looked."""
         when = f"after cut {self.cuts}"
         if result.splats or result.timed_out:
-            self.wrong.append(f"{when}, {result.why()}")
+            lines = result.console.splitlines()
+            first = lines.index(result.splats[0]) if result.splats else -20
+            self.wrong.append("\n".join([f"{when}, {result.why()}", *lines[first:][:40]]))
         for text in re.findall(r"^namespaces (.*)\n", result.output, re.M):
             self.namespaces = self.namespaces or text
             if text != self.namespaces:

@@ -47,8 +47,10 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 # A busy host may not run a virtual processor for a while; neither RCU nor the check of the
-# timer at boot need mind.
-PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150 no_timer_check"
+# timer at boot need mind. nowatchdog: while the clock is still made of jiffies, the watchdog of
+# clocks waits for another processor with interrupts off, for so long by that clock, which does
+# not go on meanwhile. If the other one stops all processors to change the clock, that is for ever.
+PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150 no_timer_check tsc=nowatchdog"
 
 # A kernel starts its first process after some seconds. One that has not after so many
 # stands still; the machine is started again. Of each such start, where it stood.

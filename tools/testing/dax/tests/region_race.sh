@@ -4,7 +4,7 @@
 # away; meanwhile the provider goes and comes back. In the end nothing is missing.
 # machines: hmem
 # impl: rust core - C locks up, since it holds the lock of the region while it removes devices
-# limit: 150
+# limit: 300
 . ./lib.sh
 dynamic_region
 hmem=$(basename "$DEVICES")
