@@ -64,7 +64,10 @@ named() { ndctl list -NX | jq -r --arg n "$1" '.[] | select(.name == $n)'; }
 declare -A path
 for fs in ext4 xfs; do
 	mkdir -p /tmp/$fs
-	mount -t $fs -o dax=always "/dev/$(named $fs | jq -r .blockdev)" /tmp/$fs && path[$fs]=/tmp/$fs/log
+	disk=/dev/$(named $fs | jq -r .blockdev)
+	mount -t $fs -o dax=always "$disk" /tmp/$fs && path[$fs]=/tmp/$fs/log && continue
+	dmesg | tail -n 8
+	[ $fs = xfs ] || debugfs -R "logdump -S" "$disk" 2>&1 | tail -n 40
 done
 dax=$(named devdax | jq -r '.daxregion.devices[0].chardev')
 path[devdax]="/dev/$dax" size=$(cat "/sys/bus/dax/devices/$dax/size")
@@ -92,7 +95,7 @@ xfs_repair -n "/dev/$(named xfs | jq -r .blockdev)" >/tmp/fsck 2>&1 && echo "con
 
 
 def tail(result):
-    return "\n".join(result.output.splitlines()[-12:])
+    return "\n".join(result.output.splitlines()[-100:])
 
 
 @dataclass
@@ -155,6 +158,7 @@ def live(build, stage, cuts, seed, devdax="", files=""):
                 life.cuts += 1
                 if result.status is not None:
                     life.wrong.append(f"before cut {life.cuts}, the writers ended: {tail(result)}")
+                if life.wrong:
                     break
             life.found(machine.run(variables + LOOK + END, limit=LIMIT), True)
     return life
