@@ -300,7 +300,7 @@ HOST_TESTS = {
     "panics": lambda: cases(panics()),
     "sysfs": lambda: cases(sysfs()),
     "cost": cost,
-    "powercut": lambda: power(2),
+    "powercut": lambda: power(4),
     "powercuts": lambda: power(100),
 }
 # Of these the ones that take long.
