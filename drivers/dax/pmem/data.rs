@@ -9,6 +9,7 @@ use kernel::{
         self,
         Write as _, //
     },
+    mm::memremap::pages::Misfit,
     nvdimm::{
         InfoBlock,
         PageMapLocation,
@@ -120,6 +121,17 @@ impl Refusal {
         Self::with(errno, fault, [0; 3])
     }
 
+    /// For a page map whose compound pages are not those of the data.
+    pub(super) fn misfit(misfit: &Misfit) -> Self {
+        let pages = match misfit {
+            Misfit::Unit { range, .. } => range,
+            Misfit::Altmap { range, .. } => range,
+            Misfit::Compound { pages, .. } | Misfit::Data { pages, .. } => pages,
+        };
+
+        Self::with(EOPNOTSUPP, &Fault::MISFIT, [pages.start, pages.end, 0])
+    }
+
     /// For a namespace that does not begin at a multiple of `boundary`.
     pub(super) fn start(errno: Error, start: u64, boundary: u64) -> Self {
         Self::with(errno, &Fault::START, [start, boundary, 0])
@@ -223,6 +235,10 @@ impl Fault {
     const MISALIGNED: Self = Self {
         what: "its info block puts data at #-#, not multiples of #",
         remedy: START_OVER,
+    };
+    const MISFIT: Self = Self {
+        what: "struct pages for #-# cannot be those of its data",
+        remedy: "for a smaller align: ndctl create-namespace -f -m devdax -a 2M -e",
     };
     const PAGE_MAP: Self = Self {
         what: "its info block leaves # bytes for the page map, which needs #",

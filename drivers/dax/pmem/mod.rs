@@ -120,10 +120,17 @@ fn set_up(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, pgmap: &mut PageMap) -
         _ => (),
     }
 
-    match access.set_up(pgmap) {
-        Ok(block) => check(dax, namespace, &block),
-        Err(e) => Err(explain(e, dax, namespace, &found)),
-    }
+    let block = access
+        .set_up(pgmap)
+        .map_err(|e| explain(e, dax, namespace, &found))?;
+    let data = check(dax, namespace, &block)?;
+
+    // libnvdimm's page map begins with the namespace, which may be between two multiples of the
+    // data's align.
+    pgmap
+        .fit(&data.range, data.align.into())
+        .map_err(|misfit| tell(dax, namespace, Refusal::misfit(&misfit)))?;
+    Ok(data)
 }
 
 /// Checks an info block, of which libnvdimm knows only a part. Returns what the data is.

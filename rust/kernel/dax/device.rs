@@ -40,7 +40,10 @@ use crate::{
         from_result,
         to_result, //
     },
-    mm::memremap::PageMap,
+    mm::memremap::{
+        pages::Misfit,
+        PageMap, //
+    },
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
@@ -540,6 +543,16 @@ fn unaligned_range(dev: &Device<device::Bound>, i: usize, range: &Range, align: 
     EINVAL
 }
 
+fn misfit(dev: &Device<device::Bound>, why: &Misfit) -> Error {
+    dev_warn!(
+        dev,
+        "{}; such memory cannot be mapped with entries of 0x{:x} bytes, create the namespace or region again with a smaller align\n",
+        why,
+        dev.align()
+    );
+    EINVAL
+}
+
 /// An instance whose ranges are reserved; nobody else uses the memory.
 ///
 /// # Invariants
@@ -575,15 +588,17 @@ impl<'a> Reserved<'a> {
             }
         }
 
-        let pgmap = self.page_map()?;
+        let data = (dev.ranges().iter()).map(|range| range.start()..range.end().wrapping_add(1));
+        // SAFETY: By the type invariant nothing was done with the ranges, so the page map is not in
+        // use; it belongs to the bound driver.
+        let compound = unsafe { self.page_map()?.compound(align as u64, data) }
+            .map_err(|why| misfit(dev, &why))?;
         let owner = PageMapOwner::new(dev)?;
         // SAFETY:
         // - By the type invariant the ranges are reserved by us, and nothing was done with them.
         // - The page map belongs to the instance, or was allocated with devres before this, as
         //   the owner was. The operations, which find the instance by it, are in the kernel image.
-        // - That the ranges are aligned has just been checked. A page map that came with the
-        //   instance may begin earlier, to hold itself, but its pages begin with the ranges.
-        unsafe { pgmap.map_generic(dev.as_ref(), dev.order(), &GENERIC, owner.cast())? };
+        let pgmap = unsafe { compound.map_generic(dev.as_ref(), &GENERIC, owner.cast())? };
 
         // INVARIANT: Just done.
         Ok(Mapped { dev, pgmap })

@@ -12,17 +12,32 @@ use crate::{
     },
     devres,
     error::from_err_ptr,
+    page::PAGE_SHIFT,
     prelude::*,
     types::Opaque, //
 };
 use core::{
     mem::size_of,
+    ops::Range,
     ptr::{
         addr_of_mut,
         null,
         null_mut, //
     }, //
 };
+
+pub mod pages;
+
+use pages::{
+    Altmap,
+    Misfit, //
+};
+
+/// The unit in bytes of the memory that `memremap_pages()` takes.
+fn unit() -> u64 {
+    // SAFETY: No requirements.
+    unsafe { bindings::memremap_compat_align() as u64 }
+}
 
 /// The description of a page map: `struct dev_pagemap`.
 ///
@@ -119,28 +134,70 @@ impl PageMap {
         self.0.get()
     }
 
-    /// Creates the struct pages, as generic device memory (`MEMORY_DEVICE_GENERIC`), in compound
-    /// pages of `2^order` base pages; they go away when `dev` is unbound.
+    /// Makes the page map one of compound pages of `size` bytes, a power of two, for `data`.
     ///
-    /// `ops` are called with the page map, in which `owner` is found. May sleep. The errors are
-    /// `ENOMEM` and those of `devm_memremap_pages()`.
+    /// Where the metadata of the provider would put a compound page between two multiples of
+    /// `size`, its memory is left out of the page map; see [`pages::fit`]. Fails if that is not
+    /// possible; the page map is as before then.
+    pub fn fit(&mut self, data: &Range<u64>, size: u64) -> Result<(), Misfit> {
+        // SAFETY: The page map is borrowed by nobody else, so it is not in use.
+        unsafe { self.fit_each(size, core::iter::once(data.clone())) }
+    }
+
+    /// The page map as one of compound pages of `size` bytes, a power of two, for `data`: the memory
+    /// of each range, in their order.
+    ///
+    /// As [`Self::fit`].
     ///
     /// # Safety
     ///
-    /// - As for [`Self::map_fs_dax`].
-    /// - Each range starts and ends at a multiple of `2^order` pages.
-    #[inline]
-    pub unsafe fn map_generic(
-        &self,
-        dev: &Device<Bound>,
-        order: u32,
-        ops: &'static bindings::dev_pagemap_ops,
-        owner: *mut c_void,
-    ) -> Result {
-        let kind = bindings::memory_type_MEMORY_DEVICE_GENERIC;
-
+    /// The page map is not in use, and belongs to the caller for `'a`.
+    pub unsafe fn compound<'a>(
+        &'a self,
+        size: u64,
+        data: impl Iterator<Item = Range<u64>>,
+    ) -> Result<Compound<'a>, Misfit> {
         // SAFETY: By the safety requirements.
-        unsafe { self.map(dev, kind, order, ops, owner) }
+        unsafe { self.fit_each(size, data)? };
+
+        // INVARIANT: Just done.
+        Ok(Compound { map: self, size })
+    }
+
+    /// Does what [`Self::compound`] does.
+    ///
+    /// # Safety
+    ///
+    /// The page map is not in use, and nobody else reads or changes it.
+    unsafe fn fit_each(
+        &self,
+        size: u64,
+        data: impl Iterator<Item = Range<u64>>,
+    ) -> Result<(), Misfit> {
+        let map = self.as_raw();
+        // SAFETY: By the type invariant the page map is valid.
+        let (count, flags, altmap) = unsafe { ((*map).nr_range, (*map).flags, &(*map).altmap) };
+        let bytes = |pages: c_ulong| (pages as u64).wrapping_shl(PAGE_SHIFT as u32);
+        // An altmap is for the first range.
+        let mut altmap = (flags & bindings::PGMAP_ALTMAP_VALID != 0).then(|| Altmap {
+            base: bytes(altmap.base_pfn),
+            size: bytes(altmap.reserve.saturating_add(altmap.free)),
+        });
+        // SAFETY: As above.
+        let mut slot = unsafe { addr_of_mut!((*map).__bindgen_anon_1) }.cast::<bindings::range>();
+
+        for (_, data) in (0..count).zip(data) {
+            // SAFETY: By the type invariant there are `count` ranges.
+            let range = unsafe { &mut *slot };
+            let given = range.start..range.end.saturating_add(1);
+            let fitting = pages::fit(&given, altmap.take(), &data, size, unit())?;
+
+            range.start = fitting.start;
+            // No range is empty.
+            range.end = fitting.end.wrapping_sub(1);
+            slot = slot.wrapping_add(1);
+        }
+        Ok(())
     }
 
     /// Creates the struct pages, one by one, as memory of file systems (`MEMORY_DEVICE_FS_DAX`);
@@ -172,7 +229,8 @@ impl PageMap {
     ///
     /// # Safety
     ///
-    /// As for [`Self::map_generic`], and the type of memory needs nothing else.
+    /// - As for [`Self::map_fs_dax`], and the type of memory needs nothing else.
+    /// - If `order` is not 0, [`pages::usable`] accepts the ranges for compound pages of that order.
     #[inline]
     unsafe fn map(
         &self,
@@ -216,6 +274,43 @@ impl PageMap {
             (*self.as_raw()).owner = owner;
         }
         Ok(())
+    }
+}
+
+/// A page map whose struct pages will be compound pages, each at a multiple of its size.
+///
+/// # Invariants
+///
+/// [`pages::usable`] accepts each range of the page map for compound pages of `size` bytes. Nobody
+/// changes the ranges for `'a`.
+pub struct Compound<'a> {
+    map: &'a PageMap,
+    size: u64,
+}
+
+impl<'a> Compound<'a> {
+    /// Creates the struct pages, as generic device memory (`MEMORY_DEVICE_GENERIC`); they go away
+    /// when `dev` is unbound. Returns the page map.
+    ///
+    /// `ops` are called with the page map, in which `owner` is found. May sleep. The errors are
+    /// `ENOMEM` and those of `devm_memremap_pages()`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`PageMap::map_fs_dax`].
+    #[inline]
+    pub unsafe fn map_generic(
+        self,
+        dev: &Device<Bound>,
+        ops: &'static bindings::dev_pagemap_ops,
+        owner: *mut c_void,
+    ) -> Result<&'a PageMap> {
+        let kind = bindings::memory_type_MEMORY_DEVICE_GENERIC;
+        let order = (self.size.trailing_zeros()).saturating_sub(PAGE_SHIFT as u32);
+
+        // SAFETY: By the safety requirements and the type invariants.
+        unsafe { self.map.map(dev, kind, order, ops, owner)? };
+        Ok(self.map)
     }
 }
 

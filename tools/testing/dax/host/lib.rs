@@ -13,6 +13,8 @@ mod memory;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod page_fit;
+#[cfg(test)]
 mod parse;
 #[cfg(test)]
 mod piece;
@@ -32,6 +34,7 @@ pub mod sysfs;
 mod data;
 #[path = "../../../../drivers/dax/hmem/offered.rs"]
 mod offered;
+pub(crate) use kernel::mm::memremap::pages;
 #[path = "../../../../drivers/dax/hmem/pieces.rs"]
 mod pieces;
 #[allow(dead_code, unused_imports)]

@@ -9,9 +9,20 @@ pub use core::fmt;
 #[path = "../../../../../rust/kernel/dax/search.rs"]
 pub mod search;
 
+#[path = "../../../../../rust/kernel/mm/memremap/pages.rs"]
+pub mod pages;
+
 /// What needs nothing of the kernel.
 pub mod dax {
     pub use crate::search;
+}
+
+/// The same.
+pub mod mm {
+    /// The pages of a dev_pagemap.
+    pub mod memremap {
+        pub use crate::pages;
+    }
 }
 
 /// Pages.
