@@ -36,6 +36,16 @@ struct InClass;
 
 impl nvdimm::Driver for InClass {
     fn probe(dax: &Dax<Core<'_>>) -> Result {
+        // The one in Rust is idle, and has no driver, as long as this module has the turn.
+        if let Some(namespace) = dax.namespace().filter(|_| dax.has_driver(c"dax_pmem")) {
+            dev_err!(
+                dax,
+                "{}: dax_pmem is not the one in Rust, so that both have namespaces; modprobe -r dax_pmem, then: ndctl enable-namespace {}\n",
+                namespace.name(),
+                namespace.name()
+            );
+            return Err(EBUSY);
+        }
         pmem::probe(dax, Flags::CLASS)
     }
 }

@@ -293,6 +293,17 @@ impl Dax<Core<'_>> {
         Some(Namespace { ndns, dax: self })
     }
 
+    /// Whether a driver of this name is registered on libnvdimm's bus.
+    #[inline]
+    pub fn has_driver(&self, name: &CStr) -> bool {
+        let dev: &device::Device<Bound> = self.as_ref();
+
+        // SAFETY: A device that is being probed is valid, and on a bus. The driver is not used.
+        let driver = unsafe { bindings::driver_find(name.as_char_ptr(), (*dev.as_raw()).bus) };
+
+        !driver.is_null()
+    }
+
     /// The alignment that the device is configured for, in bytes.
     #[inline]
     pub fn align(&self) -> u64 {

@@ -141,7 +141,7 @@ impl<T: Instance> Service<T> {
         {
             let _guard = device.lock();
             // SAFETY: The instance is new, and as it is not on a bus nobody else gives it away.
-            unsafe { layout::call_probe(&device, &driver, layout) }
+            unsafe { call_probe(&device, &driver, layout) }
                 .inspect_err(|_| free_data(&device, &driver))?;
             // SAFETY: The driver has the instance from now on.
             unsafe { add_files(&device, &driver) }.inspect_err(|_| {
@@ -177,6 +177,26 @@ impl<T: Instance> Drop for Service<T> {
         self.driver.remove(&self.device);
         free_data(&self.device, &self.driver);
     }
+}
+
+/// Calls the driver's probe, as the driver core does.
+///
+/// During it the device has the driver in its `struct device`, where a driver in C looks for its own
+/// module. It has none after that: user space would be told of it in each uevent, which the class
+/// never did.
+///
+/// # Safety
+///
+/// As for [`layout::call_probe`]; the device lock is held, and user space was not told of the device.
+unsafe fn call_probe<T: Instance>(device: &Subclass<T>, driver: &Driver, layout: Layout) -> Result {
+    // SAFETY: The device is valid, and its lock is held. Who reads uevents does without that lock.
+    let set = |driver| unsafe { (&raw mut (*device.dev_raw()).driver).write_volatile(driver) };
+
+    set(driver.as_drv_raw());
+    // SAFETY: By the caller.
+    let result = unsafe { layout::call_probe(device, driver, layout) };
+    set(core::ptr::null_mut());
+    result
 }
 
 /// Makes the files that a driver has for each of its devices, as the driver core does after a probe.

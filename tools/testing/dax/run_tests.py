@@ -74,12 +74,15 @@ class Outcome:
     wrong: list = field(default_factory=list)    # of each failed case, what happened
     known: list = field(default_factory=list)    # failed as the test says C does
     counts: dict = field(default_factory=dict)   # what it says that it did, and how often
+    pairs: list = field(default_factory=list)    # of each case about two modules, these
     seconds: float = 0
 
     def count(self, text):
         """Take in the lines "# count: N WHAT" of a test's output."""
         for number, what in re.findall(r"^# count: (\d+) (.+)", text, re.M):
             self.add({what: int(number)})
+
+        self.pairs += re.findall(r"^# pair: (.+)", text, re.M)
 
     def add(self, counts):
         for what, number in counts.items():
@@ -568,6 +571,15 @@ def add_rust_programs(tests, stage):
         shutil.copytree(BUILD / "host-tests/host/bin", stage, dirs_exist_ok=True)
 
 
+def add_upstream(tests, stage):
+    """Put upstream's C modules there if one of TESTS has use for them."""
+    if any("./upstream/" in (HERE / f"tests/{test.script}.sh").read_text() for test in tests):
+        modules = LAB.upstream_modules(KERNEL)
+        (stage / "upstream").mkdir()
+        for path in modules.glob("*.ko"):
+            shutil.copy(path, stage / "upstream")
+
+
 @functools.cache
 def prepare_stage():
     """What the guest sees: the scripts, the programs that they use, the kernel's own selftests."""
@@ -692,6 +704,7 @@ def main(argv):
             sys.exit(f"there is no kernel in {kernel_folder}; run 'make kernel KERNEL={KERNEL}' first")
         stage = prepare_stage()
         add_rust_programs(tests, stage)
+        add_upstream(tests, stage)
         todo = [functools.partial(group.run, lambda test, outcome: report(test.name, outcome))
                 for group in groups(tests, stage)]
     # Many of those on this machine keep only one processor busy.

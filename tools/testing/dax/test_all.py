@@ -3,14 +3,16 @@
 """Run the tests on several kernels, and print one table of what came of it.
 
   test_all.py all       every test, also those that take long, on every kernel
-  test_all.py matrix    the modules in Rust on the core in C, and those in C on the core in
-                        Rust; writes Documentation/driver-api/dax/interoperability.rst
+  test_all.py matrix    the modules in Rust on the core in C, those in C on the core in Rust, and
+                        on each core every module with every other, in either language; writes
+                        Documentation/driver-api/dax/interoperability.rst
 
 The status is 0 when nothing failed. Kernels that are missing are built first. A run that is
 interrupted goes on where it was when the same is run again, unless the code or the tests were
 changed meanwhile: each test that has passed is kept in $BUILD/results until the run is over.
 """
 
+import collections
 import json
 import os
 import shutil
@@ -31,6 +33,8 @@ DOCUMENT = PROJECT / "Documentation/driver-api/dax/interoperability.rst"
 
 # The kernels that mix.
 MATRIX = {"c-modules": "Rust core, C modules", "c-core": "C core, Rust modules"}
+# On these any two modules meet, each in either language.
+PAIRS = {"rust": "Rust core", "c-core": "C core"}
 # What a test of this name is about; others are about device_dax.
 ABOUT = {"pmem_": "dax_pmem", "kmem": "kmem", "hmem": "dax_hmem", "cxl": "dax_cxl",
          "fsdev": "fsdev_dax", "region": "device_dax, dynamic regions",
@@ -111,6 +115,18 @@ def matrix_table(results):
     return grid(["Tests of", *MATRIX.values()], rows)
 
 
+def pairs_table(results):
+    """A row for each provider and consumer, by their languages; how many cases were about them."""
+    found = {kernel: collections.Counter(pair for test in results[kernel].values()
+                                         for pair in test.get("pairs", ())) for kernel in PAIRS}
+    rows = []
+    for pair in sorted(set().union(*found.values())):
+        provider, language, consumer, other = pair.split("|")
+        rows.append([f"{provider} in {language}", f"{consumer} in {other}",
+                     *(str(found[kernel][pair] or "refused") for kernel in PAIRS)])
+    return grid(["Provider", "Consumer", *PAIRS.values()], rows)
+
+
 TEXT = """\
 .. SPDX-License-Identifier: GPL-2.0
 .. Written by "make test-matrix"; do not edit.
@@ -121,8 +137,8 @@ Rust with C, in each pairing
 
 The core of DAX and each module can be built from Rust or from upstream's C, one
 by one (see drivers/dax/Kconfig), and any module works on either core. This table
-is written by ``make test-matrix``, which builds two kernels from one tree, boots
-each in the reference machines and runs the system tests there.
+is written by ``make test-matrix``, which builds kernels from one tree, boots each in
+the reference machines and runs the system tests there.
 
 {table}
 
@@ -131,15 +147,34 @@ upstream's C; the test says which part has it and why, and where that part is
 Rust they have to pass. Tests and cases that need a part in Rust, because C would
 take the machine down, do not run where it is C: so the numbers of a row differ.
 
-dax_pmem_compat exists in Rust only, and needs core and dax_pmem in Rust. nd_pmem,
-virtio_pmem and the CXL core are always C; their row shows what file systems find
-on each core.
+nd_pmem, virtio_pmem and the CXL core are always C; their row shows what file systems
+find on each core.
+
+Any two modules
+===============
+
+The file of a module fits a kernel whose other modules are in the other language, so
+a test (``pairs``) loads each module in either language beside each other one. A
+device goes from one consumer to the next, and is taken away while it is mapped. The
+consumers differ from each other in all combinations, so that each takes a device from
+one of the other language, too.
+
+{pairs}
+
+A number is how many cases passed, ``refused`` that the pair is not possible:
+
+- dax_pmem_compat exists in Rust only. On a core in C the kernel does not load it
+  ("Unknown symbol dax_class_driver_get"). Beside dax_pmem in C it refuses each
+  namespace, with a line in the log, since nothing could tell which of the two has it.
+  Kconfig has neither.
+- A device of 1 GiB entries whose namespace does not begin at a whole GiB works if one
+  of dax_pmem and device_dax is Rust; see Documentation/admin-guide/device-dax.rst.
 """
 
 
 def write_matrix(results):
-    DOCUMENT.write_text(TEXT.format(table=matrix_table(results)))
-    print(f"\n{matrix_table(results)}\n\n{DOCUMENT.relative_to(PROJECT)} is written")
+    DOCUMENT.write_text(TEXT.format(table=matrix_table(results), pairs=pairs_table(results)))
+    print(f"\n{matrix_table(results)}\n\n{pairs_table(results)}\n\n{DOCUMENT.relative_to(PROJECT)} is written")
 
 
 # ---- all ----
@@ -184,6 +219,7 @@ def main(argv):
     if what == "matrix":
         names = [test.name for test in run_tests.system_tests() if test.tier != "all"]
         results = {kernel: run(folder, kernel, names) for kernel in MATRIX}
+        results["rust"] = run(folder, "rust", ["pairs"])
     else:
         results = {"rust": run(folder, "rust", tier="all"), "c": run(folder, "c"),
                    **{kernel: run(folder, kernel) for kernel in MATRIX},

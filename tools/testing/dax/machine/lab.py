@@ -100,6 +100,10 @@ PARTS = {"DAX": "core", "DEV_DAX": "device_dax", "DEV_DAX_PMEM": "dax_pmem",
          "DEV_DAX_KMEM": "kmem", "DEV_DAX_HMEM": "dax_hmem", "DEV_DAX_CXL": "dax_cxl",
          "DEV_DAX_FSDEV": "fsdev_dax"}
 
+# Upstream's source of each module, in drivers/dax.
+UPSTREAM = {"device_dax": "device.c", "dax_pmem": "pmem.c", "kmem": "kmem.c",
+            "fsdev_dax": "fsdev.c", "dax_hmem": "hmem/hmem.c", "dax_cxl": "cxl.c"}
+
 # For progress and for the check of free space; how it was when this was written.
 TOOLCHAIN_MB, CRATES_MB, PLOT_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 81, 60, 330, 1800, 900
 BUILD_STEPS = 2750
@@ -502,6 +506,27 @@ class Lab:
         self.compile(impl, [*NFIT, "modules"], f"{impl} doubles for nfit_test")
         note.write_text(config)
 
+    def upstream_modules(self, impl):
+        """Upstream's C modules for a kernel in which they may be Rust; the folder they are in.
+
+        A module fits an image whichever language either is from, so this takes seconds: what it
+        is built against are the headers and the exports of the kernel that is there.
+        """
+        source, out = self.build / "upstream", self.out(impl) / "upstream"
+        source.mkdir(exist_ok=True)
+        for name, file in UPSTREAM.items():
+            # The file may bear another name than its module.
+            text = f"// SPDX-License-Identifier: GPL-2.0\n#include <../drivers/dax/{file}>\n"
+            if read(source / f"{name}.c") != text:
+                (source / f"{name}.c").write_text(text)
+        (source / "Kbuild").write_text("".join(f"obj-m += {name}.o\n" for name in UPSTREAM))
+        status, log = self.logged(f"upstream-{impl}.log", self.inside(
+            [*MAKE, "M=/build/upstream", "MO=/out/upstream", "modules"], impl))
+        if status:
+            raise Stop(f"upstream's modules could not be built for the {impl} kernel; read "
+                       f"{self.logs}/upstream-{impl}.log")
+        return out
+
     def make_quiet(self):
         """The objects of drivers/dax of the kernel "rust" as they would be without messages."""
         for name, edits in QUIET.items():
@@ -695,7 +720,7 @@ class Lab:
 
     def clean(self):
         names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests", "quiet",
-                 "results", "host-tests", "bench"]
+                 "results", "host-tests", "bench", "upstream"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
