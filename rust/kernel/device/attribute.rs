@@ -116,7 +116,8 @@ impl Output {
 /// A file in the sysfs folder of a device or a driver.
 ///
 /// It has those of [`show`](Self::show) and [`store`](Self::store) that [`MODE`](Self::MODE) lets
-/// anybody use.
+/// anybody use. Where [`mode`](Self::mode) lets nobody use one of them for an owner, it fails with
+/// `EPERM` there, also after root has changed the mode of the file.
 pub trait Attribute: 'static {
     /// What the file belongs to.
     type Owner: Owner;
@@ -127,7 +128,9 @@ pub trait Attribute: 'static {
     /// Who may read and write the file.
     const MODE: Mode;
 
-    /// The mode of the file for one owner.
+    /// The mode of the file for one owner; for a device only.
+    ///
+    /// Asked when the file is made, and again at each access.
     fn mode(_owner: &Self::Owner) -> Mode {
         Self::MODE
     }
@@ -151,6 +154,43 @@ const fn attribute<A: Attribute>() -> bindings::attribute {
         mode: A::MODE,
         ..pin_init::zeroed()
     }
+}
+
+/// Whether somebody may use a file of a device in the way of `bits`; else `EPERM`, and a line in the
+/// log.
+///
+/// The file system looks at the mode of the file, which root can change, and not at what
+/// [`Attribute::mode`] says.
+///
+/// # Safety
+///
+/// `dev` is that of a show or store callback of `A`.
+unsafe fn permitted<A: Attribute>(
+    dev: *mut bindings::device,
+    bits: Mode,
+    what: &'static str,
+) -> Result
+where
+    A::Owner: Owner<Raw = bindings::device>,
+{
+    // SAFETY: sysfs keeps the owner registered during the call.
+    if A::mode(unsafe { A::Owner::from_raw(dev) }) & bits != 0 {
+        return Ok(());
+    }
+    // SAFETY: The device is valid.
+    refused(unsafe { Device::from_raw(dev) }, A::NAME, what)
+}
+
+#[cold]
+#[inline(never)]
+fn refused(dev: &Device, name: &CStr, what: &'static str) -> Result {
+    crate::dev_info_ratelimited!(
+        dev,
+        "{} cannot be {}: not for this device, whatever the mode of the file\n",
+        name,
+        what
+    );
+    Err(EPERM)
 }
 
 /// # Safety
@@ -240,7 +280,12 @@ impl<O: Owner<Raw = bindings::device>, A: Attribute<Owner = O>> DeviceAttribute<
         page: *mut c_char,
     ) -> isize {
         // SAFETY: sysfs calls this with a registered device and a page.
-        unsafe { show::<A>(dev, page) }
+        unsafe {
+            match permitted::<A>(dev, 0o444, "read") {
+                Ok(()) => show::<A>(dev, page),
+                Err(e) => e.to_errno() as isize,
+            }
+        }
     }
 
     /// # Safety
@@ -253,7 +298,12 @@ impl<O: Owner<Raw = bindings::device>, A: Attribute<Owner = O>> DeviceAttribute<
         count: usize,
     ) -> isize {
         // SAFETY: sysfs calls this with a registered device and `count` bytes.
-        unsafe { store::<A>(dev, input, count) }
+        unsafe {
+            match permitted::<A>(dev, 0o222, "written") {
+                Ok(()) => store::<A>(dev, input, count),
+                Err(e) => e.to_errno() as isize,
+            }
+        }
     }
 }
 
