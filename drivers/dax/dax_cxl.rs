@@ -150,11 +150,17 @@ impl cxl::Driver for CxlDax {
         )
         .and_then(|region| region.create_self_contained(size))
         .inspect_err(|error| {
+            let first = match *error {
+                EBUSY => "if dax_hmem has the memory, unbind its hmem device, then",
+                _ => "to try again",
+            };
+
             dev_err!(
                 dev,
-                "no instance for {}: error {}; if dax_hmem has the memory, unbind its hmem device, then: cxl disable-region region{}; cxl enable-region region{}\n",
+                "no instance for {}: error {}; {}: cxl disable-region region{}; cxl enable-region region{}\n",
                 Addresses(&range),
                 error.to_errno(),
+                first,
                 dev.id(),
                 dev.id()
             );

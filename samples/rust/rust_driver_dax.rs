@@ -100,13 +100,19 @@ fn provide() -> Result<faux::Registration> {
         PAGE_SIZE as u32,
         Flags::DYNAMIC,
     )
-    .inspect_err(|_| {
+    .inspect_err(|&error| {
+        let why = match error {
+            EINVAL => "start= and size= must be multiples of the size of a page",
+            EBUSY => "another provider has some of it, see the message above",
+            _ => "there is no memory for it",
+        };
+
         dev_err!(
             parent.as_ref(),
-            "no region of {:#x} bytes at {:#x}; start= and size= must be multiples of {}\n",
+            "no region of {:#x} bytes at {:#x}: {}\n",
             size,
             start,
-            PAGE_SIZE
+            why
         );
     })?;
     region.create(size)?;

@@ -300,8 +300,8 @@ pub(crate) struct Request {
 
 /// Makes a region below the provider's device, for as long as the provider's driver is bound.
 ///
-/// Refused, with the reason in the log, if the range cannot be mapped with entries of the align, or
-/// if another region has some of it.
+/// Refused, with the reason in the log, if the range cannot be mapped with entries of the align, if
+/// another region has some of it, or if the driver of the device has data of its own there.
 pub(crate) fn register(dev: &Device<Bound>, request: Request) -> Result<Arc<Region>> {
     let Request {
         id,
@@ -320,14 +320,23 @@ pub(crate) fn register(dev: &Device<Bound>, request: Request) -> Result<Arc<Regi
         );
     };
 
-    let range = Range::new(raw.start, raw.end).ok_or(EINVAL)?;
-    let align = Align::new(align.into()).ok_or(EINVAL)?;
+    let range = Range::new(raw.start, raw.end)
+        .ok_or(EINVAL)
+        .inspect_err(|_| refused(&"it is empty, or too large"))?;
+    let align = Align::new(align.into())
+        .ok_or(EINVAL)
+        .inspect_err(|_| refused(&"its align is not the size of a pte, pmd or pud"))?;
     if !align.fits(&range) {
         let why = ranges::Error::RangeMisaligned { range, align };
         refused(&why);
         return Err(why.into());
     }
-    let claim = Claim::new(range).inspect_err(|_| refused(&"another region has some of it"))?;
+    let claim = Claim::new(range).inspect_err(|&e| {
+        // What is missing otherwise is memory for the bookkeeping, and not the range.
+        if e == EBUSY {
+            refused(&"another region has some of it");
+        }
+    })?;
 
     let state = State {
         space: Space::new(range, units()?)?,
@@ -346,7 +355,11 @@ pub(crate) fn register(dev: &Device<Bound>, request: Request) -> Result<Arc<Regi
         }),
         GFP_KERNEL,
     )?;
-    let files = GroupsRegistration::new(dev, region.clone())?;
+    let files = GroupsRegistration::new(dev, region.clone()).inspect_err(|&e| {
+        if e == EBUSY {
+            refused(&"the driver of its device has data of its own there");
+        }
+    })?;
     let registration = Registration {
         files: Some(files),
         region: region.clone(),

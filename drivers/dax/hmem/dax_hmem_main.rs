@@ -361,11 +361,17 @@ impl hmem::Driver for Piece {
         )
         .and_then(|region| region.create(size))
         .inspect_err(|error| {
+            let first = match *error {
+                EBUSY => "unbind what has it, see the message above and /proc/iomem, then ",
+                _ => "",
+            };
+
             dev_err!(
                 dev,
-                "no instance for memory {}: error {}; free what the message above names, then bind this device to hmem again\n",
+                "no instance for memory {}: error {}; {}bind this device to hmem again\n",
                 Addresses(&range),
-                error.to_errno()
+                error.to_errno(),
+                first
             );
         })
     }

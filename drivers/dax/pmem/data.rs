@@ -196,6 +196,14 @@ impl Fault {
         what: "its metadata's addresses are taken, see /proc/iomem",
         remedy: RETRY,
     };
+    pub(super) const NOT_MAPPED: Self = Self {
+        what: "the kernel cannot map its info block",
+        remedy: RETRY,
+    };
+    pub(super) const NAME: Self = Self {
+        what: "its name has no numbers for those of a device",
+        remedy: RETRY,
+    };
     pub(super) const UNREADABLE: Self = Self {
         what: "media error at its info block, at offset 0x1000",
         remedy: START_OVER,

@@ -42,7 +42,9 @@ pub(crate) fn probe(dax: &Dax<Core<'_>>, flags: Flags) -> Result {
     let refused = |e| refuse(dax, namespace, e, &Fault::CORE);
     let mut pgmap = PageMap::empty();
     let data = set_up(dax, namespace, &mut pgmap)?;
-    let (region_id, id) = namespace.ids().map_err(refused)?;
+    let (region_id, id) = namespace
+        .ids()
+        .map_err(|e| refuse(dax, namespace, e, &Fault::NAME))?;
 
     // The metadata is reserved here, the data by device_dax.
     namespace
@@ -103,9 +105,13 @@ fn set_up(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, pgmap: &mut PageMap) -
         };
         refuse(dax, namespace, e, fault)
     })?;
-    let access = claim
-        .enable()
-        .map_err(|e| refuse(dax, namespace, e, &Fault::BUSY))?;
+    let access = claim.enable().map_err(|e| {
+        let fault = match e {
+            EBUSY => &Fault::BUSY,
+            _ => &Fault::NOT_MAPPED,
+        };
+        refuse(dax, namespace, e, fault)
+    })?;
     let found = access.read();
 
     match &found {

@@ -55,6 +55,10 @@ pub use bindings::{
 /// the others, and this is the next bit.
 pub const IORESOURCE_DAX_CLASS: usize = 1 << 2;
 
+/// Among the flags of a request for a region: if it is refused, the caller wants an `ERR_PTR()` instead
+/// of null. This core's own, too. The one in C keeps it, and returns null all the same.
+pub const IORESOURCE_DAX_ERRNO: usize = 1 << 3;
+
 /// The largest number that an instance can have.
 pub const MAX_ID: u32 = c_int::MAX as u32;
 

@@ -12,7 +12,10 @@
 //!
 //! C header: `drivers/dax/bus.h`
 
-use super::layout::IORESOURCE_DAX_CLASS;
+use super::layout::{
+    IORESOURCE_DAX_CLASS,
+    IORESOURCE_DAX_ERRNO, //
+};
 use crate::{
     bindings,
     device::{
@@ -118,8 +121,9 @@ impl<'a> Region<'a> {
     /// # Errors
     ///
     /// - [`EINVAL`] if `range` is empty, or does not begin and end at a multiple of `align`.
-    /// - [`ENOMEM`] if memory ran out, or `range` overlaps another region; of the latter the core
-    ///   tells in the log.
+    /// - [`EBUSY`] if `range` overlaps another region, of which the core tells in the log. A core in
+    ///   C says no more than that it failed, so this may also be a lack of memory there.
+    /// - [`ENOMEM`] if memory ran out, and what else the driver core has against the files.
     #[inline]
     pub fn new(
         parent: &'a impl Parent,
@@ -150,13 +154,14 @@ impl<'a> Region<'a> {
                 &mut range,
                 target_node,
                 align,
-                flags.0,
+                flags.0 | IORESOURCE_DAX_ERRNO as c_ulong,
             )
         };
+        let region = from_err_ptr(region)?;
 
         // INVARIANT: The region is registered, and stays so until the parent is unbound.
         Ok(Self {
-            region: NonNull::new(region).ok_or(ENOMEM)?,
+            region: NonNull::new(region).ok_or(EBUSY)?,
             size,
             _parent: PhantomData,
         })

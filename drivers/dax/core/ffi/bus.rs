@@ -35,7 +35,8 @@ use kernel::{
     sync::ArcBorrow, //
 };
 
-/// Makes a region below `parent`; null if it is refused, for a reason that is in the log.
+/// Makes a region below `parent`; null if it is refused, for a reason that is in the log. With
+/// `IORESOURCE_DAX_ERRNO` it is an `ERR_PTR()` then.
 ///
 /// # Safety
 ///
@@ -56,11 +57,12 @@ unsafe extern "C" fn alloc_dax_region(
         range,
         target_node,
         align,
-        flags,
+        flags: flags & !layout::IORESOURCE_DAX_ERRNO,
     };
 
     match region::register(parent, request) {
         Ok(region) => region.head_ptr(),
+        Err(error) if flags & layout::IORESOURCE_DAX_ERRNO != 0 => error.to_ptr(),
         Err(_) => core::ptr::null_mut(),
     }
 }
