@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+// compiles
+
+//! What drivers do with the interfaces that the other programs here misuse.
+
+use kernel::{
+    dax,
+    device::Core,
+    mm::memremap::PageMap,
+    nvdimm::{
+        self,
+        Dax,
+        Turn, //
+    },
+    prelude::*, //
+};
+
+module! {
+    type: Control,
+    name: "control",
+    authors: ["The device DAX in Rust authors"],
+    description: "What compiles",
+    license: "GPL",
+}
+
+struct Provider;
+
+impl nvdimm::Driver for Provider {
+    fn probe(dax: &Dax<Core<'_>>) -> Result {
+        let namespace = dax.namespace().ok_or(ENODEV)?;
+        let mut pgmap = PageMap::empty();
+
+        namespace.claim()?.enable()?.set_up(&mut pgmap)?;
+        pgmap.fit(&namespace.range(), 4096).map_err(|_| EINVAL)
+    }
+}
+
+struct Control(#[expect(dead_code)] nvdimm::Registration<Provider>);
+
+impl kernel::Module for Control {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let turn = Turn::take().ok_or(EBUSY)?;
+
+        Ok(Self(nvdimm::Registration::new::<Self>(turn, module)?))
+    }
+}
+
+/// Whether a page can be mapped now.
+pub fn is_there(dev: &dax::Device) -> bool {
+    dev.live().is_some_and(|live| live.folio(0, 0).is_some())
+}
+
+/// The steps of a consumer.
+pub fn consume(dev: &dax::Device<Core<'_>>) -> Result {
+    dev.reserve()?.map_generic()?.run()
+}

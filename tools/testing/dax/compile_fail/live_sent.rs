@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+// fails: E0277 cannot be sent between threads safely
+
+//! A read-side critical section of SRCU ends on the processor's thread that began it.
+
+use kernel::dax::device::Live;
+
+fn send<T: Send>(value: T) -> T {
+    value
+}
+
+/// Hands a section to another thread.
+pub fn elsewhere(live: Live<'_>) -> Live<'_> {
+    send(live)
+}
