@@ -630,7 +630,9 @@ def add_upstream(tests, stage):
     if any("./upstream/" in (HERE / f"tests/{test.script}.sh").read_text() for test in tests):
         modules = LAB.upstream_modules(KERNEL)
         (stage / "upstream").mkdir()
-        for path in modules.glob("*.ko"):
+        # And the module that is for a core in Rust only.
+        compat = LAB.out("rust") / "drivers/dax/dax_pmem_compat.ko"
+        for path in [*modules.glob("*.ko"), *([compat] if compat.is_file() else [])]:
             shutil.copy(path, stage / "upstream")
 
 
