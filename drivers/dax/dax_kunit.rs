@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! KUnit tests of the logic of a dax region (`core/ranges`), with the kernel's own vectors.
+//! KUnit tests of the logic of a dax region (`core/ranges`), with the kernel's own vectors, and of
+//! what our part of the `kernel` crate answers to a driver that asks for what it must not have.
 //!
 //! A module of its own with its own copy of the logic, so that it can be loaded, and so run, at any
 //! time and on any kernel. Only a handful of cases: the thorough tests run on the host, see
-//! `tools/testing/dax/host`.
+//! `tools/testing/dax/host`. What a driver cannot even ask for is in
+//! `tools/testing/dax/compile_fail`.
 
 // Only the core has a use for all of it.
 #![allow(dead_code)]
@@ -27,6 +29,55 @@ struct DaxKunit;
 impl kernel::Module for DaxKunit {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         Ok(Self)
+    }
+}
+
+#[kunit_tests(dax_api)]
+mod api {
+    use kernel::{
+        fs::pseudo::{
+            FileSystem,
+            Node, //
+        },
+        io::firmware_map,
+        numa,
+        prelude::*, //
+    };
+
+    struct Nothing;
+
+    impl Node for Nothing {
+        const NAME: &'static CStr = c"dax_kunit";
+        const CACHE: &'static CStr = c"dax_kunit";
+        const MAGIC: c_ulong = 1;
+        const FLAGS: u32 = 0;
+
+        fn released(&self) {}
+    }
+
+    static IN_A_MODULE: FileSystem<Nothing> = FileSystem::new();
+
+    /// Its inodes could outlive the module.
+    #[test]
+    fn no_pseudo_file_system_in_a_module() {
+        assert!(IN_A_MODULE.mount().is_err_and(|error| error == EINVAL));
+    }
+
+    /// C looks each up in a bitmap.
+    #[test]
+    fn nodes_beyond_the_bitmap() {
+        for node in [i32::MIN, -4096, -2, -1, 1 << 20, i32::MAX] {
+            assert!(numa::nearest_online_node(node) == numa::NO_NODE);
+        }
+        assert!(numa::nearest_online_node(0) == 0);
+    }
+
+    /// What firmware did not reserve, the first page at least, nobody is offered.
+    #[test]
+    fn what_is_not_soft_reserved() {
+        for range in [0..4096, 0..u64::MAX, 4096..4096, u64::MAX..u64::MAX] {
+            assert!(!firmware_map::is_soft_reserved(&range));
+        }
     }
 }
 

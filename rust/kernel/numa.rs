@@ -38,15 +38,15 @@ pub fn default_node(addr: u64) -> i32 {
     }
 }
 
-/// Returns the online node that is closest to `node`; [`NO_NODE`] for none.
+/// Returns the online node that is closest to `node`; [`NO_NODE`] for none, and for a number that no
+/// node can have.
 pub fn nearest_online_node(node: i32) -> i32 {
     #[cfg(CONFIG_NUMA)]
-    // SAFETY: Any number is a valid argument.
-    return unsafe { bindings::numa_nearest_node(node, bindings::node_states_N_ONLINE) };
-
-    #[cfg(not(CONFIG_NUMA))]
-    {
-        let _ = node;
-        NO_NODE
+    if (0..bindings::MAX_NUMNODES as i32).contains(&node) {
+        // SAFETY: The number is one that a node can have; C looks it up in a bitmap of these.
+        return unsafe { bindings::numa_nearest_node(node, bindings::node_states_N_ONLINE) };
     }
+
+    let _ = node;
+    NO_NODE
 }

@@ -75,7 +75,9 @@ pub fn mapping_boundary() -> u64 {
 }
 
 /// An adapter for the registration of libnvdimm drivers.
-pub struct Adapter<T: Driver>(T);
+///
+/// Not public: with it a driver could be registered without a [`Turn`].
+struct Adapter<T: Driver>(T);
 
 // SAFETY:
 // - `bindings::nd_device_driver` is a C type declared as `repr(C)`.
@@ -373,16 +375,21 @@ impl Namespace<'_> {
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if something else has reserved any of them.
+    /// [`EINVAL`] if the namespace is smaller, [`EBUSY`] if something else has reserved any of them.
     #[inline]
     pub fn reserve_metadata(&self, size: u64) -> Result {
+        let range = self.range();
+
+        if size > range.end.saturating_sub(range.start) {
+            return Err(EINVAL);
+        }
         // SAFETY: The device is bound. The name belongs to the namespace, which stays claimed for
         // as long.
         let res = unsafe {
             bindings::__devm_request_region(
                 self.dax.as_ref().as_raw(),
                 &raw mut bindings::iomem_resource,
-                self.range().start,
+                range.start,
                 size,
                 self.name().as_char_ptr(),
             )

@@ -534,7 +534,8 @@ impl<T: Operations> VTable<T> {
         // SAFETY: By the safety requirements, and those on the iterator in `dax_operations`.
         let (window, iter) = unsafe { (Window::new(addr, bytes), IovIter::from_raw(iter)) };
 
-        T::recovery_write(memory, pgoff, &window, iter)
+        // The caller goes on behind what was written.
+        T::recovery_write(memory, pgoff, &window, iter).min(bytes)
     }
 
     /// # Safety

@@ -28,6 +28,7 @@ use crate::{
         from_result,
         to_result, //
     },
+    io::firmware_map,
     memregion,
     numa,
     platform,
@@ -370,8 +371,13 @@ impl Registration {
     ///
     /// # Errors
     ///
+    /// [`EINVAL`] if not all of the memory is soft-reserved: it is not for drivers to take then.
     /// [`ENOMEM`], and what else the driver core has against a device.
     pub fn new(host: &platform::Device, memory: &Candidate) -> Result<Self> {
+        if !firmware_map::is_soft_reserved(&memory.range) {
+            return Err(EINVAL);
+        }
+
         let id = memregion::Id::new()?;
         let last = memory.range.end.checked_sub(1).ok_or(EINVAL)?;
         let info = bindings::memregion_info {

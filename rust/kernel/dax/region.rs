@@ -174,10 +174,13 @@ impl<'a> Region<'a> {
     ///
     /// # Errors
     ///
-    /// - [`EINVAL`] if `id` is negative.
+    /// - [`EINVAL`] if `id` is negative, or nothing was filled in to `pgmap`.
     /// - [`ENOMEM`], [`EEXIST`] and what else the driver core has against a device.
     #[inline]
     pub fn create_static(&self, id: i32, pgmap: &PageMap) -> Result {
+        if id < 0 || pgmap.is_empty() {
+            return Err(EINVAL);
+        }
         self.create_instance(id, self.size, pgmap.as_raw(), false)
     }
 

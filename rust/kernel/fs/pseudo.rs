@@ -111,10 +111,15 @@ impl<T: Node> FileSystem<T> {
         }
     }
 
-    /// Mounts the file system for the kernel.
+    /// Mounts the file system for the kernel, for as long as that runs.
     ///
-    /// Fails with `EBUSY` when it is mounted already.
+    /// Fails with `EBUSY` when it is mounted already, and with `EINVAL` in a module: an inode may be
+    /// referred to when the module has gone, and then it needs functions of the module.
     pub fn mount(&'static self) -> Result<Mount<T>> {
+        if is_in_module(ptr::from_ref(self).addr()) {
+            return Err(EINVAL);
+        }
+
         let mut args = bindings::kmem_cache_args {
             ctor: Some(Self::init_once),
             ..pin_init::zeroed()
@@ -147,8 +152,13 @@ impl<T: Node> FileSystem<T> {
         let mnt = from_err_ptr(unsafe { bindings::kern_mount(self.fs_type.get()) })?;
         let mnt = NonNull::new(mnt).ok_or(ENOMEM)?;
 
-        // INVARIANT: The mount was just made, and this owns it.
-        Ok(Mount { mnt, _cache: cache })
+        // The cache is there as long as the mount.
+        core::mem::forget(cache);
+        // INVARIANT: The mount was just made, and stays.
+        Ok(Mount {
+            mnt,
+            _node: PhantomData,
+        })
     }
 
     /// # Safety
@@ -233,7 +243,7 @@ impl<T: Node> FileSystem<T> {
     }
 }
 
-/// The slab cache of a file system, destroyed when dropped.
+/// The slab cache of a file system that is not mounted, destroyed when dropped.
 ///
 /// # Invariants
 ///
@@ -247,8 +257,8 @@ impl<T: Node> Drop for Cache<T> {
         // INVARIANT: There is no mount any more, so that the cache need not exist.
         let cache = self.fs.cache.xchg(ptr::null_mut(), Full);
 
-        // SAFETY: By the type invariant `cache` is a slab cache. The inodes that were in it are
-        // freed by RCU callbacks, which have run after `rcu_barrier()`.
+        // SAFETY: By the type invariant `cache` is a slab cache. An inode that a mount which failed
+        // may have made is freed by an RCU callback, which has run after `rcu_barrier()`.
         unsafe {
             bindings::rcu_barrier();
             bindings::kmem_cache_destroy(cache);
@@ -256,30 +266,36 @@ impl<T: Node> Drop for Cache<T> {
     }
 }
 
-/// A mounted pseudo file system; unmounted when dropped.
+/// Whether this is an address in a module.
+fn is_in_module(addr: usize) -> bool {
+    #[cfg(CONFIG_MODULES)]
+    // SAFETY: Takes any number.
+    return unsafe { bindings::is_module_address(addr) };
+
+    #[cfg(not(CONFIG_MODULES))]
+    {
+        let _ = addr;
+        false
+    }
+}
+
+/// A mounted pseudo file system.
 ///
-/// There must be no inode left by then.
+/// It stays mounted when this is dropped: an inode of a file system that is unmounted could not be
+/// given back any more, and anybody may have a reference.
 ///
 /// # Invariants
 ///
-/// `mnt` is a mount of the file system that `_cache` belongs to, and this owns it.
+/// `mnt` is a mount of a [`FileSystem<T>`], which is never unmounted.
 pub struct Mount<T: Node> {
     mnt: NonNull<bindings::vfsmount>,
-    // Dropped after the file system was unmounted.
-    _cache: Cache<T>,
+    _node: PhantomData<fn() -> T>,
 }
 
 // SAFETY: A mount is not tied to the thread that made it.
 unsafe impl<T: Node> Send for Mount<T> {}
 // SAFETY: What `&Mount` offers is safe to call concurrently.
 unsafe impl<T: Node> Sync for Mount<T> {}
-
-impl<T: Node> Drop for Mount<T> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant this owns the mount.
-        unsafe { bindings::kern_unmount(self.mnt.as_ptr()) };
-    }
-}
 
 /// What the VFS passes through to [`test`](Mount::test) and [`set`](Mount::set).
 struct Request<T> {

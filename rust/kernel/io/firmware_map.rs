@@ -24,6 +24,23 @@ pub fn soft_reserved<F: FnMut(Range<u64>) -> Result>(range: &Range<u64>, f: F) -
     })
 }
 
+/// Whether all of `range` is soft-reserved; an empty one is not. May sleep.
+pub fn is_soft_reserved(range: &Range<u64>) -> bool {
+    let mut at = range.start;
+
+    soft_reserved(range, |part| {
+        // In ascending order, so a gap is seen at once.
+        if part.start > at {
+            return Err(ENOENT);
+        }
+        at = at.max(part.end);
+        Ok(())
+    })
+    .is_ok()
+        && range.start < range.end
+        && at >= range.end
+}
+
 /// Calls `f` with the parts of `range` that are in windows for CXL memory, whether or not there is
 /// some, until it fails. In ascending order, none empty, none overlapping. May sleep.
 ///

@@ -51,8 +51,11 @@ impl PageMap {
     /// Allocates a page map of some ranges, to be freed when `dev` is unbound.
     ///
     /// May sleep. Fails with `ENOMEM`, and with `EINVAL` if there are no ranges.
+    ///
+    /// For the dax bus, which made the ranges: a driver could name any memory, and a static instance
+    /// has room for one range.
     #[inline]
-    pub fn new<'a>(
+    pub(crate) fn new<'a>(
         dev: &'a Device<Bound>,
         ranges: impl ExactSizeIterator<Item = bindings::range>,
     ) -> Result<&'a Self> {
@@ -176,7 +179,7 @@ impl PageMap {
     ) -> Result<(), Misfit> {
         let map = self.as_raw();
         // SAFETY: By the type invariant the page map is valid.
-        let (count, flags, altmap) = unsafe { ((*map).nr_range, (*map).flags, &(*map).altmap) };
+        let (mut count, flags, altmap) = unsafe { ((*map).nr_range, (*map).flags, &(*map).altmap) };
         let bytes = |pages: c_ulong| (pages as u64).wrapping_shl(PAGE_SHIFT as u32);
         // An altmap is for the first range.
         let mut altmap = (flags & bindings::PGMAP_ALTMAP_VALID != 0).then(|| Altmap {
@@ -186,8 +189,11 @@ impl PageMap {
         // SAFETY: As above.
         let mut slot = unsafe { addr_of_mut!((*map).__bindgen_anon_1) }.cast::<bindings::range>();
 
-        for (_, data) in (0..count).zip(data) {
-            // SAFETY: By the type invariant there are `count` ranges.
+        for data in data {
+            if count < 1 {
+                return Err(Misfit::Data { data, pages: 0..0 });
+            }
+            // SAFETY: By the type invariant there is this range, one of `count` that are left.
             let range = unsafe { &mut *slot };
             let given = range.start..range.end.saturating_add(1);
             let fitting = pages::fit(&given, altmap.take(), &data, size, unit())?;
@@ -196,8 +202,23 @@ impl PageMap {
             // No range is empty.
             range.end = fitting.end.wrapping_sub(1);
             slot = slot.wrapping_add(1);
+            count = count.wrapping_sub(1);
+        }
+        if count != 0 {
+            // SAFETY: As above.
+            let range = unsafe { &*slot };
+            let pages = range.start..range.end.saturating_add(1);
+
+            return Err(Misfit::Data { data: 0..0, pages });
         }
         Ok(())
+    }
+
+    /// Whether there is no range in it, as in one that was not filled in.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        // SAFETY: By the type invariant the page map is valid.
+        unsafe { (*self.as_raw()).nr_range < 1 }
     }
 
     /// Creates the struct pages, one by one, as memory of file systems (`MEMORY_DEVICE_FS_DAX`);

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+// fails: E0603 struct `Adapter` is private
+
+//! Two drivers would take namespaces from each other: one is registered without a `Turn`.
+
+use kernel::{
+    driver,
+    nvdimm::{
+        Adapter,
+        Driver, //
+    },
+    prelude::*, //
+};
+
+/// A driver of namespaces, whoever has the turn.
+pub fn register<D: Driver>(
+    module: &'static ThisModule,
+) -> impl PinInit<driver::Registration<Adapter<D>>, Error> {
+    driver::Registration::new(c"second", module)
+}
