@@ -161,7 +161,8 @@ one of the other language, too.
 
 {pairs}
 
-A number is how many cases passed, ``refused`` that the pair is not possible:
+A number is how often all that the consumer does worked, ``refused`` that the pair is
+not possible:
 
 - dax_pmem_compat exists in Rust only. On a core in C the kernel does not load it
   ("Unknown symbol dax_class_driver_get"). Beside dax_pmem in C it refuses each

@@ -54,8 +54,13 @@ as_before()
 	udevadm settle
 }
 
-# pair CONSUMER: a case about provider and consumer, for the table of test_all.py
-pair() { echo "# pair: ${provider#*:}|${provider%%:*}|${1%%:*}|$(language "$1")"; }
+# pair CONSUMER: what was tried of provider and consumer has passed, for the table of test_all.py
+failed_before=0
+pair()
+{
+	[ "$failed" != "$failed_before" ] || echo "# pair: ${provider%%:*}|${provider#*:}|$1|$(language "$1")"
+	failed_before=$failed
+}
 language() { eval "echo \$lang_$1"; }
 
 # bound_to DRIVER: nobody else has DEV
