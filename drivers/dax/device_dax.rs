@@ -183,8 +183,8 @@ impl mapping::Operations for DeviceDax {
         let Some(live) = fault.live() else {
             return FaultResult::SIGBUS;
         };
-        match fault.entry(order) {
-            Some(pgoff) => live.map(pgoff, order, pages_ahead),
+        match live.entry(order) {
+            Some(entry) => entry.map(pages_ahead),
             None => live.refuse(Count::RefusedAlign),
         }
     }

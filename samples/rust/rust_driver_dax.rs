@@ -195,10 +195,14 @@ impl mapping::Operations for Consumer {
         if order != PTE_ORDER {
             return FaultResult::FALLBACK;
         }
-        // Which page of the instance is it, and is the instance alive? It is until `live` goes.
-        match (fault.entry(order), fault.live()) {
-            (Some(pgoff), Some(live)) => live.map(pgoff, order, || 0),
-            _ => FaultResult::SIGBUS,
+        // Is the instance alive? It is until `live` goes.
+        let Some(live) = fault.live() else {
+            return FaultResult::SIGBUS;
+        };
+        // Which page of the instance is it?
+        match live.entry(order) {
+            Some(entry) => entry.map(|| 0),
+            None => FaultResult::SIGBUS,
         }
     }
 }

@@ -50,9 +50,19 @@ use crate::{
     },
     prelude::*,
     str::c_name::c_name,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        atomic::{
+            ordering::{
+                Acquire,
+                Relaxed,
+                Release, //
+            },
+            Atomic, //
+        },
     },
     task::Task,
     types::{
@@ -830,6 +840,22 @@ impl PageMapOwner {
     }
 }
 
+/// The field `mapping` of a folio.
+///
+/// # Safety
+///
+/// `folio` must be valid for `'a`, and a folio of generic device memory, so that nobody sets the
+/// field to anything but the mapping of the instance.
+#[inline]
+unsafe fn mapping_of<'a>(folio: *mut bindings::folio) -> &'a Atomic<*mut bindings::address_space> {
+    // SAFETY: By the caller. C accesses the field in one piece, too.
+    unsafe {
+        let page = addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1);
+
+        Atomic::from_ptr(addr_of_mut!((*page).mapping))
+    }
+}
+
 /// A page has failed: mark the compound page, which no fault maps then.
 ///
 /// With `EOPNOTSUPP` `mm` goes on, and sends signals to the processes that have it mapped and want
@@ -872,7 +898,8 @@ unsafe extern "C" fn memory_failure(
         let folio = bindings::pfn_folio(pfn);
 
         bindings::folio_set_hwpoison(folio);
-        !(*folio).__bindgen_anon_1.__bindgen_anon_1.mapping.is_null()
+        // mm reads the index next.
+        !mapping_of(folio).load(Acquire).is_null()
     };
     // Without memory for this, a process that does not ask for early signals keeps the entry that
     // it has, and hears of the failure from the processor.
@@ -1038,8 +1065,12 @@ impl Memory<'_> {
     ///
     /// [`None`] if there is none, if a part of it lies in another range, or if `order` is not that
     /// of the alignment.
+    ///
+    /// # Safety
+    ///
+    /// `pgoff` must be a multiple of `2^order`. Otherwise this would take a tail page for a folio.
     #[inline]
-    pub fn folio(&self, pgoff: usize, order: u32) -> Option<LiveFolio<'_>> {
+    pub(super) unsafe fn folio(&self, pgoff: usize, order: u32) -> Option<LiveFolio<'_>> {
         if self.order != order as usize {
             return None;
         }
@@ -1050,8 +1081,9 @@ impl Memory<'_> {
             return None;
         }
 
-        // INVARIANT: The ranges start at multiples of the alignment and so do the compound pages
-        // of the page map, which by the type invariant exist as long as the section.
+        // INVARIANT: The ranges start at multiples of the alignment, in the memory as well as in
+        // the instance, and so do the compound pages of the page map, which by the type invariant
+        // exist as long as the section. By the caller so does the offset.
         Some(LiveFolio {
             // SAFETY: By the type invariant there is a struct page for the address, and as a
             // compound page begins there, it is the folio.
@@ -1067,7 +1099,7 @@ impl Memory<'_> {
 /// # Invariants
 ///
 /// `folio` is the folio at an offset of `pgoff` pages into an instance that is alive for `'a`.
-pub struct LiveFolio<'a> {
+pub(super) struct LiveFolio<'a> {
     folio: *mut bindings::folio,
     pgoff: usize,
     _live: PhantomData<&'a ()>,
@@ -1097,13 +1129,17 @@ impl LiveFolio<'_> {
         // SAFETY: By the type invariant the folio is valid. The fields belong to the driver of the
         // page map. Whoever sets them concurrently sets the same values: they are the same for
         // every mapping of this folio until the page map goes away.
-        unsafe {
-            let page = addr_of_mut!((*self.folio).__bindgen_anon_1.__bindgen_anon_1);
+        let published = unsafe { mapping_of(self.folio) };
 
-            if (*page).mapping.is_null() {
-                (*page).mapping = mapping;
-                (*page).__bindgen_anon_2.index = self.pgoff;
+        if published.load(Relaxed).is_null() {
+            // SAFETY: As above.
+            unsafe {
+                let page = addr_of_mut!((*self.folio).__bindgen_anon_1.__bindgen_anon_1);
+
+                addr_of_mut!((*page).__bindgen_anon_2.index).write_volatile(self.pgoff);
             }
+            // Whoever sees the mapping sees the index, too.
+            published.store(mapping, Release);
         }
     }
 }

@@ -267,8 +267,23 @@ pub struct LiveFault<'a> {
     fault: &'a Fault<'a>,
 }
 
-impl LiveFault<'_> {
-    /// Maps `2^order` pages, at an offset of `pgoff` pages into the instance, with one entry.
+/// The entry of a page table that a fault asks for.
+///
+/// Only [`LiveFault::entry`] makes one, for its own fault, and [`Entry::map`] takes it. So a driver
+/// cannot map memory at an address where it does not belong.
+///
+/// # Invariants
+///
+/// The entry of `2^order` pages that covers the address of the fault lies in its area. It maps the
+/// memory from `pgoff` on, in pages, a multiple of `2^order`.
+pub struct Entry<'a> {
+    fault: &'a LiveFault<'a>,
+    pgoff: usize,
+    order: u32,
+}
+
+impl Entry<'_> {
+    /// Maps the memory that belongs at the address of the fault, with one entry.
     ///
     /// If that is a pte, and the page in front of it is mapped too, the access is taken for one of
     /// many in a row. Then up to `ahead()` pages behind it are mapped in advance, with an entry each:
@@ -278,8 +293,30 @@ impl LiveFault<'_> {
     /// Fails with `SIGBUS` if the instance has no such memory, none that can be mapped so, or if it
     /// has failed.
     #[inline]
-    pub fn map(&self, pgoff: usize, order: u32, ahead: impl FnOnce() -> usize) -> FaultResult {
-        let Some(folio) = self.live.folio(pgoff, order) else {
+    pub fn map(self, ahead: impl FnOnce() -> usize) -> FaultResult {
+        self.fault.map(self.pgoff, self.order, ahead)
+    }
+}
+
+impl LiveFault<'_> {
+    /// The entry of `2^order` pages that the fault asks for.
+    ///
+    /// [`None`] if the area is not one of whole entries of that size, see [`VmFault::entry`].
+    #[inline]
+    pub fn entry(&self, order: u32) -> Option<Entry<'_>> {
+        // INVARIANT: `VmFault::entry` makes sure of it: the area consists of whole entries.
+        Some(Entry {
+            fault: self,
+            pgoff: self.fault.entry(order)?,
+            order,
+        })
+    }
+
+    /// Does what [`Entry::map`] says, for the fields of an [`Entry`] of this fault.
+    #[inline]
+    fn map(&self, pgoff: usize, order: u32, ahead: impl FnOnce() -> usize) -> FaultResult {
+        // SAFETY: By the type invariant of `Entry`.
+        let Some(folio) = (unsafe { self.live.folio(pgoff, order) }) else {
             return self.refuse(Count::RefusedOffset);
         };
 
@@ -320,7 +357,7 @@ impl LiveFault<'_> {
         // Who marks it removes it from all mappings later. If that has gone by here before the entry
         // was made, the lock of the page table has made the mark visible.
         if folio.has_failed() {
-            return self.unmap_failed(raw, order);
+            return self.unmap_failed(pgoff, order);
         }
         result
     }
@@ -339,20 +376,13 @@ impl LiveFault<'_> {
         self.fault.failed(order)
     }
 
-    /// Refuses the fault, since what it has mapped has failed: the folio `raw`.
-    #[inline]
-    fn unmap_failed(&self, raw: *mut bindings::folio, order: u32) -> FaultResult {
-        // SAFETY: What is removed is what this instance has there, where the folio says.
-        unsafe {
-            let pgoff = (*raw)
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-                .__bindgen_anon_2
-                .index;
-            let pages = 1usize.wrapping_shl(order);
+    /// Refuses the fault, since what it has mapped has failed: `2^order` pages from `pgoff` on.
+    #[cold]
+    fn unmap_failed(&self, pgoff: usize, order: u32) -> FaultResult {
+        let pages = 1usize.wrapping_shl(order);
 
-            bindings::unmap_mapping_pages(self.mapping(), pgoff, pages, false);
-        }
+        // SAFETY: The mapping is that of the instance. What is removed comes back with a fault.
+        unsafe { bindings::unmap_mapping_pages(self.mapping(), pgoff, pages, false) };
         self.failed(order)
     }
 
@@ -366,6 +396,7 @@ impl LiveFault<'_> {
         // SAFETY: As for the page of the fault: behind its address are the pages behind it.
         unsafe {
             self.fault.insert_pages_behind(most, &move |n| {
+                // Any offset is a multiple of one page.
                 let folio = memory.folio(pgoff.wrapping_add(n), PTE_ORDER)?;
 
                 folio.set_mapping(mapping);

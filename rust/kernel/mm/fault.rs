@@ -147,7 +147,7 @@ impl VmFault {
     /// [`None`] if the area is not one of whole entries: if its start, its end or its offset into the
     /// file is not a multiple of `2^order` pages.
     #[inline]
-    pub fn entry(&self, order: u32) -> Option<usize> {
+    pub(crate) fn entry(&self, order: u32) -> Option<usize> {
         let last = PAGE_SIZE.wrapping_shl(order).wrapping_sub(1);
         let vma = self.vma();
         // SAFETY: By the type invariant the area is valid and locked for reading.
