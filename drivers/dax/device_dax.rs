@@ -62,6 +62,13 @@ kernel::module_dax_driver! {
     },
 }
 
+/// Says in the log why what somebody asked for is refused. Each use has a rate limit of its own.
+macro_rules! refuse {
+    ($dev:expr, $what:literal, $($why:tt)*) => {
+        dev_info_ratelimited!($dev, "{}: {} refused: {}\n", Requester, $what, fmt!($($why)*))
+    };
+}
+
 /// The size in bytes of the memory that a pmd entry maps.
 const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
 
@@ -94,10 +101,10 @@ impl DeviceDax {
 impl mapping::Operations for DeviceDax {
     fn mmap(dev: &dax::Device, desc: &mut VmaDesc) -> Result {
         let Some(live) = dev.live() else {
-            refuse(
+            refuse!(
                 dev,
                 "mmap",
-                &"device_dax does not serve the device at present; bind it again",
+                "device_dax does not serve the device at present; bind it again"
             );
             return Err(ENXIO);
         };
@@ -120,15 +127,13 @@ impl mapping::Operations for DeviceDax {
         if request.fixed() || request.addr() != 0 {
             // An entry could not be moved there, and what is mapped there now would be lost.
             if !congruent(request.addr()) {
-                refuse(
+                refuse!(
                     dev,
                     "mapping",
-                    &fmt!(
-                        "address 0x{:x} and offset 0x{:x} must differ by a multiple of the align 0x{:x}",
-                        request.addr(),
-                        request.offset(),
-                        align
-                    ),
+                    "address 0x{:x} and offset 0x{:x} must differ by a multiple of the align 0x{:x}",
+                    request.addr(),
+                    request.offset(),
+                    align
                 );
                 if let Some(live) = dev.live() {
                     live.count(Count::RefusedMmap);
@@ -193,10 +198,10 @@ impl mapping::Operations for DeviceDax {
 /// Refuses what cannot be mapped, with the reason in the log.
 fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
     if !desc.is_shared() {
-        refuse(
+        refuse!(
             dev,
             "mmap",
-            &"a private mapping would copy pages on write; use MAP_SHARED",
+            "a private mapping would copy pages on write; use MAP_SHARED"
         );
         return Err(EINVAL);
     }
@@ -204,34 +209,26 @@ fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
     let align = dev.align();
     let offset = desc.pgoff().wrapping_shl(PAGE_SHIFT as u32);
     if !aligned(desc.start() | desc.end() | offset, align) {
-        refuse(
+        refuse!(
             dev,
             "mmap",
-            &fmt!(
-                "address 0x{:x}, length 0x{:x} and offset 0x{:x} must be multiples of the align 0x{:x}",
-                desc.start(),
-                desc.end().wrapping_sub(desc.start()),
-                offset,
-                align
-            ),
+            "address 0x{:x}, length 0x{:x} and offset 0x{:x} must be multiples of the align 0x{:x}",
+            desc.start(),
+            desc.end().wrapping_sub(desc.start()),
+            offset,
+            align
         );
         return Err(EINVAL);
     }
     if !desc.is_dax() {
-        refuse(
+        refuse!(
             dev,
             "mmap",
-            &"this kernel cannot map files directly; it needs CONFIG_FS_DAX",
+            "this kernel cannot map files directly; it needs CONFIG_FS_DAX"
         );
         return Err(EINVAL);
     }
     Ok(())
-}
-
-/// Says in the log why what somebody asked for is refused.
-#[cold]
-fn refuse(dev: &dax::Device, what: &str, why: &dyn fmt::Display) {
-    dev_info_ratelimited!(dev, "{}: {} refused: {}\n", Requester, what, why);
 }
 
 /// How many pages a fault may map behind its own.

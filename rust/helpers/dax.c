@@ -69,12 +69,9 @@ __rust_helper struct folio *rust_helper_pfn_folio(unsigned long pfn)
 	return pfn_folio(pfn);
 }
 
-__rust_helper bool rust_helper_ratelimit(void)
+__rust_helper void rust_helper_ratelimit_default_init(struct ratelimit_state *rs)
 {
-	static DEFINE_RATELIMIT_STATE(rs, DEFAULT_RATELIMIT_INTERVAL,
-				      DEFAULT_RATELIMIT_BURST);
-
-	return __ratelimit(&rs);
+	ratelimit_default_init(rs);
 }
 
 __rust_helper void *rust_helper_alloc_inode_sb(struct super_block *sb,

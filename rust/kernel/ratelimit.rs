@@ -3,46 +3,122 @@
 //! Rate limiting of messages that user space can provoke.
 //!
 //! A request that is refused deserves a line in the log, but whoever sends the request must not be
-//! able to fill the log with it. The macros here print at most a burst of messages per interval;
-//! what was held back is counted and reported by the kernel when the next message passes.
+//! able to fill the log with it. The macros here print at most a burst of messages per interval.
+//! The kernel counts the messages that were held back, and reports the number when the next message
+//! passes.
 //!
-//! The budget is one per module (and one for everything that is built in), not one per line.
+//! Each use of a macro has a budget of its own, as in C: a noisy message never silences another one.
 //!
 //! C header: [`include/linux/ratelimit.h`](srctree/include/linux/ratelimit.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    prelude::*,
+    str::CStr,
+    sync::atomic::{
+        ordering::{
+            Acquire,
+            Relaxed,
+            Release, //
+        },
+        Atomic, //
+    },
+    types::Opaque, //
+};
 
-/// Returns whether a message may be printed now, and takes it from the budget.
+const EMPTY: u32 = 0;
+const BUSY: u32 = 1;
+const READY: u32 = 2;
+
+/// The budget of one message, for a `static`: a `struct ratelimit_state`.
 ///
-/// The limits are `DEFAULT_RATELIMIT_BURST` (10) messages per `DEFAULT_RATELIMIT_INTERVAL` (5 s).
-/// May be called from any context.
-#[inline]
-pub fn ratelimit() -> bool {
-    // SAFETY: The helper only uses a `struct ratelimit_state` of its own.
-    unsafe { bindings::ratelimit() }
+/// C initialises such a state when it is compiled. Rust cannot, since a kernel that debugs locks has
+/// a magic number and a class in the lock. So the first message initialises the state.
+///
+/// # Invariants
+///
+/// - `begun` is one of `EMPTY`, `BUSY`, `READY`, and changes in this order only.
+/// - While `begun` is `BUSY`, only the thread that set it accesses `state`.
+/// - While `begun` is `READY`, `state` is initialised.
+pub struct Ratelimit {
+    begun: Atomic<u32>,
+    state: Opaque<bindings::ratelimit_state>,
 }
 
-/// Prints an error-level message about a device, unless there were too many of late.
+impl Ratelimit {
+    /// Makes a budget that nothing was taken from.
+    ///
+    /// The limits are `DEFAULT_RATELIMIT_BURST` (10) messages per `DEFAULT_RATELIMIT_INTERVAL` (5 s).
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        // INVARIANT: `EMPTY` demands nothing.
+        Self {
+            begun: Atomic::new(EMPTY),
+            state: Opaque::uninit(),
+        }
+    }
+
+    /// Returns whether a message may be printed now, and takes it from the budget.
+    ///
+    /// `site` tells where the message comes from; the kernel names it when it reports how many
+    /// messages were held back. May be called from any context.
+    pub fn allows(&'static self, site: &CStr) -> bool {
+        if self.begun.load(Acquire) != READY {
+            // INVARIANT: From `EMPTY` to `BUSY`; only one thread succeeds.
+            if self.begun.cmpxchg(EMPTY, BUSY, Relaxed).is_err() {
+                // Another thread prints the first message right now, so there is budget left. This
+                // context may be one that cannot wait for the other thread.
+                return true;
+            }
+            // SAFETY: By the type invariants nobody else accesses the state.
+            unsafe { bindings::ratelimit_default_init(self.state.get()) };
+            // INVARIANT: From `BUSY` to `READY`, by the thread that made it `BUSY`.
+            self.begun.store(READY, Release);
+        }
+
+        // SAFETY: By the type invariants the state is initialised; the function locks it.
+        unsafe { bindings::___ratelimit(self.state.get(), site.as_char_ptr()) != 0 }
+    }
+}
+
+// SAFETY: By the type invariants one thread initialises the state. Then `___ratelimit()` is the only
+// access to it, which any thread may call.
+unsafe impl Sync for Ratelimit {}
+
+/// Whether a message may be printed at the place where this macro stands.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __ratelimit_here {
+    () => {{
+        static LIMIT: $crate::ratelimit::Ratelimit = $crate::ratelimit::Ratelimit::new();
+
+        LIMIT.allows($crate::c_str!(::core::concat!(
+            ::core::module_path!(),
+            ":",
+            ::core::line!()
+        )))
+    }};
+}
+
+/// Prints an error-level message about a device, unless this place printed too many of late.
 ///
-/// Equivalent to the kernel's `dev_err_ratelimited` macro, but see [`ratelimit`](self) for the
-/// budget.
+/// Equivalent to the kernel's `dev_err_ratelimited` macro.
 #[macro_export]
 macro_rules! dev_err_ratelimited {
     ($($f:tt)*) => {
-        if $crate::ratelimit::ratelimit() {
+        if $crate::__ratelimit_here!() {
             $crate::dev_err!($($f)*)
         }
     }
 }
 
-/// Prints an info-level message about a device, unless there were too many of late.
+/// Prints an info-level message about a device, unless this place printed too many of late.
 ///
-/// Equivalent to the kernel's `dev_info_ratelimited` macro, but see [`ratelimit`](self) for the
-/// budget.
+/// Equivalent to the kernel's `dev_info_ratelimited` macro.
 #[macro_export]
 macro_rules! dev_info_ratelimited {
     ($($f:tt)*) => {
-        if $crate::ratelimit::ratelimit() {
+        if $crate::__ratelimit_here!() {
             $crate::dev_info!($($f)*)
         }
     }

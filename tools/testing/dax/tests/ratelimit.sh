@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A request that is refused again and again does not fill the log, and does not silence any other
+# message, be it of the same driver or of another one.
+# machines: hmem
+. ./lib.sh
+
+any_device 64M
+said() { log_since | grep -cE -- "$1"; }
+# some DESCRIPTION REGEX: of many requests the log has some
+some() { like "$1" "$(said "$2")" '^([1-9]|1[0-9]|20)$'; }
+
+# After what other tests asked for.
+sleep 6
+log_mark
+dax "one hundred private mappings" <<-DAX
+	open f $NODE				= ok
+	loop 100 mmap m f 2M 0 private		= EINVAL
+DAX
+some "the log has at most two bursts of them" "$DEV: .*private"
+dax "a misaligned mapping" <<-DAX
+	open f $NODE				= ok
+	mmap m f 4K 0				= EINVAL
+DAX
+log_has "the log has it, too, at once" "$DEV: .*align"
+
+if ! in_c core; then
+	unbind
+	log_mark
+	for ((i = 0; i < 100; i++)); do result "$SYS/size" 4097 >/dev/null; done
+	some "the core has a budget of its own, for one kind of request" "$DEV: size 0x1001 refused"
+	result "$SYS/../dax_region/delete" "$DEV" >/dev/null
+	log_has "and one for each other kind" "$DEV: delete refused"
+	bind
+fi
+
+sleep 6
+log_mark
+dax "one more, later" <<-DAX
+	open f $NODE				= ok
+	mmap m f 2M 0 private			= EINVAL
+DAX
+log_has "then the log has it again" "$DEV: .*private"
+in_c device_dax || log_has "and how many were held back, and where" 'device_dax:[0-9]+: [0-9]+ callbacks suppressed'
+done_testing
