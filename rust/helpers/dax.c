@@ -245,35 +245,42 @@ __rust_helper void rust_helper_cond_resched(void)
 	cond_resched();
 }
 
-__rust_helper void rust_helper_folio_get(struct folio *folio)
+__rust_helper bool rust_helper_pte_is_none(pte_t pte)
 {
-	folio_get(folio);
+	return pte_none(pte);
 }
 
-__rust_helper void rust_helper_add_mm_counter_file(struct mm_struct *mm,
-						   struct folio *folio, long n)
+__rust_helper bool rust_helper_pte_is_present(pte_t pte)
 {
-	add_mm_counter(mm, mm_counter_file(folio), n);
+	return pte_present(pte);
 }
 
-__rust_helper bool rust_helper_pte_is_none(pte_t *pte)
+/*
+ * Reads the pte for an address, which is to be in the range that vmf->pmd maps;
+ * false if there is no page table. Takes no lock: RCU keeps the page table, but
+ * it may be removed, or the pte be changed, before the caller looks.
+ *
+ * pte_offset_map() would say the same, but it is not exported.
+ */
+__rust_helper bool rust_helper_vmf_peek_pte(struct vm_fault *vmf,
+					    unsigned long addr, pte_t *pte)
 {
-	return pte_none(ptep_get(pte));
-}
+	bool table = false;
 
-__rust_helper bool rust_helper_pte_is_present(pte_t *pte)
-{
-	return pte_present(ptep_get(pte));
-}
+	/* There, page tables have no kernel address. */
+	if (IS_ENABLED(CONFIG_HIGHPTE))
+		return false;
 
-__rust_helper void rust_helper_pte_unmap_unlock(pte_t *pte, spinlock_t *ptl)
-{
-	pte_unmap_unlock(pte, ptl);
-}
+	rcu_read_lock();
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 
-__rust_helper bool rust_helper_uffd_disable_fault_around(struct vm_area_struct *vma)
-{
-	return uffd_disable_fault_around(vma);
+	if (pmd_present(pmd) && !pmd_leaf(pmd)) {
+		*pte = ptep_get_lockless((pte_t *)pmd_page_vaddr(pmd) +
+					 pte_index(addr));
+		table = true;
+	}
+	rcu_read_unlock();
+	return table;
 }
 
 __rust_helper void rust_helper_this_cpu_inc_ulong(unsigned long __percpu *p)

@@ -1027,18 +1027,6 @@ pub struct Memory<'a> {
 }
 
 impl Memory<'_> {
-    /// The same, to be moved somewhere.
-    #[inline]
-    pub(super) fn reborrow(&self) -> Memory<'_> {
-        // INVARIANT: As for `self`, which is borrowed.
-        Memory {
-            dev: self.dev,
-            order: self.order,
-            owner: self.owner,
-            _dev: PhantomData,
-        }
-    }
-
     /// Counts one more of `what`.
     #[inline]
     pub fn count(&self, what: Count) {

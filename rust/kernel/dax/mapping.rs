@@ -335,7 +335,8 @@ impl LiveFault<'_> {
             match order {
                 PTE_ORDER => {
                     self.live.count(Count::Pte);
-                    let (result, in_a_row) = self.fault.insert_page(raw);
+                    let in_a_row = self.fault.follows_present();
+                    let result = self.fault.insert_page(raw);
                     if in_a_row {
                         self.map_behind(ahead());
                     }
@@ -379,36 +380,48 @@ impl LiveFault<'_> {
     /// Refuses the fault, since what it has mapped has failed: `2^order` pages from `pgoff` on.
     #[cold]
     fn unmap_failed(&self, pgoff: usize, order: u32) -> FaultResult {
+        self.unmap(pgoff, order);
+        self.failed(order)
+    }
+
+    /// Removes `2^order` pages from `pgoff` on from all address spaces.
+    #[cold]
+    fn unmap(&self, pgoff: usize, order: u32) {
         let pages = 1usize.wrapping_shl(order);
 
         // SAFETY: The mapping is that of the instance. What is removed comes back with a fault.
         unsafe { bindings::unmap_mapping_pages(self.mapping(), pgoff, pages, false) };
-        self.failed(order)
     }
 
     /// Maps up to `most` pages behind the one of the fault, with an entry each.
     // Inlined into the module: nfit_test has its own way from offsets to addresses there.
     #[inline]
     fn map_behind(&self, most: usize) {
-        let (memory, mapping) = (self.live.reborrow(), self.mapping());
-        let pgoff = self.fault.pgoff();
+        let mut behind = self.fault.behind();
 
-        // SAFETY: As for the page of the fault: behind its address are the pages behind it.
-        unsafe {
-            self.fault.insert_pages_behind(most, &move |n| {
-                // Any offset is a multiple of one page.
-                let folio = memory.folio(pgoff.wrapping_add(n), PTE_ORDER)?;
+        for n in 1..=most.min(behind.len()) {
+            let pgoff = self.fault.pgoff().wrapping_add(n);
 
-                folio.set_mapping(mapping);
-                // Who marks it removes it from all mappings later: before the page table was locked,
-                // so that the mark is seen here, or when there is an entry to remove.
-                if folio.has_failed() {
-                    return None;
-                }
-                memory.count(Count::Ahead);
-                Some(folio.as_raw())
-            })
-        };
+            if !behind.is_empty(n) {
+                return;
+            }
+            // SAFETY: Any offset is a multiple of one page.
+            let Some(folio) = (unsafe { self.live.folio(pgoff, PTE_ORDER) }) else {
+                return;
+            };
+            // SAFETY: `open` made the mapping of the file that of the instance.
+            unsafe { folio.set_mapping(self.mapping()) };
+            // SAFETY: As for the page of the fault: behind its address are the pages behind it.
+            if folio.has_failed() || !unsafe { behind.insert_page(n, folio.as_raw()) } {
+                return;
+            }
+            self.live.count(Count::Ahead);
+
+            // As for the page of the fault.
+            if folio.has_failed() {
+                return self.unmap(pgoff, PTE_ORDER);
+            }
+        }
     }
 
     /// The mapping of the file, which is that of the instance.
@@ -437,6 +450,23 @@ impl fmt::Display for Requester {
     }
 }
 
+/// Maps nothing: which pages a fault maps besides its own is decided in [`Entry::map`].
+///
+/// `mm` takes a driver that has this operation for one whose faults are content with the VMA lock.
+/// Without it, `mm` gives the VMA lock up at each fault of a pte, takes the mmap lock, and begins
+/// again.
+///
+/// # Safety
+///
+/// There are no requirements; it is of the type of the operation.
+unsafe extern "C" fn map_pages(
+    _vmf: *mut bindings::vm_fault,
+    _start: c_ulong,
+    _end: c_ulong,
+) -> bindings::vm_fault_t {
+    0
+}
+
 /// The operations of `T` as C calls them.
 struct VTable<T: Operations>(PhantomData<T>);
 
@@ -456,6 +486,7 @@ impl<T: Operations> VTable<T> {
         pagesize: Some(Self::pagesize),
         fault: Some(Self::fault),
         huge_fault: Some(Self::huge_fault),
+        map_pages: Some(map_pages),
         ..pin_init::zeroed()
     };
 

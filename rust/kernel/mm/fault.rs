@@ -13,14 +13,11 @@ use crate::{
     },
     prelude::*,
     task::Task,
-    types::{
-        NotThreadSafe,
-        Opaque, //
-    },
+    types::Opaque, //
 };
-use core::ptr::{
-    self,
-    addr_of_mut, //
+use core::{
+    mem::MaybeUninit,
+    ptr::addr_of_mut, //
 };
 
 /// The order of a page table entry of the lowest level (pte): one page.
@@ -159,208 +156,139 @@ impl VmFault {
         Some(self.raw().pgoff & !(last >> PAGE_SHIFT))
     }
 
-    /// Maps a page where the fault is, with a pte.
+    /// Maps a page where the fault is, with a pte, if there is nothing yet.
     ///
-    /// Returns the answer to the fault, and whether the page in front of it is mapped too: in the
-    /// same area, and by the same page table.
+    /// The entry is as that of a read, also if the access was a write: the access is made again, and
+    /// the processor marks the entry as dirty, or asks `mm`. `mm` warns when it is to make an entry
+    /// for a write and finds something else there, such as a guard that another thread has just
+    /// installed.
     ///
     /// # Safety
     ///
     /// `folio` is the page that belongs there. It stays valid as long as it is mapped.
-    // Never inlined into a module, as it calls what modules cannot; nor is the next one.
-    #[inline(never)]
-    pub(crate) unsafe fn insert_page(&self, folio: *mut bindings::folio) -> (FaultResult, bool) {
-        let addr = self.raw().address;
-
-        if let Some(entry) = Entry::lock(self) {
-            if entry.is_none() {
-                let first = addr & TABLE_MASK == 0 || addr == self.vma().start();
-                // SAFETY: It is not the first.
-                let follows = !first && unsafe { entry.follows_present() };
-
-                // SAFETY: By the type invariant and the caller.
-                unsafe { entry.set(self.0.get(), folio) };
-                // SAFETY: It has just been mapped.
-                unsafe { self.count(folio, 1) };
-                return (FaultResult::NOPAGE, follows);
-            }
-        }
-
-        // There is no page table yet, or somebody else has mapped something meanwhile.
-        // SAFETY: By the type invariant and the caller.
-        let result = unsafe {
-            let page = addr_of_mut!((*folio).__bindgen_anon_1.page);
-            bindings::vmf_insert_page_mkwrite(self.0.get(), page, self.is_write())
-        };
-        (FaultResult(result), false)
-    }
-
-    /// Maps pages behind the one of the fault, with ptes, as if they were read.
-    ///
-    /// `page(n)` is the `n`-th behind it. This ends after `most` of them, and before that at the end
-    /// of the area, at the end of the page table, at what is mapped already, and where `page`
-    /// returns [`None`], which is asked with the page table locked.
-    ///
-    /// # Safety
-    ///
-    /// What `page` returns is the page that belongs there. It stays valid as long as it is mapped.
-    #[inline(never)]
-    pub(crate) unsafe fn insert_pages_behind(
-        &self,
-        most: usize,
-        page: &dyn Fn(usize) -> Option<*mut bindings::folio>,
-    ) {
-        let vma = self.vma();
-        let addr = self.raw().address;
-        // How many more the page table and the area hold.
-        let in_table = (!addr & TABLE_MASK) >> PAGE_SHIFT;
-        let in_area = vma.end().wrapping_sub(addr).wrapping_sub(1) >> PAGE_SHIFT;
-
-        // SAFETY: The area is valid and locked. Somebody may want to see each fault of it.
-        if unsafe { bindings::uffd_disable_fault_around(vma.as_ptr()) } {
-            return;
-        }
-        // SAFETY: By the type invariant. This copy tells `mm` what the other entries are like.
-        let mut like = unsafe { self.0.get().read() };
-        like.flags &= !(bindings::fault_flag_FAULT_FLAG_WRITE
-            | bindings::fault_flag_FAULT_FLAG_ORIG_PTE_VALID);
-
-        let Some(mut entry) = Entry::lock(self) else {
-            return;
-        };
-        let mut mapped = None;
-        for n in 1..=most.min(in_table).min(in_area) {
-            // SAFETY: The table and the area have one more.
-            unsafe { entry.advance() };
-            if !entry.is_none() {
-                break;
-            }
-            let Some(folio) = page(n) else {
-                break;
-            };
-            // SAFETY: `like` is of a fault in this area, and the rest by the caller.
-            unsafe { entry.set(&mut like, folio) };
-            mapped = Some((folio, n));
-        }
-        if let Some((folio, n)) = mapped {
-            // SAFETY: They have just been mapped.
-            unsafe { self.count(folio, n) };
-        }
-    }
-
-    /// Counts `n` pages, of which `folio` is one, as resident.
-    ///
-    /// # Safety
-    ///
-    /// They are mapped in the area of the fault, and were not counted yet.
     #[inline]
-    unsafe fn count(&self, folio: *mut bindings::folio, n: usize) {
+    pub(crate) unsafe fn insert_page(&self, folio: *mut bindings::folio) -> FaultResult {
         // SAFETY: By the type invariant and the caller.
-        unsafe {
-            let mm = (*self.raw().vma).vm_mm;
-            bindings::add_mm_counter_file(mm, folio, n as isize)
-        };
+        FaultResult(unsafe {
+            let page = addr_of_mut!((*folio).__bindgen_anon_1.page);
+            bindings::vmf_insert_page_mkwrite(self.0.get(), page, false)
+        })
     }
+
+    /// Whether the page in front of that of the fault is mapped, in the same area and by the same
+    /// page table.
+    ///
+    /// This is a hint. It takes no lock, so that it may have changed already.
+    #[inline]
+    pub(crate) fn follows_present(&self) -> bool {
+        let addr = self.raw().address;
+
+        addr & TABLE_MASK != 0
+            && addr != self.vma().start()
+            && matches!(self.peek(addr.wrapping_sub(PAGE_SIZE)), Some(Peek::Present))
+    }
+
+    /// What is in the entry for an address, if there is a page table for it.
+    ///
+    /// The address is in the range that the page table of the fault maps, if there is one. This takes
+    /// no lock.
+    #[inline]
+    fn peek(&self, addr: usize) -> Option<Peek> {
+        let mut pte = MaybeUninit::uninit();
+
+        // SAFETY: By the type invariant the upper levels of the page table stay as they are. The
+        // helper looks whether there is a lower one, and that stays until it returns.
+        unsafe {
+            bindings::vmf_peek_pte(self.0.get(), addr, pte.as_mut_ptr()).then(|| {
+                // The helper returns true if it has written the entry.
+                if bindings::pte_is_none(pte.assume_init()) {
+                    Peek::None
+                } else if bindings::pte_is_present(pte.assume_init()) {
+                    Peek::Present
+                } else {
+                    Peek::Marker
+                }
+            })
+        }
+    }
+
+    /// The pages behind that of the fault.
+    #[inline]
+    pub(crate) fn behind(&self) -> Behind<'_> {
+        Behind {
+            fault: self,
+            // SAFETY: By the type invariant.
+            vmf: unsafe { self.0.get().read() },
+        }
+    }
+}
+
+/// The pages behind that of a fault, in the same area and of the same page table.
+///
+/// They are numbered from 1 on.
+///
+/// # Invariants
+///
+/// `vmf` is as that of `fault`, but for its address, which is one in the same area.
+pub(crate) struct Behind<'a> {
+    fault: &'a VmFault,
+    vmf: bindings::vm_fault,
+}
+
+impl Behind<'_> {
+    /// How many pages the page table and the area hold.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        let addr = self.fault.raw().address;
+        let in_table = (!addr & TABLE_MASK) >> PAGE_SHIFT;
+        let in_area = self.fault.vma().end().wrapping_sub(addr).wrapping_sub(1) >> PAGE_SHIFT;
+
+        in_table.min(in_area)
+    }
+
+    #[inline]
+    fn address(&self, n: usize) -> usize {
+        self.fault.raw().address.wrapping_add(n << PAGE_SHIFT)
+    }
+
+    /// Whether nothing is in the entry of page `n`. This is a hint, as [`VmFault::follows_present`].
+    #[inline]
+    pub(crate) fn is_empty(&self, n: usize) -> bool {
+        matches!(self.fault.peek(self.address(n)), Some(Peek::None))
+    }
+
+    /// Maps page `n`, as [`VmFault::insert_page`] does. Returns whether it is mapped now.
+    ///
+    /// # Safety
+    ///
+    /// `n` is at most [`Self::len`]. `folio` is the page that belongs there. It stays valid as long
+    /// as it is mapped.
+    #[inline]
+    pub(crate) unsafe fn insert_page(&mut self, n: usize, folio: *mut bindings::folio) -> bool {
+        // C declares the field as one that a handler does not change. This is a copy.
+        let address = (&raw mut self.vmf.__bindgen_anon_1.address).cast::<usize>();
+
+        // SAFETY: By the type invariant and the caller.
+        // INVARIANT: By the caller the address is in the area.
+        let result = unsafe {
+            address.write(self.address(n));
+            let page = addr_of_mut!((*folio).__bindgen_anon_1.page);
+            bindings::vmf_insert_page_mkwrite(&mut self.vmf, page, false)
+        };
+
+        FaultResult(result) == FaultResult::NOPAGE
+    }
+}
+
+/// What is in an entry of a page table of the lowest level.
+enum Peek {
+    /// Nothing.
+    None,
+    /// A page.
+    Present,
+    /// Something else: a guard, or a mark of `userfaultfd`.
+    Marker,
 }
 
 /// The bits of an address that say where it is in what a page table of the lowest level maps.
 const TABLE_MASK: usize = (PAGE_SIZE << PMD_ORDER) - 1;
-
-/// An entry of a page table of the lowest level, which is locked.
-///
-/// # Invariants
-///
-/// `pte` is the entry for `addr`, and the lock `ptl` of its page table is held.
-struct Entry {
-    addr: usize,
-    pte: *mut bindings::pte_t,
-    ptl: *mut bindings::spinlock_t,
-    _not_send: NotThreadSafe,
-}
-
-impl Entry {
-    /// Locks the page table of the address of a fault, if there is one.
-    #[inline]
-    fn lock(fault: &VmFault) -> Option<Self> {
-        let addr = fault.raw().address;
-        let mut ptl = ptr::null_mut();
-
-        // SAFETY: By the type invariant of `VmFault`, the area and with it the upper levels of the
-        // page table stay as they are.
-        let pte = unsafe {
-            let mm = (*fault.raw().vma).vm_mm;
-            bindings::pte_offset_map_lock(mm, (*fault.0.get()).pmd, addr, &mut ptl)
-        };
-        if pte.is_null() {
-            return None;
-        }
-        // INVARIANT: Just locked.
-        Some(Self {
-            addr,
-            pte,
-            ptl,
-            _not_send: NotThreadSafe,
-        })
-    }
-
-    /// Whether nothing is here, not even a mark of `userfaultfd`.
-    #[inline]
-    fn is_none(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::pte_is_none(self.pte) }
-    }
-
-    /// Whether the entry in front of this one maps a page.
-    ///
-    /// # Safety
-    ///
-    /// This is not the first entry of the page table.
-    #[inline]
-    unsafe fn follows_present(&self) -> bool {
-        // SAFETY: By the type invariant and the caller.
-        unsafe { bindings::pte_is_present(self.pte.sub(1)) }
-    }
-
-    /// Goes on to the next entry.
-    ///
-    /// # Safety
-    ///
-    /// This is not the last entry of the page table.
-    #[inline]
-    unsafe fn advance(&mut self) {
-        // SAFETY: By the caller.
-        // INVARIANT: It is the next one's address, too.
-        self.pte = unsafe { self.pte.add(1) };
-        self.addr = self.addr.wrapping_add(PAGE_SIZE);
-    }
-
-    /// Maps a page here, as a fault like `vmf` does.
-    ///
-    /// # Safety
-    ///
-    /// Nothing is here. `vmf` is of a fault in the area that `addr` is in, and `folio` the page that
-    /// belongs here, which stays valid as long as it is mapped.
-    #[inline]
-    unsafe fn set(&self, vmf: *mut bindings::vm_fault, folio: *mut bindings::folio) {
-        // SAFETY: By the type invariant and the caller.
-        unsafe {
-            (*vmf).pte = self.pte;
-            bindings::folio_get(folio);
-            bindings::set_pte_range(
-                vmf,
-                folio,
-                addr_of_mut!((*folio).__bindgen_anon_1.page),
-                1,
-                self.addr,
-            );
-        }
-    }
-}
-
-impl Drop for Entry {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::pte_unmap_unlock(self.pte, self.ptl) };
-    }
-}
