@@ -676,6 +676,26 @@ class Lab:
         for part, panics in found.items():
             yield f"{part} in rust/kernel.o", ", ".join(sorted(panics))
 
+    def unexported(self, impl):
+        """For each of our modules of the kernel crate: the symbols that its functions and statics refer
+        to although Linux does not export them. A module calls these functions, or has them inlined."""
+        exported = {line.split("\t")[1] for line in read(self.out(impl) / "Module.symvers").splitlines()}
+        _, names = self.logged(f"nm-{impl}.log", self.inside(
+            ["llvm-nm", "--defined-only", "/out/rust/kernel.o"], impl))
+        own = {line.split()[-1] for line in names.splitlines() if line.split()}
+        _, code = self.logged(f"objdump-{impl}.log", self.inside(
+            ["llvm-objdump", "-Dr", "--no-show-raw-insn", "/out/rust/kernel.o"], impl))
+        found = {part: set() for part in self.in_crate()}
+        where = []
+        for line in code.splitlines():
+            if symbol := re.match(r"[0-9a-f]+ <(.+)>:", line):
+                where = [part for part in found if part in symbol[1]]
+            elif where and (other := re.search(r"R_X86\S+\s+([^.\s][^\s+-]*)", line)):
+                for part in where:
+                    found[part].update({other[1]} - own - exported)
+        for part, symbols in found.items():
+            yield f"{part} in rust/kernel.o", sorted(symbols)
+
     def objdump(self, impl, name, part):
         """Print the code of the functions of an object that have PART in their names."""
         if not (self.out(impl) / name).is_file():
