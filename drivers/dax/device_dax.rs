@@ -32,7 +32,6 @@ use kernel::{
         attribute::Groups,
         Core, //
     },
-    fmt,
     mm::{
         fault::{
             FaultResult,
@@ -179,9 +178,7 @@ impl mapping::Operations for DeviceDax {
             return if size > align {
                 FaultResult::FALLBACK
             } else {
-                fault
-                    .live()
-                    .map_or(FaultResult::SIGBUS, |live| live.refuse(Count::RefusedAlign))
+                refuse_smaller(fault, align)
             };
         }
 
@@ -193,6 +190,33 @@ impl mapping::Operations for DeviceDax {
             None => live.refuse(Count::RefusedAlign),
         }
     }
+}
+
+/// Refuses a fault that is to be answered with a smaller entry than those of the device, with the
+/// reason in the log.
+#[cold]
+fn refuse_smaller(fault: &Fault<'_>, align: usize) -> FaultResult {
+    let dev = fault.device();
+    let Some(live) = fault.live() else {
+        return FaultResult::SIGBUS;
+    };
+
+    if fault.has_huge_disabled() {
+        refuse!(
+            dev,
+            "page fault",
+            "the process has huge pages disabled, by prctl(PR_SET_THP_DISABLE) or MADV_NOHUGEPAGE, so that mm does not ask for an entry of the align 0x{:x}; undo that, or use an align of 0x1000",
+            align
+        );
+    } else {
+        refuse!(
+            dev,
+            "page fault",
+            "a guard page or userfaultfd has put a table of smaller entries where one of the align 0x{:x} belongs; remove it and map the device anew, or use an align of 0x1000",
+            align
+        );
+    }
+    live.refuse(Count::RefusedAlign)
 }
 
 /// Refuses what cannot be mapped, with the reason in the log.

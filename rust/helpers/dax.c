@@ -7,6 +7,7 @@
 #include <linux/dax.h>
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/huge_mm.h>
 #include <linux/idr.h>
 #include <linux/memory-tiers.h>
 #include <linux/memory_hotplug.h>
@@ -281,6 +282,60 @@ __rust_helper bool rust_helper_vmf_peek_pte(struct vm_fault *vmf,
 	}
 	rcu_read_unlock();
 	return table;
+}
+
+/* Whether the entry that maps a huge page of @order for a fault is there. */
+__rust_helper bool rust_helper_vmf_is_mapped_huge(struct vm_fault *vmf,
+						  unsigned int order)
+{
+	if (order == PMD_ORDER)
+		return pmd_leaf(pmdp_get_lockless(vmf->pmd));
+#ifdef CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD
+	if (order == PUD_ORDER)
+		return pud_leaf(pudp_get(vmf->pud));
+#endif
+	return false;
+}
+
+__rust_helper bool rust_helper_userfaultfd_armed(struct vm_area_struct *vma)
+{
+	return userfaultfd_armed(vma);
+}
+
+/* Whether fork() copies the page tables of the area, not only the area. */
+__rust_helper bool rust_helper_vma_is_copied_on_fork(struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_COPY_ON_FORK;
+}
+
+__rust_helper bool rust_helper_vma_thp_disabled(struct vm_area_struct *vma)
+{
+	return vma_thp_disabled(vma, vma->vm_flags, false);
+}
+
+__rust_helper void rust_helper_folio_get(struct folio *folio)
+{
+	folio_get(folio);
+}
+
+__rust_helper void rust_helper_folio_put(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+__rust_helper void rust_helper_folio_lock(struct folio *folio)
+{
+	folio_lock(folio);
+}
+
+__rust_helper void rust_helper_folio_wait_locked(struct folio *folio)
+{
+	folio_wait_locked(folio);
+}
+
+__rust_helper bool rust_helper_folio_test_locked(const struct folio *folio)
+{
+	return folio_test_locked(folio);
 }
 
 __rust_helper void rust_helper_this_cpu_inc_ulong(unsigned long __percpu *p)

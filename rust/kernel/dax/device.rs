@@ -40,10 +40,8 @@ use crate::{
         from_result,
         to_result, //
     },
-    mm::memremap::{
-        pages::Misfit,
-        PageMap, //
-    },
+    mm::memremap::PageMap,
+    new_spinlock,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
@@ -63,6 +61,7 @@ use crate::{
             },
             Atomic, //
         },
+        SpinLock, //
     },
     task::Task,
     types::{
@@ -678,6 +677,19 @@ impl Mapped<'_> {
     /// all address spaces, before the struct pages go away. May sleep. Fails with `ENOMEM`.
     pub fn run(self) -> Result {
         let dev = self.dev.as_raw();
+        // SAFETY: `map_generic` made it the owner of the page map; devres frees it later than what
+        // follows.
+        let owner = unsafe { (*self.pgmap.as_raw()).owner }.cast();
+
+        // Undone after the instance is not alive any more.
+        devres::register(
+            self.dev.as_ref(),
+            Settled {
+                dev: self.dev.into(),
+                owner,
+            },
+            GFP_KERNEL,
+        )?;
 
         // SAFETY: By the type invariant of `Device`. The inode of the instance and its mapping
         // live as long as it does, and pages of the mapping are dirtied only while it is alive.
@@ -719,6 +731,44 @@ impl Drop for Running {
     fn drop(&mut self) {
         // SAFETY: By the type invariant of `Device`. The core may have done this already.
         unsafe { bindings::kill_dev_dax(self.dev.as_raw()) };
+    }
+}
+
+/// Dropping it waits for the faults that left it to `mm` to map a page, and removes these pages.
+///
+/// # Invariants
+///
+/// `owner` is valid. When this is dropped, `dev` is not alive any more, and its struct pages are there
+/// still.
+struct Settled {
+    dev: ARef<Device>,
+    owner: *const PageMapOwner,
+}
+
+// SAFETY: The owner is only accessed with its lock held, or by the only thread that still does.
+unsafe impl Send for Settled {}
+// SAFETY: As for `Send`.
+unsafe impl Sync for Settled {}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        let locked = *unsafe { &(*self.owner).locked }.lock();
+
+        // Nothing is added, since no access has begun after the instance was killed.
+        for folio in locked.into_iter().filter(|folio| !folio.is_null()) {
+            // SAFETY: By the type invariant the struct pages are there. Whoever had the folio locked in
+            // an access, which has ended, is about to map it.
+            unsafe { bindings::folio_wait_locked(folio) };
+        }
+        if !locked[0].is_null() {
+            // SAFETY: By the type invariant of `Device`.
+            unsafe {
+                let mapping = (*bindings::dax_inode((*self.dev.as_raw()).dax_dev)).i_mapping;
+
+                bindings::unmap_mapping_range(mapping, 0, 0, 1);
+            }
+        }
     }
 }
 
@@ -807,11 +857,17 @@ impl Count {
 /// The number of counters.
 const COUNTS: usize = Count::RefusedMmap as usize + 1;
 
+/// How many faults can leave it to `mm` at the same time to map a page.
+const MOST_LOCKED: usize = 32;
+
 /// The owner of a page map of an instance that user space maps; see [`bindings::dev_pagemap`].
 struct PageMapOwner {
     dev: *const Device<device::Bound>,
     /// One for each CPU, so that faults do not wait for each other.
     counts: *mut [c_ulong; COUNTS],
+    /// Folios that faults left to `mm` to map, and null. A folio that is not locked any more is mapped,
+    /// and its place is free.
+    locked: SpinLock<[*mut bindings::folio; MOST_LOCKED]>,
 }
 
 impl PageMapOwner {
@@ -831,11 +887,14 @@ impl PageMapOwner {
             if counts.is_null() || this.is_null() {
                 return Err(ENOMEM);
             }
-            this.cast::<Self>().write(Self {
-                dev,
-                counts: counts.cast(),
-            });
-            Ok(this.cast())
+            let this = this.cast::<Self>();
+            (&raw mut (*this).dev).write(dev);
+            (&raw mut (*this).counts).write(counts.cast());
+            pin_init::raw_init(
+                &raw mut (*this).locked,
+                new_spinlock!([ptr::null_mut(); MOST_LOCKED], "PageMapOwner::locked"),
+            );
+            Ok(this)
         }
     }
 }
@@ -897,7 +956,10 @@ unsafe extern "C" fn memory_failure(
     let in_use = unsafe {
         let folio = bindings::pfn_folio(pfn);
 
+        // A fault that leaves it to `mm` to map the folio holds the lock until that is done.
+        bindings::folio_lock(folio);
         bindings::folio_set_hwpoison(folio);
+        bindings::folio_unlock(folio);
         // mm reads the index next.
         !mapping_of(folio).load(Acquire).is_null()
     };
@@ -1027,6 +1089,18 @@ pub struct Memory<'a> {
 }
 
 impl Memory<'_> {
+    /// The same, to be moved into a function.
+    #[inline]
+    pub(super) fn reborrow(&self) -> Memory<'_> {
+        // INVARIANT: As for `self`, which is borrowed.
+        Memory {
+            dev: self.dev,
+            order: self.order,
+            owner: self.owner,
+            _dev: PhantomData,
+        }
+    }
+
     /// Counts one more of `what`.
     #[inline]
     pub fn count(&self, what: Count) {
@@ -1038,6 +1112,21 @@ impl Memory<'_> {
     pub fn counted(&self, what: Count) -> usize {
         // SAFETY: As above.
         unsafe { bindings::percpu_sum_ulong(self.counter(what)) }
+    }
+
+    /// Remembers a folio that is locked until `mm` has mapped it, so that an unbind waits for that.
+    ///
+    /// Fails if there are too many of them.
+    pub(super) fn remember_locked(&self, folio: LiveFolio<'_>) -> bool {
+        // SAFETY: By the type invariant the owner is valid.
+        let mut locked = unsafe { &(*self.owner).locked }.lock();
+
+        // SAFETY: They are folios of the page map, which by the type invariant exists.
+        let place = locked
+            .iter_mut()
+            .find(|other| other.is_null() || unsafe { !bindings::folio_test_locked(**other) });
+
+        place.map(|place| *place = folio.as_raw()).is_some()
     }
 
     /// The counter of `what`, a per-CPU pointer.
@@ -1087,6 +1176,7 @@ impl Memory<'_> {
 /// # Invariants
 ///
 /// `folio` is the folio at an offset of `pgoff` pages into an instance that is alive for `'a`.
+#[derive(Clone, Copy)]
 pub(super) struct LiveFolio<'a> {
     folio: *mut bindings::folio,
     pgoff: usize,

@@ -19,7 +19,9 @@ use super::{
     device::{
         Count,
         Device,
-        Live, //
+        Live,
+        LiveFolio,
+        Memory, //
     },
     trace, //
 };
@@ -42,7 +44,10 @@ use crate::{
         vma_desc::VmaDesc, //
     },
     module::this_module,
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     str::CStr,
     task::Task, //
@@ -321,24 +326,28 @@ impl LiveFault<'_> {
         };
 
         // SAFETY: `open` made the mapping of the file that of the instance.
-        unsafe { folio.set_mapping(self.mapping()) };
+        unsafe { folio.set_mapping(self.fault.mapping()) };
 
         if folio.has_failed() {
             return self.failed(order);
         }
 
         let (vmf, raw) = (self.fault.as_raw(), folio.as_raw());
-        let write = || self.fault.is_write();
+        // An entry is made as for a read, see `VmFault::insert_page`.
+        let write = || self.fault.is_upgrade(order);
         // SAFETY: The fault is being handled, and the folio is valid and stays so until the
         // instance is killed, which removes it from all mappings of the file.
         let result = unsafe {
             match order {
                 PTE_ORDER => {
                     self.live.count(Count::Pte);
+                    if self.fault.is_watched() {
+                        return self.fault.leave_to_mm(self.live.reborrow(), folio);
+                    }
                     let in_a_row = self.fault.follows_present();
                     let result = self.fault.insert_page(raw);
                     if in_a_row {
-                        self.map_behind(ahead());
+                        self.fault.map_behind(self.live.reborrow(), ahead());
                     }
                     result
                 }
@@ -358,7 +367,8 @@ impl LiveFault<'_> {
         // Who marks it removes it from all mappings later. If that has gone by here before the entry
         // was made, the lock of the page table has made the mark visible.
         if folio.has_failed() {
-            return self.unmap_failed(pgoff, order);
+            self.fault.unmap(pgoff, order);
+            return self.failed(order);
         }
         result
     }
@@ -376,12 +386,40 @@ impl LiveFault<'_> {
         self.live.count(Count::RefusedFailed);
         self.fault.failed(order)
     }
+}
 
-    /// Refuses the fault, since what it has mapped has failed: `2^order` pages from `pgoff` on.
+// These take what they need of a `LiveFault`, rather than the whole of it, which then is never in memory.
+impl Fault<'_> {
+    /// Leaves it to `mm` to map a page, with a pte.
+    ///
+    /// `mm` does that when this access to the instance has ended already. So the folio is locked until
+    /// then, and remembered: an unbind waits for the lock, and then removes the page.
     #[cold]
-    fn unmap_failed(&self, pgoff: usize, order: u32) -> FaultResult {
-        self.unmap(pgoff, order);
-        self.failed(order)
+    fn leave_to_mm(&self, memory: Memory<'_>, folio: LiveFolio<'_>) -> FaultResult {
+        let raw = folio.as_raw();
+
+        // SAFETY: The folio is valid.
+        unsafe { bindings::folio_lock(raw) };
+        // Who marks it holds this lock.
+        let failed = folio.has_failed();
+
+        if failed || !memory.remember_locked(folio) {
+            // SAFETY: The folio is valid, and locked by this.
+            unsafe { bindings::folio_unlock(raw) };
+            return if failed {
+                memory.count(Count::RefusedFailed);
+                self.failed(PTE_ORDER)
+            } else {
+                // Other faults are under way, too many of them. The access is made again.
+                FaultResult::NOPAGE
+            };
+        }
+        // SAFETY: The folio is valid and locked, and this reference is given up. It stays valid until
+        // the instance is killed, which removes it from all mappings of the file.
+        unsafe {
+            bindings::folio_get(raw);
+            self.vmf.leave_to_mm(raw)
+        }
     }
 
     /// Removes `2^order` pages from `pgoff` on from all address spaces.
@@ -396,17 +434,17 @@ impl LiveFault<'_> {
     /// Maps up to `most` pages behind the one of the fault, with an entry each.
     // Inlined into the module: nfit_test has its own way from offsets to addresses there.
     #[inline]
-    fn map_behind(&self, most: usize) {
-        let mut behind = self.fault.behind();
+    fn map_behind(&self, memory: Memory<'_>, most: usize) {
+        let mut behind = self.behind();
 
         for n in 1..=most.min(behind.len()) {
-            let pgoff = self.fault.pgoff().wrapping_add(n);
+            let pgoff = self.pgoff().wrapping_add(n);
 
             if !behind.is_empty(n) {
                 return;
             }
             // SAFETY: Any offset is a multiple of one page.
-            let Some(folio) = (unsafe { self.live.folio(pgoff, PTE_ORDER) }) else {
+            let Some(folio) = (unsafe { memory.folio(pgoff, PTE_ORDER) }) else {
                 return;
             };
             // SAFETY: `open` made the mapping of the file that of the instance.
@@ -415,7 +453,7 @@ impl LiveFault<'_> {
             if folio.has_failed() || !unsafe { behind.insert_page(n, folio.as_raw()) } {
                 return;
             }
-            self.live.count(Count::Ahead);
+            memory.count(Count::Ahead);
 
             // As for the page of the fault.
             if folio.has_failed() {
@@ -428,7 +466,7 @@ impl LiveFault<'_> {
     #[inline]
     fn mapping(&self) -> *mut bindings::address_space {
         // SAFETY: The area and its file are valid during the fault.
-        unsafe { (*(*self.fault.vma().as_ptr()).vm_file).f_mapping }
+        unsafe { (*(*self.vma().as_ptr()).vm_file).f_mapping }
     }
 }
 
@@ -450,6 +488,9 @@ impl fmt::Display for Requester {
     }
 }
 
+/// The size in bytes of the memory that a pmd entry maps.
+const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
+
 /// Maps nothing: which pages a fault maps besides its own is decided in [`Entry::map`].
 ///
 /// `mm` takes a driver that has this operation for one whose faults are content with the VMA lock.
@@ -467,6 +508,36 @@ unsafe extern "C" fn map_pages(
     0
 }
 
+/// Removes pud entries from the address space of a task that forks, before `mm` copies them.
+///
+/// `mm` copies the page tables of an area that had a guard, or that `userfaultfd` watches. It copies a
+/// pud entry without a reference to the folio, and does not count its pages, which it takes back when
+/// the child ends. The next touch faults the entries in again.
+///
+/// # Safety
+///
+/// `copy` must be a new area, a copy of another one, with the mmap lock of the current task held for
+/// writing.
+#[cold]
+unsafe fn drop_uncopyable(copy: *mut bindings::vm_area_struct) {
+    // SAFETY: By the caller.
+    let (area, parent) = unsafe { (VmaRef::from_raw(copy), (*Task::current_raw()).mm) };
+
+    // SAFETY: By the caller.
+    if unsafe { (*copy).vm_mm } == parent {
+        // It stays in the same address space, and its entries are moved.
+        return;
+    }
+    // SAFETY: By the caller, the lock is held. This is the area that is copied: the other one of the
+    // same addresses.
+    let original = unsafe { bindings::find_vma(parent, area.start()) };
+    if !original.is_null() {
+        // SAFETY: As the lock is held, the area is valid and does not change.
+        unsafe { VmaRef::from_raw(original) }
+            .zap_vma_range(area.start(), area.end().wrapping_sub(area.start()));
+    }
+}
+
 /// The operations of `T` as C calls them.
 struct VTable<T: Operations>(PhantomData<T>);
 
@@ -482,6 +553,7 @@ impl<T: Operations> VTable<T> {
     };
 
     const VM: &'static bindings::vm_operations_struct = &bindings::vm_operations_struct {
+        open: Some(Self::copied),
         may_split: Some(Self::may_split),
         pagesize: Some(Self::pagesize),
         fault: Some(Self::fault),
@@ -543,6 +615,24 @@ impl<T: Operations> VTable<T> {
         match T::place(dev, &request) {
             Ok(addr) => addr,
             Err(err) => err.to_errno() as c_ulong,
+        }
+    }
+
+    /// There is a new area, a copy of another one: of a part of it, of one that moves, or of one of
+    /// a process that forks.
+    ///
+    /// # Safety
+    ///
+    /// To be called for an area with these operations before anything is mapped there, with the
+    /// mmap lock of the current task held for writing.
+    unsafe extern "C" fn copied(vma: *mut bindings::vm_area_struct) {
+        // SAFETY: An area keeps its file open.
+        let dev = unsafe { Self::device((*vma).vm_file) };
+
+        // SAFETY: The area is valid.
+        if dev.align() > PMD_SIZE && unsafe { bindings::vma_is_copied_on_fork(vma) } {
+            // SAFETY: By the caller.
+            unsafe { drop_uncopyable(vma) };
         }
     }
 

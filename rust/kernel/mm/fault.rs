@@ -41,8 +41,11 @@ impl FaultResult {
     /// Not with an entry of this order; `mm` asks again with a smaller one.
     pub const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
 
-    /// The entry is there; the access is made again.
-    const NOPAGE: Self = Self(bindings::vm_fault_reason_VM_FAULT_NOPAGE);
+    /// The entry is there, or will be; the access is made again.
+    pub(crate) const NOPAGE: Self = Self(bindings::vm_fault_reason_VM_FAULT_NOPAGE);
+
+    /// The handler has locked the page in `vmf->page`; `mm` is to map it.
+    pub(crate) const LOCKED: Self = Self(bindings::vm_fault_reason_VM_FAULT_LOCKED);
 
     /// The memory at this address has failed. See [`VmFault::failed`] for what the task gets.
     const HWPOISON: Self = Self(bindings::vm_fault_reason_VM_FAULT_HWPOISON);
@@ -131,6 +134,46 @@ impl VmFault {
             };
         }
         FaultResult::HWPOISON
+    }
+
+    /// Whether `mm` asks for no large entry here: `prctl(PR_SET_THP_DISABLE)`, or
+    /// `madvise(MADV_NOHUGEPAGE)`.
+    pub fn has_huge_disabled(&self) -> bool {
+        // SAFETY: By the type invariant the area is valid and locked for reading.
+        unsafe { bindings::vma_thp_disabled(self.raw().vma) }
+    }
+
+    /// Whether `userfaultfd` watches the area.
+    ///
+    /// Then an entry can have a mark of it, which the entry that takes its place has to inherit, as
+    /// `mm` alone can do.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        // SAFETY: By the type invariant the area is valid and locked for reading.
+        unsafe { bindings::userfaultfd_armed(self.raw().vma) }
+    }
+
+    /// Whether this is a write to what is mapped by an entry of `order` that cannot be written.
+    ///
+    /// That is a large entry, for `mm` does the same for a pte itself.
+    #[inline]
+    pub(crate) fn is_upgrade(&self, order: u32) -> bool {
+        // SAFETY: By the type invariant.
+        self.is_write() && unsafe { bindings::vmf_is_mapped_huge(self.0.get(), order) }
+    }
+
+    /// Leaves it to `mm` to map a page where the fault is.
+    ///
+    /// # Safety
+    ///
+    /// The caller has locked `folio`, which is the page that belongs there, and gives up a reference
+    /// to it, both if it returns [`FaultResult::LOCKED`] for the fault, as it has to do. The page
+    /// stays valid as long as it is mapped.
+    #[inline]
+    pub(crate) unsafe fn leave_to_mm(&self, folio: *mut bindings::folio) -> FaultResult {
+        // SAFETY: By the type invariant and the caller.
+        unsafe { (*self.0.get()).page = addr_of_mut!((*folio).__bindgen_anon_1.page) };
+        FaultResult::LOCKED
     }
 
     /// The offset into the file, in pages, of the address.

@@ -48,7 +48,7 @@ def said(path, text):
     # What is wrong with an info block, with # and % for numbers, and what to do about it.
     for sentence in re.findall(r"\b(?:what:|remedy:|&str =) " + STRING, text):
         yield re.sub(r"[#%]", "{}", sentence)
-    for what, why in re.findall(r'\brefuse\(\s*dev,\s*"(\w+)",\s*&(?:fmt!\(\s*)?' + STRING, text):
+    for what, why in re.findall(r'\brefuse!\(\s*dev,\s*"([\w ]+)",\s*' + STRING, text):
         yield f"{what} refused: {why}"
     # Advice that ends with the instance.
     for advice in re.findall(r"\badvise\(\s*dev,\s*fmt!\(\s*" + STRING, text):

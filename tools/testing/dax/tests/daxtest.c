@@ -18,6 +18,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <linux/mempolicy.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -27,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -35,6 +38,7 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MAP_SYNC
@@ -45,6 +49,18 @@
 #endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+#ifndef PR_THP_DISABLE_EXCEPT_ADVISED
+#define PR_THP_DISABLE_EXCEPT_ADVISED (1 << 1)
+#endif
+#ifndef UFFDIO_REGISTER_MODE_RWP
+#define UFFDIO_REGISTER_MODE_RWP (1 << 3)
+#define UFFD_FEATURE_RWP (1 << 17)
+#define UFFD_FEATURE_RWP_ASYNC (1 << 18)
 #endif
 
 #define MAX_NAMES 32
@@ -421,6 +437,8 @@ static void do_madvise(char **a)
 		{ "collapse", MADV_COLLAPSE }, { "populate_read", MADV_POPULATE_READ },
 		{ "populate_write", MADV_POPULATE_WRITE }, { "wipeonfork", MADV_WIPEONFORK },
 		{ "hwpoison", MADV_HWPOISON }, { "soft_offline", MADV_SOFT_OFFLINE },
+		{ "unmergeable", MADV_UNMERGEABLE }, { "dontneed_locked", 24 },
+		{ "guard_install", MADV_GUARD_INSTALL }, { "guard_remove", MADV_GUARD_REMOVE },
 	};
 	struct map *m = map(a[1]);
 
@@ -446,6 +464,104 @@ static void do_msync(char **a)
 static void do_mlock(char **a)
 {
 	say_rc(mlock(map(a[1])->addr + number(a[2]), number(a[3])));
+}
+
+static void do_mlock2(char **a)
+{
+	say_rc(mlock2(map(a[1])->addr + number(a[2]), number(a[3]), MLOCK_ONFAULT));
+}
+
+static void do_munlock(char **a)
+{
+	say_rc(munlock(map(a[1])->addr + number(a[2]), number(a[3])));
+}
+
+/* mlockall current|future|onfault|none: all that is mapped, and from "future" on what will be */
+static void do_mlockall(char **a)
+{
+	if (!strcmp(a[1], "none"))
+		say_rc(munlockall());
+	else
+		say_rc(mlockall(!strcmp(a[1], "current") ? MCL_CURRENT :
+				!strcmp(a[1], "future") ? MCL_CURRENT | MCL_FUTURE :
+				MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT));
+}
+
+static void do_mseal(char **a)
+{
+	say_rc(syscall(SYS_mseal, map(a[1])->addr + number(a[2]), number(a[3]), 0));
+}
+
+/* mbind M OFF LEN NODE: that is where its pages are to be, also those that are mapped */
+static void do_mbind(char **a)
+{
+	unsigned long nodes = 1ul << number(a[4]);
+
+	say_rc(syscall(SYS_mbind, map(a[1])->addr + number(a[2]), number(a[3]), MPOL_BIND, &nodes,
+		       sizeof(nodes) * 8, MPOL_MF_MOVE));
+}
+
+/* thp disabled|advised|enabled: no huge pages for this process, or only where it is advised */
+static void do_thp(char **a)
+{
+	say_rc(prctl(PR_SET_THP_DISABLE, strcmp(a[1], "enabled") != 0,
+		     !strcmp(a[1], "advised") ? PR_THP_DISABLE_EXCEPT_ADVISED : 0, 0, 0));
+}
+
+/* ---- userfaultfd, one for all mappings ---- */
+
+static int uffd = -1;
+
+/*
+ * uffd M wp|missing|minor|rwp [sync]: watch the mapping. Not "sync": faults are not reported, but
+ * resolved by the kernel.
+ */
+static void do_uffd(char **a)
+{
+	struct map *m = map(a[1]);
+	int mode = !strcmp(a[2], "wp") ? UFFDIO_REGISTER_MODE_WP :
+		   !strcmp(a[2], "missing") ? UFFDIO_REGISTER_MODE_MISSING :
+		   !strcmp(a[2], "minor") ? UFFDIO_REGISTER_MODE_MINOR : UFFDIO_REGISTER_MODE_RWP;
+	bool rwp = mode == UFFDIO_REGISTER_MODE_RWP;
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = rwp ? UFFD_FEATURE_RWP | (a[3] ? 0 : UFFD_FEATURE_RWP_ASYNC) :
+			    a[3] ? 0 : UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
+	};
+	struct uffdio_register range = { .range = { (uint64_t)m->addr, m->len }, .mode = mode };
+
+	if (uffd >= 0)
+		close(uffd);
+	uffd = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) < 0) {
+		say_errno();
+		strcat(result, " from userfaultfd");
+		return;
+	}
+	say_rc(ioctl(uffd, UFFDIO_REGISTER, &range));
+}
+
+/* protect M OFF LEN: let userfaultfd note who writes there, from now on; "unprotect" undoes it */
+static void protect(char **a, int mode)
+{
+	struct uffdio_writeprotect range = {
+		.range = { (uint64_t)map(a[1])->addr + number(a[2]), number(a[3]) },
+		.mode = mode,
+	};
+
+	say_rc(ioctl(uffd, UFFDIO_WRITEPROTECT, &range));
+}
+
+static void do_protect(char **a) { protect(a, UFFDIO_WRITEPROTECT_MODE_WP); }
+static void do_unprotect(char **a) { protect(a, 0); }
+
+/* unwatch M: what "uffd" did is undone */
+static void do_unwatch(char **a)
+{
+	struct map *m = map(a[1]);
+	struct uffdio_range range = { (uint64_t)m->addr, m->len };
+
+	say_rc(ioctl(uffd, UFFDIO_UNREGISTER, &range));
 }
 
 static void do_read(char **a)
@@ -658,6 +774,26 @@ static void do_phys(char **a)
 		say("none");
 	else
 		say("%#lx", (unsigned long)((entry & ((1ull << 55) - 1)) * 4096 + at % 4096));
+	close(fd);
+}
+
+/* pagemap M OFF: what it says besides the address: present, dirty (soft-dirty), wp, guard; or "none" */
+static void do_pagemap(char **a)
+{
+	static const struct {
+		int bit;
+		const char *name;
+	} bits[] = { { 63, "present" }, { 55, "dirty" }, { 57, "wp" }, { 58, "guard" } };
+	uint64_t at = (uint64_t)map(a[1])->addr + number(a[2]), entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), len = 0;
+
+	say("none");
+	if (fd < 0 || pread(fd, &entry, 8, at / 4096 * 8) != 8)
+		say_errno();
+	else
+		for (size_t i = 0; i < sizeof(bits) / sizeof(*bits); i++)
+			if (entry >> bits[i].bit & 1)
+				len += sprintf(result + len, "%s%s", len ? " " : "", bits[i].name);
 	close(fd);
 }
 
@@ -963,6 +1099,48 @@ static void do_calm(char **a)
 		say("%d SIGBUS %d other", sigbus, other);
 }
 
+/* ---- guards that come and go while another thread writes ---- */
+
+static struct map guarded;
+static volatile bool guards_end;
+
+static void *guards_thread(void *arg)
+{
+	while (!guards_end) {
+		madvise(guarded.addr, 4096, MADV_GUARD_INSTALL);
+		madvise(guarded.addr, 4096, MADV_GUARD_REMOVE);
+		madvise(guarded.addr, guarded.len, MADV_DONTNEED);
+	}
+	return NULL;
+}
+
+/* guards M SECONDS: whether the thread that writes could, and whether a signal refused it */
+static void do_guards(char **a)
+{
+	struct map *m = map(a[1]);
+	time_t end = time(NULL) + number(a[2]);
+	/* Volatile: they change between sigsetjmp() and siglongjmp(). */
+	volatile unsigned long wrote = 0, refused = 0;
+	pthread_t thread;
+
+	guarded = *m;
+	guards_end = false;
+	if (pthread_create(&thread, NULL, guards_thread, NULL))
+		bail("cannot start a thread", a[1]);
+	while (time(NULL) < end) {
+		if (TRAP()) {
+			refused++;
+			continue;
+		}
+		((volatile uint64_t *)m->addr)[1] = wrote;
+		UNTRAP();
+		wrote++;
+	}
+	guards_end = true;
+	pthread_join(thread, NULL);
+	say("written: %s, refused: %s", wrote ? "yes" : "no", refused ? "yes" : "no");
+}
+
 static void do_loop(char **a)
 {
 	char line[MAX_LINE], first[MAX_LINE];
@@ -1261,7 +1439,11 @@ static const struct {
 	{ "open", do_open, 2 }, { "close", do_close, 1 }, { "mmap", do_mmap, 4 },
 	{ "addr", do_addr, 1 }, { "munmap", do_munmap, 1 }, { "mremap", do_mremap, 4 },
 	{ "mprotect", do_mprotect, 4 }, { "madvise", do_madvise, 4 }, { "msync", do_msync, 3 },
-	{ "mlock", do_mlock, 3 }, { "read", do_read, 2 }, { "write", do_write, 3 },
+	{ "mlock", do_mlock, 3 }, { "mlock2", do_mlock2, 3 }, { "munlock", do_munlock, 3 },
+	{ "mlockall", do_mlockall, 1 }, { "mseal", do_mseal, 3 }, { "mbind", do_mbind, 4 },
+	{ "thp", do_thp, 1 }, { "uffd", do_uffd, 2 }, { "protect", do_protect, 3 },
+	{ "unprotect", do_unprotect, 3 }, { "unwatch", do_unwatch, 1 },
+	{ "pagemap", do_pagemap, 2 }, { "read", do_read, 2 }, { "write", do_write, 3 },
 	{ "touch", do_touch, 5 }, { "store", do_store, 4 }, { "fill", do_fill, 4 },
 	{ "verify", do_verify, 4 }, { "expect", do_expect, 5 }, { "smaps", do_smaps, 2 },
 	{ "areas", do_areas, 1 }, { "phys", do_phys, 2 }, { "mapped", do_mapped, 3 },
@@ -1271,7 +1453,8 @@ static const struct {
 	{ "ftruncate", do_ftruncate, 2 }, { "truncate", do_truncate, 2 },
 	{ "fallocate", do_fallocate, 4 }, { "fsync", do_fsync, 1 }, { "fstat", do_fstat, 1 },
 	{ "put", do_put, 1, true }, { "get", do_get, 1 }, { "child", do_child, 1 },
-	{ "storm", do_storm, 3 }, { "calm", do_calm, 0 }, { "loop", do_loop, 2 },
+	{ "storm", do_storm, 3 }, { "calm", do_calm, 0 }, { "guards", do_guards, 2 },
+	{ "loop", do_loop, 2 },
 	{ "uid", do_uid, 1 }, { "early", do_early, 0 }, { "told", do_told, 1 },
 	{ "watch", do_watch, 0, true }, { "undo", do_undo, 0, true },
 	{ "mend", do_mend, 0, true }, { "inject", do_inject, 0, true },

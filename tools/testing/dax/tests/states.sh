@@ -1,0 +1,454 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What else mm can do with a mapping, and what of it: userfaultfd, guards, soft-dirty, locks, advice,
+# policies, seals, huge pages that are switched off, and those who watch: idle pages, KSM, DAMON,
+# NUMA balancing, memory cgroups. Each touch ends at once, with the memory or with a signal that says
+# why not; what was written stays; and the memory can be used again. The table in
+# Documentation/admin-guide/device-dax.rst says the same.
+# machines: nvdimm
+# limit: 400
+# splat: due to hardware memory corruption
+. ./lib.sh
+
+# A fault that never ends shall not take the whole test with it.
+daxtest() { timeout -k 1 $((30 * PACE)) ./daxtest; }
+
+modprobe hwpoison_inject && on_exit "rmmod hwpoison_inject"
+THP=/sys/kernel/mm/transparent_hugepage/enabled
+thp=$(sed 's/.*\[\(.*\)\].*/\1/' $THP)
+on_exit "echo $thp >$THP"
+
+# mine DESCRIPTION <<EOF: a new process maps the device as m, and does this
+mine()
+{
+	dax "$align: $1" <<-DAX
+		open f $NODE			= ok
+		mmap m f $len 0			= ok
+		$(cat)
+	DAX
+}
+
+# Bytes of an entry and of a mapping, steps with room for some in each entry, and what a touch comes to
+# where a table of smaller entries is in the way.
+for align in 4K 2M 1G; do
+	case $align in
+	4K) size=64M len=$(bytes 8M) step=4096 ;;
+	2M) size=64M len=$(bytes 8M) step=65536 ;;
+	1G) size=3G len=$(bytes 2G) step=$(bytes 128M) ;;
+	esac
+	a=$(bytes $align)
+	dax_device $align mem $size
+	if [ $align = 4K ]; then blocked='+([0-9])' written=ok; else blocked='SIGBUS ADRERR at *' written=$blocked; fi
+	mine "a pattern" <<-DAX
+		fill m 0 $len 5 $step		= ok
+		write m 8 11			= ok
+	DAX
+
+	# ---- userfaultfd ----
+
+	mine "userfaultfd can watch writes, and only without reports" <<-DAX
+		uffd m missing			= EINVAL
+		uffd m minor			= EINVAL
+		uffd m rwp			= EINVAL
+		uffd m rwp sync			= EINVAL
+		uffd m wp sync			= EINVAL
+		verify m 0 $len 5 $step		= ok
+	DAX
+	[ $align != 4K ] || c_known_wrong device_dax "a read of a page that is protected and not mapped never ends"
+	mine "what is protected before it is touched can be read, and is marked still" <<-DAX
+		uffd m wp			= ok
+		protect m 0 $len		= ok
+		pagemap m 0			= *wp
+		read m 8			= $blocked
+		pagemap m 0			= *wp
+		$( [ $align != 4K ] || printf 'verify m 0 %s 5 %s = ok\n' "$len" "$step")
+		$( [ $align != 4K ] || echo "smaps m Rss = $((len >> 10)) kB")
+		$( [ $align != 4K ] || echo "pagemap m $((len - a)) = present*wp")
+	DAX
+	[ $align != 4K ] || c_known_wrong device_dax "a WARN and SIGBUS"
+	in_c device_dax || mine "it can be written, and is not marked any more" <<-DAX
+		uffd m wp			= ok
+		protect m 0 $len		= ok
+		write m 8 11			= $written
+		$( [ $align != 4K ] || echo "pagemap m 0 = present dirty")
+		$( [ $align != 4K ] || echo "pagemap m 4K = *wp")
+		$( [ $align != 4K ] || echo "read m 8 = 11")
+	DAX
+	mine "what is protected when it is mapped is so still, or not mapped any more" <<-DAX
+		touch m 0 $len $step r		= faults *
+		uffd m wp			= ok
+		protect m 0 $len		= ok
+		pagemap m 0			= *wp
+		read m 8			= $blocked
+		write m 8 11			= $written
+		$( [ $align != 4K ] || echo "pagemap m 0 = present dirty")
+	DAX
+	mine "without a watch it can be used again, at the latest when it is mapped anew" <<-DAX
+		uffd m wp			= ok
+		protect m 0 $len		= ok
+		read m 8			= *
+		unwatch m			= ok
+		read m 8			= $blocked
+		munmap m			= ok
+		mmap m f $len 0			= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+	if configured PT_RECLAIM && [ $align = 2M ]; then
+		mine "or when it is given back with MADV_DONTNEED" <<-DAX
+			uffd m wp			= ok
+			protect m 0 $len		= ok
+			unwatch m			= ok
+			read m 8			= $blocked
+			madvise m 0 $len dontneed	= ok
+			verify m 0 $len 5 $step		= ok
+		DAX
+	fi
+	mine "a watched mapping that is not protected works" <<-DAX
+		uffd m wp			= ok
+		write m 8 12			= ok
+		read m 8			= 12
+		write m 8 11			= ok
+		touch m 0 $len $step r		= faults *
+		verify m 0 $len 5 $step		= ok
+	DAX
+	if [ $align = 4K ]; then
+		mine "no page is mapped ahead in it" <<-DAX
+			uffd m wp			= ok
+			touch m 0 64K 4K r		= faults 16
+			mapped m 0 1M			= 0-15
+			touch m 64K 64K 4K w		= faults *
+			mapped m 0 1M			= 0-31
+		DAX
+	fi
+	in_c device_dax || mine "a child has it unprotected" <<-DAX
+		touch m 0 $len $step r		= faults *
+		uffd m wp			= ok
+		protect m 0 $a			= ok
+		child verify m $a $((len - a)) 5 $step	= ok
+		child read m $((len - a))	= *
+		child pagemap m 0		= *
+	DAX
+	if [ $align = 4K ] && ! in_c device_dax; then
+		for access in read "write 1"; do
+			read -r access value <<<"$access"
+			mine "a page that has failed is not mapped, $access" <<-DAX
+				uffd m wp			= ok
+				protect m 0 $len		= ok
+				read m 48K			= *
+				madvise m 48K 4K hwpoison	= *
+				$access m 49152 ${value:-}		= SIGBUS MCEERR_AR at 0xc000 size 0x1000
+				$access m 49152 ${value:-}		= SIGBUS MCEERR_AR at 0xc000 size 0x1000
+				read m 52K			= +([0-9])
+			DAX
+			unbind; bind
+		done
+	fi
+	# What is watched and protected, while the device comes and goes.
+	if ! in_c device_dax; then
+		session a
+		ask a open f "$NODE" >/dev/null
+		is "$align: a process maps it" "$(ask a mmap m f $len 0) $(ask a fill m 0 $len 5 $step)" "ok ok"
+		is "$align: watches and protects it" "$(ask a uffd m wp) $(ask a protect m 0 $len)" "ok ok"
+		if [ $align = 4K ]; then
+			is "$align: four threads touch it" "$(ask a storm m 4 4096)" ok
+			sleep 1
+		fi
+		check "$align: unbind" unbind
+		[ $align != 4K ] || is "$align: each of them gets a signal" "$(ask a calm)" "4 SIGBUS 0 other"
+		is "$align: touched" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+		check "$align: bind" bind
+		ask a munmap m >/dev/null
+		is "$align: mapped anew" "$(ask a mmap m f $len 0) $(ask a verify m 0 $len 5 $step)" "ok ok"
+		leave a
+		mine "all as it was" <<-DAX
+			write m 8 11			= ok
+			verify m 0 $len 5 $step		= ok
+		DAX
+	fi
+
+	# ---- guards ----
+
+	mine "a guard raises SIGSEGV; the rest of its entry is not there; the next one is" <<-DAX
+		touch m 0 $len $step w		= faults *
+		madvise m 4K 4K guard_install	= ok
+		pagemap m 4K			= *guard
+		read m 4K			= SIGSEGV MAPERR at 0x1000
+		write m 4K 1			= SIGSEGV MAPERR at 0x1000
+		read m 8			= $blocked
+		verify m $a $a 5 $step		= $( [ $align = 4K ] && echo 'SIGSEGV*' || echo ok)
+		verify m $((len - a)) $a 5 $step	= ok
+		madvise m 4K 4K dontneed	= ok
+		read m 4K			= SIGSEGV MAPERR at 0x1000
+	DAX
+	mine "without it all can be used again, at the latest when it is mapped anew" <<-DAX
+		touch m 0 $len $step w		= faults *
+		madvise m 4K 4K guard_install	= ok
+		madvise m 4K 4K guard_remove	= ok
+		read m 8			= $blocked
+		$( [ $align != 4K ] || printf 'verify m 0 %s 5 %s = ok\n' "$len" "$step")
+		munmap m			= ok
+		mmap m f $len 0			= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+	if configured PT_RECLAIM && [ $align = 2M ]; then
+		mine "or when the entry is given back with MADV_DONTNEED" <<-DAX
+			madvise m 4K 4K guard_install	= ok
+			madvise m 4K 4K guard_remove	= ok
+			read m 8			= $blocked
+			madvise m 0 $a dontneed		= ok
+			verify m 0 $len 5 $step		= ok
+		DAX
+	fi
+	if in_c device_dax && [ $align = 1G ]; then
+		skip "$align: a child inherits a guard, and nothing else" "C: mm copies a pud and does not count it"
+	else
+		mine "a child inherits a guard, and nothing else" <<-DAX
+			touch m 0 $len $step w		= faults *
+			madvise m 4K 4K guard_install	= ok
+			touch m $((len - a)) $a $step w	= faults *
+			child read m 4K			= SIGSEGV MAPERR at 0x1000
+			child verify m $((len - a)) $a 5 $step	= ok
+			verify m $((len - a)) $a 5 $step	= ok
+			read m 4K			= SIGSEGV MAPERR at 0x1000
+		DAX
+	fi
+	c_known_wrong device_dax "a WARN, and SIGBUS instead of SIGSEGV"
+	in_c device_dax || mine "guards come and go while another thread writes" <<-DAX
+		munmap m			= ok
+		mmap m f $a 0			= ok
+		guards m 5			= written: $( [ $align = 1G ] && echo "*" || echo yes), refused: yes
+		munmap m			= ok
+		mmap m f $len 0			= ok
+		write m 8 11			= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+
+	# ---- soft-dirty ----
+
+	# /proc/PID/pagemap does not show entries of 1 GiB.
+	[ $align = 1G ] && clean=none dirty=none || clean=present dirty='present dirty'
+	mine "what is written after clear_refs is soft-dirty" <<-DAX
+		touch m 0 $len $step r		= faults *
+		put /proc/self/clear_refs 4	= ok
+		pagemap m 0			= $clean
+		read m 8			= 11
+		pagemap m 0			= $clean
+		write m 8 11			= ok
+		pagemap m 0			= $dirty
+		pagemap m $a			= $clean
+		madvise m 0 $len dontneed	= ok
+		read m 8			= 11
+		pagemap m 0			= $clean
+		write m 8 11			= ok
+		pagemap m 0			= $dirty
+		madvise m 0 $len dontneed	= ok
+		write m 8 11			= ok
+		pagemap m 0			= $dirty
+		verify m 0 $len 5 $step		= ok
+	DAX
+
+	# ---- locks, advice, policies, seals ----
+
+	mine "mlock() succeeds and changes nothing" <<-DAX
+		mlock m 0 $a			= ok
+		smaps m Locked			= 0 kB
+		munlock m 0 $a			= ok
+		mlock2 m 0 $a			= ok
+		read m 8			= 11
+		munlock m 0 $a			= ok
+		mlockall current		= ok
+		mlockall future			= ok
+		mmap n f $a 0			= ok
+		read n 8			= 11
+		mlockall none			= ok
+		mlockall onfault		= ok
+		mmap o f $a 0			= ok
+		read o 8			= 11
+		mlockall none			= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+	mine "populated by advice" <<-DAX
+		madvise m 0 $len populate_read	= ok
+		touch m 0 $len $step r		= faults 0
+		madvise m 0 $len dontneed	= ok
+		madvise m 0 $len populate_write	= ok
+		touch m 0 $len $step w		= faults 0
+		madvise m 0 $len willneed	= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+	mine "advice for pages that can be reclaimed, moved or merged has no effect" <<-DAX
+		touch m 0 $len $step w		= faults *
+		madvise m 0 $len cold		= ok
+		madvise m 0 $len pageout	= ok
+		madvise m 0 $a collapse		= EINVAL
+		madvise m 0 $len free		= EINVAL
+		madvise m 0 $len remove		= @(ENODEV|EOPNOTSUPP)
+		madvise m 0 $len mergeable	= ok
+		touch m 0 $len $step w		= faults $( [ $align = 1G ] && echo "*" || echo 0)
+		madvise m 0 $len unmergeable	= ok
+		mbind m 0 $len 0		= ok
+		touch m 0 $len $step w		= faults 0
+		verify m 0 $len 5 $step		= ok
+	DAX
+	mine "mprotect() to nothing and back" <<-DAX
+		touch m 0 $len $step w		= faults *
+		mprotect m 0 $len none		= ok
+		read m 0			= SIGSEGV ACCERR at 0
+		mprotect m 0 $len r		= ok
+		read m 8			= 11
+		write m 0 1			= SIGSEGV ACCERR at 0
+		mprotect m 0 $len rw		= ok
+		write m 8 11			= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+	mine "a seal" <<-DAX
+		read m 8			= 11
+		mseal m 0 $len			= ok
+		munmap m			= EPERM
+		mprotect m 0 $len r		= EPERM
+		mremap m 0 $len $a		= EPERM
+		write m 8 11			= ok
+		madvise m 0 $len dontneed	= ok
+		child verify m 0 $len 5 $step	= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+	mine "fork" <<-DAX
+		touch m 0 $len $step w		= faults *
+		child verify m 0 $len 5 $step	= ok
+		child write m 8 12		= ok
+		read m 8			= 12
+		write m 8 11			= ok
+		child munmap m			= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+
+	# ---- huge pages that are switched off ----
+
+	for policy in never madvise always; do
+		echo $policy >$THP
+		mine "transparent_hugepage=$policy makes no difference" <<-DAX
+			verify m 0 $len 5 $step		= ok
+			smaps m MMUPageSize		= $((a >> 10)) kB
+		DAX
+	done
+	echo "$thp" >$THP
+	[ $align = 4K ] && off=11 || off='SIGBUS ADRERR at *'
+	mine "PR_SET_THP_DISABLE: no entries but of 4 KiB" <<-DAX
+		thp disabled			= ok
+		read m 8			= $off
+		write m 8 11			= ${off/#11/ok}
+		child read m 8			= $off
+		madvise m 0 $a populate_read	= $( [ $align = 4K ] && echo ok || echo EFAULT)
+		thp enabled			= ok
+		munmap m			= ok
+		mmap m f $len 0			= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+	mine "it makes no difference to what is mapped, or if advised mappings are exempt" <<-DAX
+		read m 8			= 11
+		thp disabled			= ok
+		read m 8			= 11
+		thp advised			= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+	mine "MADV_NOHUGEPAGE: no entries but of 4 KiB" <<-DAX
+		madvise m 0 $len nohugepage	= ok
+		read m 8			= $off
+		munmap m			= ok
+		mmap m f $len 0			= ok
+		madvise m 0 $len nohugepage	= ok
+		madvise m 0 $len hugepage	= ok
+		verify m 0 $len 5 $step		= ok
+	DAX
+	if [ $align != 4K ] && ! in_c device_dax; then
+		says "$align: the log says so" \
+			"$DEV: daxtest.*: page fault refused: the process has huge pages disabled, .* 0x$(printf %x "$a")" <<-DAX
+			thp disabled
+			open f $NODE
+			mmap m f $len 0
+			read m 8
+		DAX
+		says "$align: and when a smaller table is in the way" \
+			"$DEV: daxtest.*: page fault refused: a guard page or userfaultfd has put a table .* 0x$(printf %x "$a")" <<-DAX
+			open f $NODE
+			mmap m f $len 0
+			madvise m 4K 4K guard_install
+			read m 8
+		DAX
+		log_mark
+		daxtest <<-DAX >/dev/null
+			open f $NODE
+			mmap m f $len 0
+			madvise m 4K 4K guard_install
+			loop 1000 read m 8
+		DAX
+		is "$align: but not each time" "$(($(log_since | grep -c 'page fault refused') <= 20))" 1
+	fi
+
+	# ---- those who watch ----
+
+	session a
+	ask a open f "$NODE" >/dev/null
+	ask a mmap m f $len 0 >/dev/null
+	is "$align: a process has it mapped" "$(ask a touch m 0 $len $a w | cut -d' ' -f1)" faults
+
+	idle=/sys/kernel/mm/page_idle/bitmap
+	if [ -e $idle ]; then
+		at=$(($(cat "$SYS/resource") / 4096 / 64))
+		printf '\xff\xff\xff\xff\xff\xff\xff\xff' | dd of=$idle bs=8 seek=$at conv=notrunc 2>/dev/null
+		like "$align: its pages are never idle" "$(dd if=$idle bs=8 skip=$at count=1 2>/dev/null | od -An -tx8 | tr -d ' ')" '^0*$'
+	fi
+
+	if [ -e /sys/kernel/mm/ksm/run ]; then
+		ask a madvise m 0 $len mergeable >/dev/null
+		before=$(cat /sys/kernel/mm/ksm/pages_shared)
+		echo 1 >/sys/kernel/mm/ksm/run
+		sleep 1
+		is "$align: KSM merges none of it" "$(cat /sys/kernel/mm/ksm/pages_shared)" "$before"
+		echo 2 >/sys/kernel/mm/ksm/run
+		echo 0 >/sys/kernel/mm/ksm/run
+	fi
+
+	damon=/sys/kernel/mm/damon/admin/kdamonds
+	if [ -e $damon ]; then
+		echo 1 >$damon/nr_kdamonds
+		echo 1 >$damon/0/contexts/nr_contexts
+		echo vaddr >$damon/0/contexts/0/operations
+		echo 1 >$damon/0/contexts/0/targets/nr_targets
+		echo "${pid_of[a]}" >$damon/0/contexts/0/targets/0/pid_target
+		check "$align: DAMON watches the process" bash -c "echo on >$damon/0/state"
+		is "$align: which goes on" "$(ask a verify m 0 $len 5 $step) $(ask a write m 8 11)" "ok ok"
+		sleep 2
+		check "$align: and until it is told not to" bash -c "echo off >$damon/0/state"
+		echo 0 >$damon/nr_kdamonds
+	fi
+
+	echo 1 >/proc/sys/kernel/numa_balancing
+	faults=$(ask a touch m 0 $len $step w)
+	for ((i = 0; i < 20; i++)); do
+		ask a loop 20 verify m 0 $len 5 $step >/dev/null
+	done
+	is "$align: NUMA balancing takes no entry away" "$faults, $(ask a touch m 0 $len $step w)" "faults 0, faults 0"
+	is "$align: what was written is there" "$(ask a verify m 0 $len 5 $step)" ok
+	leave a
+
+	if configured MEMCG; then
+		mkdir -p "$TMP/cgroup"
+		mount -t cgroup2 none "$TMP/cgroup"
+		echo +memory >"$TMP/cgroup/cgroup.subtree_control"
+		mkdir "$TMP/cgroup/dax"
+		session a
+		echo "${pid_of[a]}" >"$TMP/cgroup/dax/cgroup.procs"
+		ask a open f "$NODE" >/dev/null
+		ask a mmap m f $len 0 >/dev/null
+		ask a fill m 0 $len 5 $step >/dev/null
+		is "$align: no memory cgroup is charged for it" \
+			"$(awk '/^(anon_thp|file|file_mapped|shmem) / { sum += $2 } END { print sum }' "$TMP/cgroup/dax/memory.stat") $(($(cat "$TMP/cgroup/dax/memory.current") < 4 << 20))" "0 1"
+		ask a write m 8 11 >/dev/null
+		leave a
+		rmdir "$TMP/cgroup/dax"
+		umount "$TMP/cgroup"
+	fi
+	destroy_device >/dev/null
+done
+done_testing
