@@ -1121,10 +1121,10 @@ impl Memory<'_> {
         // SAFETY: By the type invariant the owner is valid.
         let mut locked = unsafe { &(*self.owner).locked }.lock();
 
-        // SAFETY: They are folios of the page map, which by the type invariant exists.
-        let place = locked
-            .iter_mut()
-            .find(|other| other.is_null() || unsafe { !bindings::folio_test_locked(**other) });
+        let place = locked.iter_mut().find(|place| {
+            // SAFETY: It is a folio of the page map, which by the type invariant exists.
+            place.is_null() || unsafe { !bindings::folio_test_locked(**place) }
+        });
 
         place.map(|place| *place = folio.as_raw()).is_some()
     }
