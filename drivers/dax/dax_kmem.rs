@@ -431,7 +431,9 @@ impl Attribute for StateFile {
 
     #[inline]
     fn show(owner: &Served<Kmem>, out: &mut Output) -> Result {
-        out.emit(fmt!("{}\n", name(owner.data().state())));
+        let state = owner.with_data(|ram| ram.state());
+
+        out.emit(fmt!("{}\n", name(state)));
         Ok(())
     }
 
@@ -447,7 +449,7 @@ impl Attribute for StateFile {
                 )
             })?;
 
-        owner.data().change(dev, wanted)
+        owner.with_data(|ram| ram.change(dev, wanted))
     }
 }
 

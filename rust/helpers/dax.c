@@ -98,6 +98,18 @@ __rust_helper void rust_helper_device_lock(struct device *dev)
 	device_lock(dev);
 }
 
+/* Whether somebody waits for the lock of DEV, which somebody else holds. */
+__rust_helper bool rust_helper_device_lock_contended(struct device *dev)
+{
+#ifdef CONFIG_PREEMPT_RT
+	/* Only a hint. */
+	return data_race(dev->mutex.rtmutex.waiters.rb_root.rb_node);
+#else
+	/* Only a hint. */
+	return data_race(dev->mutex.first_waiter);
+#endif
+}
+
 __rust_helper void rust_helper_device_unlock(struct device *dev)
 {
 	device_unlock(dev);
@@ -236,6 +248,16 @@ __rust_helper void rust_helper_folio_set_hwpoison(struct folio *folio)
 	folio_set_hwpoison(folio);
 }
 
+__rust_helper unsigned int rust_helper_folio_order(const struct folio *folio)
+{
+	return folio_order(folio);
+}
+
+__rust_helper bool rust_helper_pfn_valid(unsigned long pfn)
+{
+	return pfn_valid(pfn);
+}
+
 __rust_helper int rust_helper_folio_ref_count(const struct folio *folio)
 {
 	return folio_ref_count(folio);
@@ -326,16 +348,6 @@ __rust_helper void rust_helper_folio_put(struct folio *folio)
 __rust_helper void rust_helper_folio_lock(struct folio *folio)
 {
 	folio_lock(folio);
-}
-
-__rust_helper void rust_helper_folio_wait_locked(struct folio *folio)
-{
-	folio_wait_locked(folio);
-}
-
-__rust_helper bool rust_helper_folio_test_locked(const struct folio *folio)
-{
-	return folio_test_locked(folio);
 }
 
 __rust_helper void rust_helper_this_cpu_inc_ulong(unsigned long __percpu *p)

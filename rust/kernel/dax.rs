@@ -21,6 +21,7 @@ pub mod hmem;
 pub mod layout;
 pub mod liveness;
 pub mod mapping;
+mod memmap;
 pub mod operations;
 pub mod region;
 pub mod search;

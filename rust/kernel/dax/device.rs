@@ -19,6 +19,11 @@
 
 #[cfg(CONFIG_FS_DAX)]
 use super::fsdax;
+use super::memmap::{
+    Memmap,
+    Reservation,
+    ReserveFunctions, //
+};
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
 use crate::mm::memory_hotplug::{
     Blocks,
@@ -40,14 +45,19 @@ use crate::{
         from_result,
         to_result, //
     },
-    mm::memremap::PageMap,
-    new_spinlock,
+    mm::memremap::{
+        pages::Misfit,
+        Usage, //
+    },
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
     prelude::*,
-    str::c_name::c_name,
+    str::{
+        c_name::c_name,
+        CString, //
+    },
     sync::{
         aref::{
             ARef,
@@ -61,7 +71,6 @@ use crate::{
             },
             Atomic, //
         },
-        SpinLock, //
     },
     task::Task,
     types::{
@@ -243,17 +252,21 @@ impl<T: Driver> Served<T> {
         &self.0
     }
 
-    /// What the driver keeps for it.
-    pub fn data<'a>(&'a self) -> Pin<&'a T::Data<'a>>
+    /// Calls `f` with what the driver keeps for it.
+    ///
+    /// How long that has been bound is not known here. So `f` has to accept any lifetime, and cannot
+    /// put a reference into the data that ends before the driver is unbound.
+    pub fn with_data<R>(&self, f: impl for<'bound> FnOnce(Pin<&T::Data<'bound>>) -> R) -> R
     where
-        T::Data<'a>: Sync,
+        for<'bound> T::Data<'bound>: Sync,
     {
         // SAFETY: The device is valid.
         let data = unsafe { bindings::dev_get_drvdata(self.0.as_ref().as_raw()) };
 
         // SAFETY: By the type invariants this is what `probe_callback()` stored, and it is dropped
-        // when the driver was unbound. Other threads have shared references only.
-        unsafe { Pin::<KBox<T::Data<'a>>>::borrow(data.cast()) }
+        // when the driver was unbound. Other threads have shared references only. As `f` does not know
+        // the lifetime of the data, it makes no difference that it is called with another one.
+        f(unsafe { Pin::<KBox<T::Data<'static>>>::borrow(data.cast()) })
     }
 }
 
@@ -284,7 +297,7 @@ unsafe impl Owner for Device<device::Bound> {
 
 /// A range of physical memory of an instance: `struct dev_dax_range`.
 #[repr(transparent)]
-pub struct Range(bindings::dev_dax_range);
+pub struct Range(pub(super) bindings::dev_dax_range);
 
 impl Range {
     /// The first physical address.
@@ -310,6 +323,13 @@ impl Range {
     #[inline]
     pub fn pgoff(&self) -> usize {
         self.0.pgoff
+    }
+
+    /// The offset into the instance, in pages, of what follows the range.
+    #[inline]
+    pub(super) fn end_pgoff(&self) -> usize {
+        self.pgoff()
+            .wrapping_add((self.len() >> PAGE_SHIFT) as usize)
     }
 }
 
@@ -366,8 +386,8 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         if !ptr::eq(ops, &GENERIC) {
             return None;
         }
-        // INVARIANT: Only `map_generic` makes page maps with these operations. The section ends with
-        // what has the memory.
+        // INVARIANT: Only `map_generic` makes page maps with these operations, and a `Memmap` their
+        // owner. The section ends with what has the memory.
         let memory = Memory {
             dev: self.as_raw(),
             order,
@@ -469,8 +489,7 @@ impl Device<device::Core<'_>> {
             return Err(EINVAL);
         }
 
-        // SAFETY: The memory of an instance is there as long as the instance is, and its provider
-        // has to take care that it is there as long as a consumer's reservation. The instance is
+        // SAFETY: The memory of an instance is that of its region, see `region::Memory`. The instance is
         // ours, and everybody else has to ask for a reservation.
         unsafe { Span::reserve(blocks, dev.name()) }
     }
@@ -487,38 +506,45 @@ impl Device<device::Core<'_>> {
         unsafe { bindings::device_is_bound(dev.as_ref().as_raw()) }
     }
 
-    /// Reserves the ranges in `/proc/iomem` under the name of the instance, until it is unbound.
+    /// Reserves the ranges in `/proc/iomem` under the name of the instance, until it is unbound and
+    /// nobody refers to a page of it any more.
     ///
-    /// May sleep. Fails with `EBUSY` if a range, or a part of it, belongs to somebody else.
-    // Inlined into the module: nfit_test has its own way to reserve memory there.
+    /// May sleep. Fails with `EBUSY` if a range, or a part of it, belongs to somebody else, and with
+    /// `ENOMEM`.
+    // Inlined into the module: nfit_test has its own functions for this there.
     #[inline]
     pub fn reserve(&self) -> Result<Reserved<'_>> {
-        let dev: &Device<device::Bound> = self;
-
-        for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
-            let raw = dev.as_ref().as_raw();
-            // SAFETY: The instance is bound, so it is valid and so is its name, until devres has
-            // released the reservation.
-            let res = unsafe {
-                bindings::__devm_request_region(
-                    raw,
-                    addr_of_mut!(bindings::iomem_resource),
-                    range.start(),
-                    range.len(),
-                    bindings::dev_name(raw),
-                )
-            };
-            if res.is_null() {
-                return Err(range_in_use(dev, i, range));
-            }
-        }
-
-        // INVARIANT: All ranges were just reserved.
-        Ok(Reserved { dev })
+        reserve(
+            self,
+            ReserveFunctions {
+                request: bindings::__request_region,
+                release: bindings::__release_region,
+            },
+        )
     }
 }
 
-// Why `reserve` and `map_generic` fail. Not in them, since these are compiled into each module.
+/// Does what [`Device::reserve`] does.
+fn reserve(dev: &Device<device::Bound>, functions: ReserveFunctions) -> Result<Reserved<'_>> {
+    // One more for the memory that the memmap is in; see `Memmap::leave`.
+    let room = dev.ranges().len().saturating_add(1);
+    let mut addresses = KVVec::with_capacity(room, GFP_KERNEL)?;
+
+    for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+        let name = CString::try_from(dev.name())?;
+        let reservation = Reservation::new(functions, range.start(), range.len(), name)
+            .ok_or_else(|| range_in_use(dev, i, range))?;
+
+        addresses
+            .push_within_capacity(reservation)
+            .map_err(|_| ENOMEM)?;
+    }
+
+    // INVARIANT: All ranges were just reserved.
+    Ok(Reserved { dev, addresses })
+}
+
+// Why these fail. Not in `map_generic`, as that is compiled into each module.
 
 fn range_in_use(dev: &Device<device::Bound>, i: usize, range: &Range) -> Error {
     dev_warn!(
@@ -552,7 +578,7 @@ fn unaligned_range(dev: &Device<device::Bound>, i: usize, range: &Range, align: 
     EINVAL
 }
 
-fn misfit(dev: &Device<device::Bound>, why: &Misfit) -> Error {
+pub(super) fn misfit(dev: &Device<device::Bound>, why: &Misfit) -> Error {
     dev_warn!(
         dev,
         "{}; such memory cannot be mapped with entries of 0x{:x} bytes, create the namespace or region again with a smaller align\n",
@@ -566,10 +592,11 @@ fn misfit(dev: &Device<device::Bound>, why: &Misfit) -> Error {
 ///
 /// # Invariants
 ///
-/// The driver that is bound to `dev` has reserved its ranges, and nothing has been done with them
-/// since. There is no second one of these, for a range cannot be reserved twice.
+/// `addresses` are the ranges of `dev`, which its driver has reserved, and nothing has been done with
+/// them since. There is no second one of these, for a range cannot be reserved twice.
 pub struct Reserved<'a> {
     dev: &'a Device<device::Bound>,
+    addresses: KVVec<Reservation>,
 }
 
 impl<'a> Reserved<'a> {
@@ -581,10 +608,28 @@ impl<'a> Reserved<'a> {
     /// May sleep. Fails with `EINVAL` if the alignment is not the size of a page table entry or if
     /// a range does not start and end at a multiple of it, with `ENOMEM`, and with the errors of
     /// `devm_memremap_pages()`.
-    // Inlined into the module, as `reserve`.
+    // Inlined into the module: nfit_test has its own functions to create struct pages there.
     #[inline]
     pub fn map_generic(self) -> Result<Mapped<'a>> {
-        let dev = self.dev;
+        let Prepared {
+            dev,
+            mut memmap,
+            counts,
+        } = self.prepare_generic()?;
+
+        // SAFETY:
+        // - The operations, which are in the kernel image, are for an owner that is a `Memmap`.
+        // - `prepare_generic` made the counters for this.
+        // - Nobody has any of the memory before the instance comes alive; then `Running` has it.
+        unsafe { memmap.as_mut().map(&GENERIC, counts)? };
+
+        // INVARIANT: Just done.
+        Ok(Mapped { dev, memmap })
+    }
+
+    /// All of [`Self::map_generic`] but to create the struct pages.
+    fn prepare_generic(self) -> Result<Prepared<'a>> {
+        let Self { dev, addresses } = self;
         let align = dev.align();
 
         // SAFETY: Has no requirements.
@@ -597,20 +642,23 @@ impl<'a> Reserved<'a> {
             }
         }
 
-        let data = (dev.ranges().iter()).map(|range| range.start()..range.end().wrapping_add(1));
-        // SAFETY: By the type invariant nothing was done with the ranges, so the page map is not in
-        // use; it belongs to the bound driver.
-        let compound = unsafe { self.page_map()?.compound(align as u64, data) }
-            .map_err(|why| misfit(dev, &why))?;
-        let owner = PageMapOwner::new(dev)?;
-        // SAFETY:
-        // - By the type invariant the ranges are reserved by us, and nothing was done with them.
-        // - The page map belongs to the instance, or was allocated with devres before this, as
-        //   the owner was. The operations, which find the instance by it, are in the kernel image.
-        let pgmap = unsafe { compound.map_generic(dev.as_ref(), &GENERIC, owner.cast())? };
-
-        // INVARIANT: Just done.
-        Ok(Mapped { dev, pgmap })
+        let memmap = Memmap::new(dev, addresses, Usage::Generic)?;
+        // SAFETY: The device is bound.
+        let counts = unsafe {
+            bindings::__devm_alloc_percpu(
+                dev.as_ref().as_raw(),
+                size_of::<[c_ulong; COUNTS]>(),
+                align_of::<c_ulong>(),
+            )
+        };
+        if counts.is_null() {
+            return Err(ENOMEM);
+        }
+        Ok(Prepared {
+            dev,
+            memmap,
+            counts: counts.cast(),
+        })
     }
 
     /// Creates the struct pages for file systems, which make of them what they need.
@@ -620,83 +668,48 @@ impl<'a> Reserved<'a> {
     #[cfg(CONFIG_FS_DAX)]
     #[inline]
     pub fn map_fs_dax<T: fsdax::Operations>(self) -> Result<fsdax::Mapped<'a, T>> {
-        let dev = self.dev;
-        let pgmap = self.page_map()?;
+        let Self { dev, addresses } = self;
+        let memmap = Memmap::new(dev, addresses, Usage::FsDax)?;
 
         // SAFETY: By the type invariant the ranges are reserved by us, and nothing was done with
-        // them. The page map belongs to the instance, or was allocated with devres before this.
-        unsafe { fsdax::Mapped::new(dev, pgmap) }
+        // them.
+        unsafe { fsdax::Mapped::new(dev, memmap) }
     }
+}
 
-    /// The page map that came with the instance, or a new one of its ranges.
-    fn page_map(&self) -> Result<&'a PageMap> {
-        let dev = self.dev;
-        // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver.
-        let given = unsafe { (*dev.as_raw()).pgmap };
-
-        // SAFETY: By the type invariant of `Device`.
-        if unsafe { bindings::static_dev_dax(dev.as_raw()) } {
-            if given.is_null() || dev.ranges().len() != 1 {
-                dev_warn!(
-                    dev,
-                    "a static instance needs one range and a page map, it has {} ranges; its provider is at fault\n",
-                    dev.ranges().len()
-                );
-                return Err(EINVAL);
-            }
-            // SAFETY: The page map belongs to the instance, so it lives at least as long.
-            return Ok(unsafe { PageMap::from_raw(given) });
-        }
-
-        if !given.is_null() {
-            dev_warn!(
-                dev,
-                "a dynamic instance has a page map before it is bound; the driver before did not clear it\n"
-            );
-            return Err(EINVAL);
-        }
-        PageMap::new(dev.as_ref(), dev.ranges().iter().map(|range| range.0.range))
-    }
+/// What [`Reserved::map_generic`] needs to create the struct pages.
+struct Prepared<'a> {
+    dev: &'a Device<device::Bound>,
+    memmap: Pin<KBox<Memmap>>,
+    /// Per-CPU counters.
+    counts: *mut c_ulong,
 }
 
 /// An instance whose memory has struct pages.
 ///
 /// # Invariants
 ///
-/// `pgmap` is mapped as generic device memory, in compound pages of the alignment of `dev`, until
-/// devres undoes it.
+/// `memmap` is mapped as generic device memory, in compound pages of the alignment of `dev`.
 pub struct Mapped<'a> {
     dev: &'a Device<device::Bound>,
-    pgmap: &'a PageMap,
+    memmap: Pin<KBox<Memmap>>,
 }
 
 impl Mapped<'_> {
     /// Lets accesses in: the instance comes alive, until it is unbound.
     ///
-    /// The unbind then waits until all accesses have ended ([`Live`]) and removes the memory from
-    /// all address spaces, before the struct pages go away. May sleep. Fails with `ENOMEM`.
+    /// The unbind then waits until all accesses have ended ([`Live`]), removes the memory from all
+    /// address spaces, and waits until nobody refers to a page (`Memmap::retire()`), before the struct
+    /// pages go away. May sleep. Fails with `ENOMEM`.
     pub fn run(self) -> Result {
         let dev = self.dev.as_raw();
-        // SAFETY: `map_generic` made it the owner of the page map; devres frees it later than what
-        // follows.
-        let owner = unsafe { (*self.pgmap.as_raw()).owner }.cast();
-
-        // Undone after the instance is not alive any more.
-        devres::register(
-            self.dev.as_ref(),
-            Settled {
-                dev: self.dev.into(),
-                owner,
-            },
-            GFP_KERNEL,
-        )?;
 
         // SAFETY: By the type invariant of `Device`. The inode of the instance and its mapping
         // live as long as it does, and pages of the mapping are dirtied only while it is alive.
         unsafe { (*(*bindings::dax_inode((*dev).dax_dev)).i_mapping).a_ops = &DAX_AOPS };
 
         // SAFETY: By the type invariant.
-        unsafe { bring_alive(self.dev, self.pgmap) }
+        unsafe { bring_alive(self.dev, self.memmap) }
     }
 }
 
@@ -704,71 +717,55 @@ impl Mapped<'_> {
 ///
 /// # Safety
 ///
-/// The struct pages that `pgmap` describes exist until devres has undone this.
-pub(super) unsafe fn bring_alive(dev: &Device<device::Bound>, pgmap: &PageMap) -> Result {
-    // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver; the core
-    // forgets it when the instance is killed.
-    unsafe {
-        (*dev.as_raw()).pgmap = pgmap.as_raw();
-        bindings::run_dax((*dev.as_raw()).dax_dev);
-    }
+/// `memmap` is mapped, with the ranges of `dev`.
+pub(super) unsafe fn bring_alive(
+    dev: &Device<device::Bound>,
+    mut memmap: Pin<KBox<Memmap>>,
+) -> Result {
+    let pgmap = memmap.as_mut().pgmap();
+    // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver.
+    let given = unsafe { core::mem::replace(&mut (*dev.as_raw()).pgmap, pgmap) };
+
+    // SAFETY: By the type invariant of `Device`.
+    unsafe { bindings::run_dax((*dev.as_raw()).dax_dev) };
 
     // INVARIANT: Just done.
-    devres::register(dev.as_ref(), Running { dev: dev.into() }, GFP_KERNEL)
+    let running = Running {
+        memmap: Some(memmap),
+        given,
+    };
+    devres::register(dev.as_ref(), running, GFP_KERNEL)
 }
 
 /// An instance that is alive; dropping it ends that.
 ///
 /// # Invariants
 ///
-/// `dev` was brought alive by [`bring_alive`], and is bound still.
+/// - The instance of `memmap` was brought alive by [`bring_alive`], and is bound still.
+/// - `given` is what its driver found as its `struct dev_pagemap`.
 struct Running {
-    dev: ARef<Device>,
+    memmap: Option<Pin<KBox<Memmap>>>,
+    given: *mut bindings::dev_pagemap,
 }
+
+// SAFETY: The pointer is not bound to a thread.
+unsafe impl Send for Running {}
 
 impl Drop for Running {
-    #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant of `Device`. The core may have done this already.
-        unsafe { bindings::kill_dev_dax(self.dev.as_raw()) };
-    }
-}
+        let Some(memmap) = self.memmap.take() else {
+            return;
+        };
+        let dev = memmap.device().as_raw();
 
-/// Dropping it waits for the faults that left it to `mm` to map a page, and removes these pages.
-///
-/// # Invariants
-///
-/// `owner` is valid. When this is dropped, `dev` is not alive any more, and its struct pages are there
-/// still.
-struct Settled {
-    dev: ARef<Device>,
-    owner: *const PageMapOwner,
-}
-
-// SAFETY: The owner is only accessed with its lock held, or by the only thread that still does.
-unsafe impl Send for Settled {}
-// SAFETY: As for `Send`.
-unsafe impl Sync for Settled {}
-
-impl Drop for Settled {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        let locked = *unsafe { &(*self.owner).locked }.lock();
-
-        // Nothing is added, since no access has begun after the instance was killed.
-        for folio in locked.into_iter().filter(|folio| !folio.is_null()) {
-            // SAFETY: By the type invariant the struct pages are there. Whoever had the folio locked in
-            // an access, which has ended, is about to map it.
-            unsafe { bindings::folio_wait_locked(folio) };
+        // SAFETY: By the type invariant of `Device`. The core may have killed the instance already.
+        // Nobody looks at the field after that but the next driver, which is to find what the
+        // provider gave.
+        unsafe {
+            bindings::kill_dev_dax(dev);
+            (*dev).pgmap = self.given;
         }
-        if !locked[0].is_null() {
-            // SAFETY: By the type invariant of `Device`.
-            unsafe {
-                let mapping = (*bindings::dax_inode((*self.dev.as_raw()).dax_dev)).i_mapping;
-
-                bindings::unmap_mapping_range(mapping, 0, 0, 1);
-            }
-        }
+        memmap.retire();
     }
 }
 
@@ -857,48 +854,6 @@ impl Count {
 /// The number of counters.
 const COUNTS: usize = Count::RefusedMmap as usize + 1;
 
-/// How many faults can leave it to `mm` at the same time to map a page.
-const MOST_LOCKED: usize = 32;
-
-/// The owner of a page map of an instance that user space maps; see [`bindings::dev_pagemap`].
-struct PageMapOwner {
-    dev: *const Device<device::Bound>,
-    /// One for each CPU, so that faults do not wait for each other.
-    counts: *mut [c_ulong; COUNTS],
-    /// Folios that faults left to `mm` to map, and null. A folio that is not locked any more is mapped,
-    /// and its place is free.
-    locked: SpinLock<[*mut bindings::folio; MOST_LOCKED]>,
-}
-
-impl PageMapOwner {
-    /// Makes one that devres frees. May sleep. Fails with `ENOMEM`.
-    fn new(dev: &Device<device::Bound>) -> Result<*mut Self> {
-        let raw = dev.as_ref().as_raw();
-
-        // SAFETY: The device is bound. What is allocated is large enough for what is written.
-        unsafe {
-            let counts = bindings::__devm_alloc_percpu(
-                raw,
-                size_of::<[c_ulong; COUNTS]>(),
-                align_of::<c_ulong>(),
-            );
-            let this = bindings::devm_kmalloc(raw, size_of::<Self>(), bindings::GFP_KERNEL);
-
-            if counts.is_null() || this.is_null() {
-                return Err(ENOMEM);
-            }
-            let this = this.cast::<Self>();
-            (&raw mut (*this).dev).write(dev);
-            (&raw mut (*this).counts).write(counts.cast());
-            pin_init::raw_init(
-                &raw mut (*this).locked,
-                new_spinlock!([ptr::null_mut(); MOST_LOCKED], "PageMapOwner::locked"),
-            );
-            Ok(this)
-        }
-    }
-}
-
 /// The field `mapping` of a folio.
 ///
 /// # Safety
@@ -922,25 +877,29 @@ unsafe fn mapping_of<'a>(folio: *mut bindings::folio) -> &'a Atomic<*mut binding
 ///
 /// # Safety
 ///
-/// To be called with a reference to a page map that [`Reserved::map_generic`] gave this operation.
+/// To be called with a reference to a `struct dev_pagemap` that [`Reserved::map_generic`] gave this
+/// operation.
 unsafe extern "C" fn memory_failure(
     pgmap: *mut bindings::dev_pagemap,
     pfn: c_ulong,
     _nr_pages: c_ulong,
     _flags: c_int,
 ) -> c_int {
-    // SAFETY: The owner says which instance. As long as there is a reference to the page map, its
-    // struct pages stay, and it is bound or being unbound, with its ranges as they are.
-    let dev = unsafe { &*(*(*pgmap).owner.cast::<PageMapOwner>()).dev };
+    // SAFETY: The owner is a `Memmap`, which waits for the reference before it goes.
+    let memmap = unsafe { &*(*pgmap).owner.cast::<Memmap>() };
+    let dev = memmap.device();
     let phys = (pfn as u64).wrapping_shl(PAGE_SHIFT as u32);
-    let Some(range) = (dev.ranges().iter()).find(|r| r.start() <= phys && phys <= r.end()) else {
+    let Some(range) = memmap
+        .ranges()
+        .find(|r| r.start() <= phys && phys <= r.end())
+    else {
         // What holds the page map itself: nobody can do without.
         return ENXIO.to_errno();
     };
 
     let first = (range.start() >> PAGE_SHIFT) as usize;
     let failed = range.pgoff().wrapping_add(pfn.wrapping_sub(first));
-    let pages = 1usize.wrapping_shl(dev.order());
+    let pages = memmap.folio_pages();
     let pgoff = failed & !pages.wrapping_sub(1);
 
     crate::dev_err_ratelimited!(
@@ -948,7 +907,7 @@ unsafe extern "C" fn memory_failure(
         "memory failed at offset 0x{:x}, physical address 0x{:x}; touching 0x{:x} bytes from offset 0x{:x} on raises SIGBUS until the device is unbound and bound again\n",
         failed.wrapping_shl(PAGE_SHIFT as u32),
         phys,
-        dev.align(),
+        pages.wrapping_shl(PAGE_SHIFT as u32),
         pgoff.wrapping_shl(PAGE_SHIFT as u32)
     );
 
@@ -1084,7 +1043,7 @@ impl<'a> Deref for Live<'a> {
 pub struct Memory<'a> {
     dev: *mut bindings::dev_dax,
     order: usize,
-    owner: *const PageMapOwner,
+    owner: *const Memmap,
     _dev: PhantomData<&'a Device>,
 }
 
@@ -1114,28 +1073,13 @@ impl Memory<'_> {
         unsafe { bindings::percpu_sum_ulong(self.counter(what)) }
     }
 
-    /// Remembers a folio that is locked until `mm` has mapped it, so that an unbind waits for that.
-    ///
-    /// Fails if there are too many of them.
-    pub(super) fn remember_locked(&self, folio: LiveFolio<'_>) -> bool {
-        // SAFETY: By the type invariant the owner is valid.
-        let mut locked = unsafe { &(*self.owner).locked }.lock();
-
-        let place = locked.iter_mut().find(|place| {
-            // SAFETY: It is a folio of the page map, which by the type invariant exists.
-            place.is_null() || unsafe { !bindings::folio_test_locked(**place) }
-        });
-
-        place.map(|place| *place = folio.as_raw()).is_some()
-    }
-
     /// The counter of `what`, a per-CPU pointer.
     #[inline]
     fn counter(&self, what: Count) -> *mut c_ulong {
         // SAFETY: By the type invariant the owner is valid.
         let counts = unsafe { (*self.owner).counts };
 
-        counts.cast::<c_ulong>().wrapping_add(what as usize)
+        counts.wrapping_add(what as usize)
     }
 
     /// The memory of `2^order` pages at an offset of `pgoff` pages into the instance.
@@ -1166,6 +1110,7 @@ impl Memory<'_> {
             // compound page begins there, it is the folio.
             folio: unsafe { bindings::pfn_to_page((phys >> PAGE_SHIFT) as usize) }.cast(),
             pgoff,
+            owner: self.owner,
             _live: PhantomData,
         })
     }
@@ -1175,11 +1120,13 @@ impl Memory<'_> {
 ///
 /// # Invariants
 ///
-/// `folio` is the folio at an offset of `pgoff` pages into an instance that is alive for `'a`.
+/// `folio` is the folio at an offset of `pgoff` pages into an instance that is alive for `'a`, with a
+/// memmap that is `owner`.
 #[derive(Clone, Copy)]
 pub(super) struct LiveFolio<'a> {
     folio: *mut bindings::folio,
     pgoff: usize,
+    owner: *const Memmap,
     _live: PhantomData<&'a ()>,
 }
 
@@ -1210,8 +1157,11 @@ impl LiveFolio<'_> {
         let published = unsafe { mapping_of(self.folio) };
 
         if published.load(Relaxed).is_null() {
-            // SAFETY: As above.
+            // SAFETY: As above. By the type invariant the owner is valid.
             unsafe {
+                // The first time since the instance was bound.
+                (*self.owner).touch(self.pgoff);
+
                 let page = addr_of_mut!((*self.folio).__bindgen_anon_1.__bindgen_anon_1);
 
                 addr_of_mut!((*page).__bindgen_anon_2.index).write_volatile(self.pgoff);

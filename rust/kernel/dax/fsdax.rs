@@ -28,6 +28,7 @@ use super::{
         Device,
         Range, //
     },
+    memmap::Memmap,
 };
 use crate::{
     bindings,
@@ -38,7 +39,6 @@ use crate::{
         from_result,
         to_result, //
     },
-    mm::memremap::PageMap,
     module::this_module,
     page::{
         PAGE_SHIFT,
@@ -269,10 +269,10 @@ impl<'a> Extent<'a> {
 ///
 /// # Invariants
 ///
-/// [`Memory`] of `dev` is valid until devres undoes that, and `pgmap` is its page map.
+/// `memmap` is mapped for file systems, with the ranges of `dev`.
 pub struct Mapped<'a, T> {
     dev: &'a Device<device::Bound>,
-    pgmap: &'a PageMap,
+    memmap: Pin<KBox<Memmap>>,
     _operations: PhantomData<fn(T)>,
 }
 
@@ -281,18 +281,23 @@ impl<'a, T: Operations> Mapped<'a, T> {
     ///
     /// # Safety
     ///
-    /// The ranges of `dev` are reserved and not used, and `pgmap` describes them and stays valid
-    /// until devres has undone this.
+    /// `memmap` is that of `dev`, for file systems, and nothing has been done with it.
     #[inline]
-    pub(super) unsafe fn new(dev: &'a Device<device::Bound>, pgmap: &'a PageMap) -> Result<Self> {
-        // SAFETY: By the safety requirements. The module of the driver is there until the driver is
-        // unbound.
-        unsafe { make_pages(dev, pgmap, VTable::<T>::PAGE_MAP)? };
+    pub(super) unsafe fn new(
+        dev: &'a Device<device::Bound>,
+        mut memmap: Pin<KBox<Memmap>>,
+    ) -> Result<Self> {
+        memmap.tell_of_failures(VTable::<T>::memory_failure);
+        // SAFETY:
+        // - The operations are for an owner that is a `Memmap`.
+        // - There are no counters.
+        // - Nobody has any of the memory before the instance comes alive; then `bring_alive` has it.
+        unsafe { memmap.as_mut().map(&PAGE_MAP, core::ptr::null_mut())? };
 
         // INVARIANT: The struct pages were made just now.
         Ok(Self {
             dev,
-            pgmap,
+            memmap,
             _operations: PhantomData,
         })
     }
@@ -300,41 +305,25 @@ impl<'a, T: Operations> Mapped<'a, T> {
     /// Lets file systems in: the instance gets its operations and comes alive, until it is unbound.
     ///
     /// The unbind then tells the holder that the memory goes away (`MF_MEM_PRE_REMOVE`) and waits
-    /// for all accesses, before the operations and the struct pages go. May sleep. Fails with
-    /// `ENOMEM`, and with `EBUSY` if the instance has operations already.
+    /// for all accesses, and until nobody refers to a page (`Memmap::retire()`), before the operations
+    /// and the struct pages go. May sleep. Fails with `ENOMEM`, and with `EBUSY` if the instance has
+    /// operations already.
     #[inline]
     pub fn run(self) -> Result {
         // SAFETY: By the type invariant. The operations are for an instance with the struct pages
         // that we made.
-        unsafe { serve(self.dev, self.pgmap, VTable::<T>::DAX) }
+        unsafe { serve(self.dev, self.memmap, VTable::<T>::DAX) }
     }
-}
-
-/// Creates the struct pages of an instance, until devres undoes it.
-///
-/// # Safety
-///
-/// As for [`Mapped::new`]; `ops` are valid until then, too, and made for pages of this owner.
-unsafe fn make_pages(
-    dev: &Device<device::Bound>,
-    pgmap: &PageMap,
-    ops: &'static bindings::dev_pagemap_ops,
-) -> Result {
-    // SAFETY: By the safety requirements. The owner is the instance, which outlives its devres,
-    // and what the operations make of it.
-    unsafe { pgmap.map_fs_dax(dev.as_ref(), ops, dev.as_raw().cast())? };
-    // INVARIANT: The struct pages were made just now.
-    devres::register(dev.as_ref(), Folios { dev: dev.into() }, GFP_KERNEL)
 }
 
 /// Gives an instance its operations and brings it alive, until it is unbound.
 ///
 /// # Safety
 ///
-/// [`make_pages`] has made the struct pages of `dev`, with `pgmap`, and `ops` are for such ones.
+/// `memmap` is mapped for file systems, with the ranges of `dev`, and `ops` are for such an instance.
 unsafe fn serve(
     dev: &Device<device::Bound>,
-    pgmap: &PageMap,
+    memmap: Pin<KBox<Memmap>>,
     ops: &'static bindings::dax_operations,
 ) -> Result {
     // SAFETY: By the type invariant of `Device` and the safety requirements. The operations are
@@ -344,7 +333,7 @@ unsafe fn serve(
     devres::register(dev.as_ref(), Served { dev: dev.into() }, GFP_KERNEL)?;
 
     // SAFETY: By the safety requirements.
-    unsafe { bring_alive(dev, pgmap) }
+    unsafe { bring_alive(dev, memmap) }
 }
 
 /// An instance whose dax device has operations; dropping it takes them away.
@@ -364,56 +353,27 @@ impl Drop for Served {
     }
 }
 
-/// The struct pages of an instance; dropping it makes single pages of them again.
+/// The operations of the struct pages of an instance for file systems.
 ///
-/// # Invariants
+/// In the kernel image: struct pages can outlive the driver, see [`Memmap::retire`].
+static PAGE_MAP: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
+    memory_failure: Some(memory_failure),
+    ..pin_init::zeroed()
+};
+
+/// # Safety
 ///
-/// [`Memory`] of `dev` is valid.
-struct Folios {
-    dev: ARef<Device>,
-}
+/// To be called with a reference to a `struct dev_pagemap` that [`Mapped::new`] gave this operation.
+unsafe extern "C" fn memory_failure(
+    pgmap: *mut bindings::dev_pagemap,
+    pfn: c_ulong,
+    nr_pages: c_ulong,
+    mf_flags: c_int,
+) -> c_int {
+    // SAFETY: The owner is a `Memmap`, which waits for the reference before it goes.
+    let memmap = unsafe { &*(*pgmap).owner.cast::<Memmap>() };
 
-impl Drop for Folios {
-    /// The file system should have let go of all of them. If it has not, its files refer to pages
-    /// that go away; there is nobody left to be asked.
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        let memory = unsafe { Memory::from_raw(self.dev.as_raw()) };
-        let mut used = 0usize;
-
-        for extent in memory.extents() {
-            let mut done = 0usize;
-
-            while done < extent.pages {
-                // SAFETY: By the invariant of `Extent` there is such a page, and it is the first
-                // of its folio. The device is dead, so no file system changes folios.
-                let (count, order) = unsafe {
-                    let folio = bindings::pfn_folio(extent.pfn.wrapping_add(done));
-
-                    (
-                        bindings::folio_ref_count(folio),
-                        bindings::dax_folio_reset_order(folio),
-                    )
-                };
-                let pages = 1usize.wrapping_shl(order as u32);
-
-                if count != 0 {
-                    used = used.wrapping_add(pages);
-                }
-                done = done.wrapping_add(pages);
-                // SAFETY: Devres is released where sleeping is allowed.
-                unsafe { bindings::cond_resched() };
-            }
-        }
-        if used != 0 {
-            dev_warn!(
-                self.dev,
-                "{} pages were still in use when the memory went away; the file system has to let go of them when it is told, before the device is unbound\n",
-                used
-            );
-        }
-    }
+    memmap.failed(pfn..pfn.saturating_add(nr_pages), mf_flags)
 }
 
 /// Makes a device node of an instance, until it is unbound. It can be opened, and that is all.
@@ -451,11 +411,6 @@ impl<T: Operations> VTable<T> {
         direct_access: Some(Self::direct_access),
         zero_page_range: Some(Self::zero_page_range),
         recovery_write: Some(Self::recovery_write),
-    };
-
-    const PAGE_MAP: &'static bindings::dev_pagemap_ops = &bindings::dev_pagemap_ops {
-        memory_failure: Some(Self::memory_failure),
-        ..pin_init::zeroed()
     };
 
     const FILE: &'static bindings::file_operations = &bindings::file_operations {
@@ -540,20 +495,14 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// To be called with a reference to a page map that [`Mapped::new`] gave these operations.
-    unsafe extern "C" fn memory_failure(
-        pgmap: *mut bindings::dev_pagemap,
-        pfn: c_ulong,
-        nr_pages: c_ulong,
+    /// `dev_dax` is bound, or being unbound, with struct pages from [`Mapped::new`].
+    unsafe fn memory_failure(
+        dev_dax: *mut bindings::dev_dax,
+        pfns: ops::Range<usize>,
         mf_flags: c_int,
-    ) -> c_int {
-        // SAFETY: The owner is the instance. Its struct pages stay as long as there is a reference
-        // to the page map, and its devres and ranges as long as these.
-        let memory = unsafe { Memory::from_raw((*pgmap).owner.cast()) };
-
-        from_result(|| {
-            T::memory_failure(memory, pfn..pfn.saturating_add(nr_pages), mf_flags).map(|()| 0)
-        })
+    ) -> Result {
+        // SAFETY: By the safety requirements.
+        T::memory_failure(unsafe { Memory::from_raw(dev_dax) }, pfns, mf_flags)
     }
 
     /// # Safety

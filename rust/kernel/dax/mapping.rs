@@ -306,7 +306,7 @@ impl Entry<'_> {
 impl LiveFault<'_> {
     /// The entry of `2^order` pages that the fault asks for.
     ///
-    /// [`None`] if the area is not one of whole entries of that size, see [`VmFault::entry`].
+    /// [`None`] if the area is not one of whole entries of that size, see `VmFault::entry()`.
     #[inline]
     pub fn entry(&self, order: u32) -> Option<Entry<'_>> {
         // INVARIANT: `VmFault::entry` makes sure of it: the area consists of whole entries.
@@ -392,8 +392,8 @@ impl LiveFault<'_> {
 impl Fault<'_> {
     /// Leaves it to `mm` to map a page, with a pte.
     ///
-    /// `mm` does that when this access to the instance has ended already. So the folio is locked until
-    /// then, and remembered: an unbind waits for the lock, and then removes the page.
+    /// `mm` does that when this access to the instance has ended already. The reference that is taken here
+    /// has an unbind wait, and then remove the page once more: see `Memmap::retire`.
     #[cold]
     fn leave_to_mm(&self, memory: Memory<'_>, folio: LiveFolio<'_>) -> FaultResult {
         let raw = folio.as_raw();
@@ -401,18 +401,11 @@ impl Fault<'_> {
         // SAFETY: The folio is valid.
         unsafe { bindings::folio_lock(raw) };
         // Who marks it holds this lock.
-        let failed = folio.has_failed();
-
-        if failed || !memory.remember_locked(folio) {
+        if folio.has_failed() {
             // SAFETY: The folio is valid, and locked by this.
             unsafe { bindings::folio_unlock(raw) };
-            return if failed {
-                memory.count(Count::RefusedFailed);
-                self.failed(PTE_ORDER)
-            } else {
-                // Other faults are under way, too many of them. The access is made again.
-                FaultResult::NOPAGE
-            };
+            memory.count(Count::RefusedFailed);
+            return self.failed(PTE_ORDER);
         }
         // SAFETY: The folio is valid and locked, and this reference is given up. It stays valid until
         // the instance is killed, which removes it from all mappings of the file.
@@ -659,7 +652,13 @@ impl<T: Operations> VTable<T> {
     /// `vmf` must be a fault that is being handled, in an area with these operations.
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: The requirements are the same.
-        unsafe { Self::huge_fault(vmf, PTE_ORDER) }
+        let result = unsafe { Self::huge_fault(vmf, PTE_ORDER) };
+
+        // There is no smaller entry, and `mm` does not look for this answer here.
+        if result == FaultResult::FALLBACK.into_raw() {
+            return FaultResult::SIGBUS.into_raw();
+        }
+        result
     }
 
     /// # Safety

@@ -52,7 +52,7 @@ impl FaultResult {
 
     /// Takes over what one of the `vmf_insert_*()` functions returned.
     #[inline]
-    pub fn from_raw(raw: bindings::vm_fault_t) -> Self {
+    pub(crate) fn from_raw(raw: bindings::vm_fault_t) -> Self {
         Self(raw)
     }
 

@@ -34,6 +34,7 @@ pub mod sysfs;
 mod data;
 #[path = "../../../../drivers/dax/hmem/offered.rs"]
 mod offered;
+#[cfg(test)]
 pub(crate) use kernel::mm::memremap::pages;
 #[path = "../../../../drivers/dax/hmem/pieces.rs"]
 mod pieces;

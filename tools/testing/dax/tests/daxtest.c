@@ -40,6 +40,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <linux/io_uring.h>
 
 #ifndef MAP_SYNC
 #define MAP_SYNC 0x80000
@@ -269,6 +270,25 @@ static long faults(void)
 
 /* ---- the commands; argv[0] is the command, missing arguments are NULL ---- */
 
+/* Gives a file descriptor a name, unless it is an error. */
+static int opened(const char *name, int fd)
+{
+	int i;
+
+	for (i = 0; i < MAX_NAMES && files[i].name[0] && strcmp(files[i].name, name); i++)
+		;
+	if (i == MAX_NAMES)
+		bail("too many files", name);
+	if (files[i].name[0])
+		close(files[i].fd);
+	files[i].fd = fd;
+	if (fd >= 0)
+		snprintf(files[i].name, sizeof(files[i].name), "%s", name);
+	else
+		files[i].name[0] = 0;
+	return fd;
+}
+
 static void do_open(char **a)
 {
 	int flags = O_RDWR, i;
@@ -291,18 +311,7 @@ static void do_open(char **a)
 		else if (strcmp(a[i], "rw"))
 			bail("open flag", a[i]);
 	}
-	for (i = 0; i < MAX_NAMES && files[i].name[0] && strcmp(files[i].name, a[1]); i++)
-		;
-	if (i == MAX_NAMES)
-		bail("too many files", a[1]);
-	if (files[i].name[0])
-		close(files[i].fd);
-	files[i].fd = FAILING(open(a[2], flags | O_CLOEXEC, 0600));
-	if (files[i].fd >= 0)
-		snprintf(files[i].name, sizeof(files[i].name), "%s", a[1]);
-	else
-		files[i].name[0] = 0;
-	say_rc(files[i].fd);
+	say_rc(opened(a[1], FAILING(open(a[2], flags | O_CLOEXEC, 0600))));
 }
 
 static void do_close(char **a)
@@ -311,6 +320,66 @@ static void do_close(char **a)
 
 	say_rc(close(f->fd));
 	f->name[0] = 0;
+}
+
+/* pipe NAME M OFF LEN: a pipe that holds the pages of that part of a mapping, until it is closed */
+static void do_pipe(char **a)
+{
+	struct map *m = map(a[2]);
+	struct iovec part = { m->addr + number(a[3]), number(a[4]) };
+	int ends[2], error;
+	ssize_t n;
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
+		say_errno();
+		return;
+	}
+	n = vmsplice(ends[1], &part, 1, SPLICE_F_NONBLOCK);
+	error = errno;
+	close(ends[1]);
+	if (n != (ssize_t)part.iov_len) {
+		close(ends[0]);
+		errno = n < 0 ? error : EAGAIN;
+		say_errno();
+		return;
+	}
+	say_rc(opened(a[1], ends[0]));
+}
+
+/* piped NAME: the next word in a pipe */
+static void do_piped(char **a)
+{
+	uint64_t word;
+	ssize_t n = read(file(a[1])->fd, &word, sizeof(word));
+
+	if (n < 0)
+		say_errno();
+	else if (n < (ssize_t)sizeof(word))
+		say("%zd bytes", n);
+	else
+		say("%llu", (unsigned long long)word);
+}
+
+/* uring NAME M OFF LEN: an io_uring with that part of a mapping registered, until it is closed */
+static void do_uring(char **a)
+{
+	struct map *m = map(a[2]);
+	struct iovec part = { m->addr + number(a[3]), number(a[4]) };
+	struct io_uring_params params = { };
+	int ring = syscall(__NR_io_uring_setup, 1, &params), error;
+
+	if (ring < 0) {
+		say_errno();
+		return;
+	}
+	if (syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS, &part, 1)) {
+		error = errno;
+		close(ring);
+		errno = error;
+		say_errno();
+		return;
+	}
+	say_rc(opened(a[1], ring));
 }
 
 static int protection(const char *s)
@@ -1448,6 +1517,7 @@ static const struct {
 	{ "verify", do_verify, 4 }, { "expect", do_expect, 5 }, { "smaps", do_smaps, 2 },
 	{ "areas", do_areas, 1 }, { "phys", do_phys, 2 }, { "mapped", do_mapped, 3 },
 	{ "procread", do_procread, 2 },
+	{ "pipe", do_pipe, 4 }, { "piped", do_piped, 1 }, { "uring", do_uring, 4 },
 	{ "pread", do_pread, 3 }, { "pwrite", do_pwrite, 3 }, { "sysread", do_sysread, 1 },
 	{ "syswrite", do_syswrite, 1 }, { "lseek", do_lseek, 3 },
 	{ "ftruncate", do_ftruncate, 2 }, { "truncate", do_truncate, 2 },

@@ -1,0 +1,253 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# References to pages that outlive every mapping: in a pipe, and in a buffer that is registered with
+# io_uring. An unbind waits for them. If it cannot, the memory stays reserved until they are gone.
+# machines: nvdimm hmem cxl
+# impl: rust device_dax - C frees the struct pages of memory that is referenced, and panics later
+# limit: 400
+. ./lib.sh
+
+WAITS='unbind waits for [24] references to'
+LEFT='unbound, but [24] references to .* remain'
+
+# unbind_behind: starts it; its end is the file "ended"
+unbind_behind()
+{
+	rm -f "$TMP/ended"
+	# A process of its own, so that a signal reaches who waits.
+	bash -c 'echo "$1" >"$2"; status=$?; echo $status >"$3"' - "$DEV" "$DRV/unbind" "$TMP/ended" 2>/dev/null &
+	unbinder=$!
+}
+ended() { [ -e "$TMP/ended" ] || ! kill -0 $unbinder 2>/dev/null; }
+# ends_within SECONDS
+ends_within()
+{
+	local i
+	for ((i = 0; i < $1 * PACE * 10; i++)); do
+		ended && return
+		sleep 0.1
+	done
+	return 1
+}
+still_waits() { ! ended; }
+reserved() { grep -q " : $DEV\$" /proc/iomem; }
+# free_again: within some seconds, since the last who waits looks only now and then
+free_again()
+{
+	local i
+	for ((i = 0; i < 100 * PACE; i++)); do
+		reserved || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+# hold KIND: a process that refers to two pages or entries, and has nothing mapped
+hold()
+{
+	session h
+	ask h open f "$NODE" >/dev/null
+	ask h mmap m f "$LENGTH" 0 >/dev/null
+	ask h write m 0 71 >/dev/null
+	ask h write m "$second" 72 >/dev/null
+	case $1 in
+	pipe)
+		is "$align, $1: a page of it is in a pipe" "$(ask h pipe p m 0 16)" ok
+		is "$align, $1: and another" "$(ask h pipe q m "$second" 16)" ok
+		;;
+	uring)
+		is "$align, $1: it is registered with io_uring" "$(ask h uring p m 0 8K)" ok
+		is "$align, $1: and another part" "$(ask h uring q m "$second" 8K)" ok
+		;;
+	esac
+	ask h munmap m >/dev/null
+	ask h close f >/dev/null
+}
+release() { ask h close p >/dev/null; ask h close q >/dev/null; }
+right_data()
+{
+	[ "$1" != pipe ] || {
+		is "$align, $1: what is in the pipe is right" "$(ask h piped p)" 71
+		is "$align, $1: and in the other" "$(ask h piped q)" 72
+	}
+}
+
+held()
+{
+	local kind=$1
+
+	hold $kind
+	log_mark
+	unbind_behind
+	sleep $((2 * PACE))
+	check "$align, $kind: an unbind waits" still_waits
+	log_has "$align, $kind: and says for what, and where" "$DEV: $WAITS [24] pages or entries of the memory, the first at offset 0x0:"
+	is "$align, $kind: nobody can open the device meanwhile" "$(daxtest <<<"open f $NODE")" ENXIO
+	right_data $kind
+	release
+	check "$align, $kind: it ends when the references are gone" ends_within 10
+	log_has "$align, $kind: and says so" "$DEV: unbind goes on"
+	is "$align, $kind: without an error" "$(cat "$TMP/ended")" 0
+	check "$align, $kind: the memory is free" bash -c "! grep -q ' : $DEV\$' /proc/iomem"
+	check "$align, $kind: it is bound again" bind
+	dax "$align, $kind: with its data" <<-DAX
+		open f $NODE		= ok
+		mmap m f $LENGTH 0	= ok
+		read m 0		= 71
+		read m $second		= 72
+	DAX
+	leave h
+
+	hold $kind
+	unbind_behind
+	sleep $((1 * PACE))
+	kill -KILL "${pid_of[h]}"
+	check "$align, $kind: it ends when the process with the references is killed" ends_within 10
+	leave h
+	bind
+
+	hold $kind
+	log_mark
+	unbind_behind
+	sleep $((2 * PACE))
+	kill -TERM $unbinder
+	wait $unbinder 2>/dev/null
+	log_has "$align, $kind: a signal ends the wait" "$DEV: $LEFT.*a signal ended the wait"
+	is "$align, $kind: the device is unbound" "$(driver)" none
+	check "$align, $kind: its memory stays reserved" reserved
+	is "$align, $kind: it cannot be bound" "$(result $DRV/bind "$DEV")" EBUSY
+	right_data $kind
+	release
+	check "$align, $kind: the memory is free when the references are gone" free_again
+	log_has "$align, $kind: the log says so" "$DEV: nobody refers to the memory any more; it can be bound again"
+	check "$align, $kind: then it is bound" bind
+	dax "$align, $kind: and has its data" <<-DAX
+		open f $NODE		= ok
+		mmap m f $LENGTH 0	= ok
+		read m 0		= 71
+		read m $second		= 72
+	DAX
+	leave h
+}
+
+aligns="4K 2M"
+case $MACHINE in
+nvdimm) aligns="4K 2M 1G" ;;
+esac
+for align in $aligns; do
+	case $MACHINE in
+	nvdimm | legacy)
+		case $align in 1G) size=3G ;; *) size=256M ;; esac
+		dax_device $align mem $size
+		;;
+	*)
+		[ -n "$DEV" ] || any_device 256M
+		unbind
+		bytes $align >"$SYS/align"
+		bind
+		;;
+	esac
+	# What is touched lies in different entries, and with 4 KiB in different parts of what the driver
+	# remembers.
+	case $align in 4K) second=4100K ;; 2M) second=6M ;; 1G) second=1G ;; esac
+	case $align in 1G) LENGTH=2G ;; *) LENGTH=16M ;; esac
+	for kind in pipe uring; do held $kind; done
+done
+hold pipe
+kind=pipe
+
+# ---- who must not wait for each other ----
+
+# The holder itself unbinds. It can be killed.
+tell h put $DRV/unbind "$DEV"
+sleep $((2 * PACE))
+is "a holder that unbinds waits for itself" "$(driver)" none
+kill -TERM "${pid_of[h]}"
+leave h
+check "and can be killed; the memory is free then" free_again
+check "and can be bound again" bind
+
+# The holder waits for the lock of the device, where no signal reaches it.
+hold pipe
+log_mark
+unbind_behind
+sleep $((1 * PACE))
+tell h put $DRV/bind "$DEV"
+sleep $((1 * PACE))
+check "an unbind waits although the holder waits for the device" still_waits
+check "but not for ever" ends_within 20
+log_has "and says why" "$DEV: $LEFT.*another task waits for the device"
+is "the holder is told that the device is busy" "$(answer h)" EBUSY
+release
+leave h
+check "the memory is free then, too" free_again
+check "and is bound again" bind
+
+# ---- who else takes the memory away ----
+
+hold pipe
+log_mark
+timeout $((3 * PACE)) modprobe -r device_dax
+is "a module that is removed waits as well" $? 124
+log_has "and says so" "$DEV: $LEFT"
+right_data pipe
+release
+check "the memory is free after that" free_again
+leave h
+modprobe device_dax
+udevadm settle
+case $MACHINE in hmem | cxl) echo "$DEV" >$DRV/new_id ;; esac
+check "the module is there again, and has the device" wait_bound
+
+case $MACHINE in
+nvdimm | legacy)
+	for map in mem dev; do
+		[ $map = mem ] || { align=2M; dax_device 2M dev 256M; LENGTH=16M second=6M; }
+		hold pipe
+		log_mark
+		timeout $((3 * PACE)) ndctl disable-namespace "$NS" >/dev/null 2>&1
+		is "--map=$map: a namespace that is disabled waits as well" $? 124
+		log_has "--map=$map: and says so" "$DEV: $LEFT"
+		right_data pipe
+		check "--map=$map: the data stays reserved" reserved
+		ndctl disable-namespace "$NS" >/dev/null 2>&1
+		if [ $map = dev ]; then
+			sleep 1
+			is "--map=$map: so does the memory that the memmap is in" \
+				"$(grep -c " : $DEV\$" /proc/iomem)" 2
+		fi
+		release
+		leave h
+		check "--map=$map: it is free when the reference is gone" free_again
+		ndctl enable-namespace "$NS" >/dev/null 2>&1
+		check "--map=$map: the namespace is enabled again" wait_bound
+		dax "--map=$map: with its data" <<-DAX
+			open f $NODE		= ok
+			mmap m f $LENGTH 0	= ok
+			read m 0		= 71
+			read m $second		= 72
+		DAX
+	done
+	;;
+hmem)
+	hold pipe
+	unbind_behind
+	sleep $((1 * PACE))
+	kill -TERM $unbinder
+	wait $unbinder 2>/dev/null
+	check "the memory is left reserved" reserved
+	echo "$DEV" >$DRV/remove_id
+	echo "$DEV" >$KMEM/new_id
+	is "kmem does not get memory that is referenced" "$(driver)" none
+	is "fsdev_dax neither" "$(result /sys/bus/dax/drivers/fsdev_dax/new_id "$DEV"; driver)" "$(printf 'ok\nnone')"
+	echo "$DEV" >/sys/bus/dax/drivers/fsdev_dax/remove_id
+	echo "$DEV" >$KMEM/remove_id
+	right_data pipe
+	release
+	leave h
+	check "it is free when the reference is gone" free_again
+	echo "$DEV" >$DRV/new_id
+	check "device_dax has it again" wait_bound
+	;;
+esac
+done_testing
