@@ -143,7 +143,7 @@ impl cxl::Driver for CxlDax {
         Region::new(
             dev,
             dev.id(),
-            range.clone(),
+            dev.memory(),
             target_node,
             DEFAULT_ALIGN,
             Flags::SYSTEM_RAM,

@@ -35,33 +35,9 @@ impl kernel::Module for DaxKunit {
 #[kunit_tests(dax_api)]
 mod api {
     use kernel::{
-        fs::pseudo::{
-            FileSystem,
-            Node, //
-        },
         io::firmware_map,
-        numa,
-        prelude::*, //
+        numa, //
     };
-
-    struct Nothing;
-
-    impl Node for Nothing {
-        const NAME: &'static CStr = c"dax_kunit";
-        const CACHE: &'static CStr = c"dax_kunit";
-        const MAGIC: c_ulong = 1;
-        const FLAGS: u32 = 0;
-
-        fn released(&self) {}
-    }
-
-    static IN_A_MODULE: FileSystem<Nothing> = FileSystem::new();
-
-    /// Its inodes could outlive the module.
-    #[test]
-    fn no_pseudo_file_system_in_a_module() {
-        assert!(IN_A_MODULE.mount().is_err_and(|error| error == EINVAL));
-    }
 
     /// C looks each up in a bitmap.
     #[test]

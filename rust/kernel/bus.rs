@@ -143,8 +143,11 @@ unsafe impl<B: Bus> Sync for BusType<B> {}
 
 impl<B: Bus> BusType<B> {
     /// The bus type, for a static.
-    #[expect(clippy::new_without_default)]
-    pub const fn new() -> Self {
+    ///
+    /// # Safety
+    ///
+    /// The value is a static of the kernel image: the bus is never unregistered.
+    pub const unsafe fn new() -> Self {
         // INVARIANT: Devices get here by `Unregistered::register_on()`, which demands the type.
         Self(
             bindings::bus_type {

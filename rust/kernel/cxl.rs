@@ -181,6 +181,14 @@ impl<Ctx: DeviceContext> DaxRegion<Ctx> {
 
         range.start..range.end.saturating_add(1)
     }
+
+    /// Returns the memory of the region, for a region of the dax bus.
+    #[inline]
+    pub fn memory(&self) -> dax::region::Memory {
+        // SAFETY: The CXL drivers decode the addresses to memory as long as the region exists, and made
+        // this device for whoever offers it.
+        unsafe { dax::region::Memory::new(self.range()) }
+    }
 }
 
 // SAFETY: `DaxRegion` is a transparent wrapper of `struct cxl_dax_region`, which has a valid device

@@ -370,6 +370,20 @@ impl Namespace<'_> {
         res.start..res.end.saturating_add(1)
     }
 
+    /// A part of the namespace, as memory for a region of the dax bus.
+    ///
+    /// Fails with [`EINVAL`] if `range` is not in the namespace.
+    pub fn memory(&self, range: Range<u64>) -> Result<dax::region::Memory> {
+        let whole = self.range();
+
+        if range.start < whole.start || range.end > whole.end {
+            return Err(EINVAL);
+        }
+        // SAFETY: libnvdimm has the addresses from firmware. By the type invariant the namespace is
+        // claimed by the device that becomes the provider, as long as that is bound.
+        Ok(unsafe { dax::region::Memory::new(range) })
+    }
+
     /// Reserves the first `size` bytes, until the device that claims the namespace is unbound. They
     /// show up in `/proc/iomem` under the namespace's name.
     ///

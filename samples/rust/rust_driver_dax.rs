@@ -23,6 +23,7 @@ use kernel::{
         },
         region::{
             Flags,
+            Memory,
             Region, //
         },
     },
@@ -92,29 +93,40 @@ fn provide() -> Result<faux::Registration> {
     let end = start.checked_add(size).ok_or(EINVAL)?;
     let parent = faux::Registration::new(c"rust_driver_dax", None)?;
 
-    let region = Region::new(
-        &parent,
-        REGION,
-        start..end,
-        NO_NODE,
-        PAGE_SIZE as u32,
-        Flags::DYNAMIC,
-    )
-    .inspect_err(|&error| {
-        let why = match error {
-            EINVAL => "start= and size= must be multiples of the size of a page",
-            EBUSY => "another provider has some of it, see the message above",
-            _ => "there is no memory for it",
-        };
+    let region = Memory::from_firmware(start..end)
+        .inspect_err(|_| {
+            dev_err!(
+                parent.as_ref(),
+                "no region of {:#x} bytes at {:#x}: firmware must have it as soft-reserved or persistent memory, see /proc/iomem for start= and size=\n",
+                size,
+                start
+            );
+        })
+        .and_then(|memory| {
+            Region::new(
+                &parent,
+                REGION,
+                memory,
+                NO_NODE,
+                PAGE_SIZE as u32,
+                Flags::DYNAMIC,
+            )
+            .inspect_err(|&error| {
+                let why = match error {
+                    EINVAL => "start= and size= must be multiples of the size of a page",
+                    EBUSY => "another provider has some of it, see the message above",
+                    _ => "there is no memory for it",
+                };
 
-        dev_err!(
-            parent.as_ref(),
-            "no region of {:#x} bytes at {:#x}: {}\n",
-            size,
-            start,
-            why
-        );
-    })?;
+                dev_err!(
+                    parent.as_ref(),
+                    "no region of {:#x} bytes at {:#x}: {}\n",
+                    size,
+                    start,
+                    why
+                );
+            })
+        })?;
     region.create(size)?;
 
     Ok(parent)

@@ -118,7 +118,7 @@ attribute! {
         }
 
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
-            let size = dev.region().with_slot(dev.id(), |slot| slot.size())?;
+            let size = dev.region().with_slot(dev.key(), |slot| slot.size())?;
 
             out.number(size);
             Ok(())
@@ -169,7 +169,7 @@ attribute! {
         }
 
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
-            let align = dev.region().with_slot(dev.id(), |slot| slot.align())?;
+            let align = dev.region().with_slot(dev.key(), |slot| slot.align())?;
 
             out.number(align);
             Ok(())
@@ -188,7 +188,7 @@ attribute! {
     Resource(Subclass<Instance>, c"resource", 0o400) {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
             let region = dev.region();
-            let first = region.with_slot(dev.id(), |slot| slot.first())?;
+            let first = region.with_slot(dev.key(), |slot| slot.first())?;
 
             out.hex(first.unwrap_or(region.range().start()));
             Ok(())
@@ -218,7 +218,7 @@ attribute! {
     /// Whether `kmem` keeps the memory map of the memory in the memory itself.
     MemmapOnMemory(Subclass<Instance>, c"memmap_on_memory", 0o644) {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
-            let on = dev.region().with_slot(dev.id(), |slot| slot.memmap_on_memory)?;
+            let on = dev.region().with_slot(dev.key(), |slot| slot.memmap_on_memory)?;
 
             out.number(on.into());
             Ok(())
@@ -233,7 +233,7 @@ attribute! {
             let guard = dev.lock();
             let kmem = Driver::of(&guard)
                 .is_some_and(|drv| drv.kind() == bindings::dax_driver_type_DAXDRV_KMEM_TYPE);
-            dev.region().with_slot(dev.id(), |slot| {
+            dev.region().with_slot(dev.key(), |slot| {
                 if kmem && slot.memmap_on_memory != on {
                     return Err(EBUSY);
                 }

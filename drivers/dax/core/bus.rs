@@ -9,6 +9,7 @@
 use crate::{
     attributes,
     class,
+    ffi::bus::DAX_BUS,
     instance::Instance,
     ranges::parse,
     region, //
@@ -19,7 +20,6 @@ use kernel::{
     bus::{
         Binding,
         Bus,
-        BusType,
         Uevent, //
     },
     dax::layout::{
@@ -43,9 +43,6 @@ use kernel::{
         SetOnce, //
     }, //
 };
-
-/// The bus, at `/sys/bus/dax`.
-pub(crate) static DAX_BUS: BusType<DaxBus> = BusType::new();
 
 /// The type of device in `modalias`, by which udev loads `device_dax`; there never was another one.
 pub(crate) const MODALIAS_TYPE: u32 = 0;
@@ -122,17 +119,13 @@ impl Bus for DaxBus {
 
     fn probe(binding: Binding<'_, Self>) -> Result {
         let dev = binding.device();
-        let layout = dev.region().layout(dev.id())?;
+        let layout = dev.region().layout(dev.key())?;
 
         if layout.ranges.is_empty() {
             return Err(ENXIO);
         }
-        if !dev.region().is_static() {
-            // A driver in C whose probe failed may have left one that does not exist any more.
-            layout::forget_pgmap(dev);
-        }
         layout::probe(binding, layout)?;
-        dev.region().seed_was_bound(dev.id());
+        dev.region().seed_was_bound(dev.key());
         Ok(())
     }
 

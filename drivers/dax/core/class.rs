@@ -6,22 +6,21 @@
 //! served by `device_dax`, as long as it is there. See
 //! Documentation/ABI/obsolete/sysfs-class-dax.
 
-use crate::bus::{
-    DAX_BUS,
-    MODALIAS_TYPE, //
+use crate::{
+    bus::MODALIAS_TYPE,
+    ffi::bus::{
+        DAX_BUS,
+        DAX_CLASS, //
+    }, //
 };
 use kernel::{
     dax::class::{
         self,
         DriverRef, //
     },
-    device::class::Class,
     prelude::*,
     str::CString, //
 };
-
-/// The class.
-pub(crate) static DAX_CLASS: Class = Class::new(c"dax");
 
 /// Makes the class known. Called once, before any region comes.
 pub(crate) fn init() -> Result {

@@ -23,7 +23,7 @@ mod ffi {
         reason = "what a caller guarantees is said once, at the head of each file"
     )]
 
-    mod bus;
+    pub(crate) mod bus;
     pub(crate) mod dax;
 }
 mod holder;

@@ -15,7 +15,11 @@
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 use crate::host::Hosts;
 use crate::{
-    ffi::dax::domain,
+    ffi::dax::{
+        domain,
+        DaxSrcu,
+        DAX_FS, //
+    },
     holder::Holder, //
 };
 use kernel::{
@@ -45,7 +49,6 @@ use kernel::{
     },
     fs::pseudo::{
         self,
-        FileSystem,
         Inode,
         Node, //
     },
@@ -71,14 +74,12 @@ pub(crate) type DaxInode = Inode<DaxDevice>;
 pub(crate) type DaxRef = ARef<DaxInode>;
 
 /// A read-side section, in which a device that was seen alive keeps its memory and its driver.
-pub(crate) type ReadSection<'a> = static_srcu::Held<'a>;
+pub(crate) type ReadSection<'a> = static_srcu::Held<'a, DaxSrcu>;
 
 /// Enters a read-side section. [`static_srcu::Guard::held`] makes a [`ReadSection`] of it.
-pub(crate) fn read_lock() -> static_srcu::Guard {
+pub(crate) fn read_lock() -> static_srcu::Guard<DaxSrcu> {
     domain().read_lock()
 }
-
-static DAX_FS: FileSystem<DaxDevice> = FileSystem::new();
 
 static REGISTRY: SetOnce<Pin<KBox<Registry>>> = SetOnce::new();
 
@@ -140,7 +141,7 @@ impl Registry {
 
 /// What a dax device is, behind its inode.
 pub(crate) struct DaxDevice {
-    liveness: Liveness,
+    liveness: Liveness<DaxSrcu>,
     operations: Slot<Operations<DaxInode>>,
     holder: Holder,
     // Data that was written has to be flushed out of the CPU's caches.
@@ -169,7 +170,7 @@ impl Node for DaxDevice {
 
 impl DaxDevice {
     fn create(
-        liveness: Liveness,
+        liveness: Liveness<DaxSrcu>,
         operations: Option<&'static Operations<DaxInode>>,
         flags: bool,
     ) -> Result<DaxRef> {

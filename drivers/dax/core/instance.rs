@@ -11,7 +11,11 @@ use crate::{
         DaxInode,
         DaxRef, //
     },
-    region::Region, //
+    ffi::bus::forget_pgmap,
+    region::{
+        Key,
+        Region, //
+    }, //
 };
 use kernel::{
     bindings,
@@ -32,7 +36,7 @@ use kernel::{
 /// A part of a region that one driver is bound to, and one `/dev/daxX.Y` shows.
 pub(crate) struct Instance {
     region: Arc<Region>,
-    id: u32,
+    key: Key,
     dax_dev: DaxRef,
     /// The provider's page map, in a static region.
     pgmap: Option<layout::PageMap>,
@@ -42,13 +46,13 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) fn new(
         region: Arc<Region>,
-        id: u32,
+        key: Key,
         dax_dev: DaxRef,
         pgmap: Option<layout::PageMap>,
     ) -> Self {
         Self {
             region,
-            id,
+            key,
             dax_dev,
             pgmap,
             published: Published::new(),
@@ -59,9 +63,14 @@ impl Instance {
         &self.region
     }
 
+    /// By what the region knows the instance.
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
     /// The number of the instance in its region.
     pub(crate) fn id(&self) -> u32 {
-        self.id
+        self.key.id()
     }
 
     pub(crate) fn dax_dev(&self) -> &DaxInode {
@@ -72,6 +81,15 @@ impl Instance {
         self.pgmap
             .as_ref()
             .map_or(core::ptr::null_mut(), |pgmap| pgmap.as_ptr())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // The region has done it, unless the device never got so far.
+        if self.dax_dev.is_alive() {
+            self.dax_dev.kill();
+        }
     }
 }
 
@@ -99,7 +117,7 @@ pub(crate) fn kill(dev: &Subclass<Instance>) {
         layout::killed(dev);
     }
     if !dev.region().is_static() {
-        layout::forget_pgmap(dev);
+        forget_pgmap(dev);
     }
 }
 
@@ -107,7 +125,7 @@ pub(crate) fn kill(dev: &Subclass<Instance>) {
 pub(crate) struct Mapping {
     pub(crate) region: Arc<Region>,
     /// The instance.
-    pub(crate) id: u32,
+    pub(crate) key: Key,
     /// The place of the range in the instance.
     pub(crate) index: usize,
 }

@@ -20,12 +20,12 @@ mod sizing;
 
 use crate::{
     attributes,
-    bus::DAX_BUS,
-    class::{
-        self,
+    class,
+    ffi::bus::{
+        new_instance,
+        DAX_BUS,
         DAX_CLASS, //
     },
-    dax_device::DaxDevice,
     instance::{
         self,
         Instance,
@@ -47,7 +47,6 @@ use kernel::{
         class::Service,
         layout::{
             self,
-            Identity,
             Layout,
             PageMap, //
         },
@@ -59,6 +58,7 @@ use kernel::{
             Groups,
             GroupsRegistration,
             Guest,
+            HostDevice,
             Hosted, //
         },
         name::Name,
@@ -67,7 +67,6 @@ use kernel::{
             Subclass,
             Unregistered, //
         },
-        Bound,
         Device, //
     },
     devres,
@@ -139,8 +138,23 @@ impl Deref for Place {
     }
 }
 
+/// Which instance of a region is meant. Unlike its number, this is never used again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    id: u32,
+    serial: u64,
+}
+
+impl Key {
+    /// The number of the instance, the Y in `daxX.Y`.
+    pub(crate) fn id(self) -> u32 {
+        self.id
+    }
+}
+
 /// What can change about an instance.
 pub(crate) struct Slot {
+    key: Key,
     /// `None` while the instance is being registered.
     device: Option<Place>,
     parts: Parts,
@@ -184,10 +198,15 @@ struct State {
     space: Space,
     /// The instances, by number.
     slots: RBTree<u32, Slot>,
+    /// How many instances there were so far.
+    serial: u64,
     /// The first instance made by writing to `create` that has not been bound yet.
-    seed: Option<u32>,
+    seed: Option<Key>,
     /// The last instance made by writing to `create`.
-    youngest: Option<u32>,
+    youngest: Option<Key>,
+    /// The provider's device, as long as its driver is bound. Files and mappings keep an instance, and
+    /// with it the region, for longer; none of them keeps the provider.
+    provider: Option<ARef<Device>>,
 }
 
 /// Memory that a provider found.
@@ -196,8 +215,6 @@ struct State {
 pub(crate) struct Region {
     /// First, so that a C pointer to it is one to the region.
     head: layout::Region,
-    /// The provider's device.
-    dev: ARef<Device>,
     range: Range,
     align: Align,
     /// The numbers of the instances, where the core chooses them.
@@ -275,7 +292,8 @@ impl Drop for Claim {
 }
 
 /// A region while the provider's driver is bound. Dropped in this order, it takes the region's
-/// files away, so that nobody divides it any more, then its instances, then its claim.
+/// files away, so that nobody divides it any more, then its instances, then the provider's device,
+/// then its claim.
 struct Registration {
     files: Option<GroupsRegistration<Region>>,
     region: Arc<Region>,
@@ -286,6 +304,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.files = None;
         self.region.remove_all();
+        self.region.forget_provider();
     }
 }
 
@@ -302,7 +321,7 @@ pub(crate) struct Request {
 ///
 /// Refused, with the reason in the log, if the range cannot be mapped with entries of the align, if
 /// another region has some of it, or if the driver of the device has data of its own there.
-pub(crate) fn register(dev: &Device<Bound>, request: Request) -> Result<Arc<Region>> {
+pub(crate) fn register(host: HostDevice<'_>, request: Request) -> Result<Arc<Region>> {
     let Request {
         id,
         range: raw,
@@ -310,6 +329,7 @@ pub(crate) fn register(dev: &Device<Bound>, request: Request) -> Result<Arc<Regi
         align,
         flags,
     } = request;
+    let dev = host.device();
     let refused = |why: &dyn kernel::fmt::Display| {
         dev_err!(
             dev,
@@ -341,13 +361,14 @@ pub(crate) fn register(dev: &Device<Bound>, request: Request) -> Result<Arc<Regi
     let state = State {
         space: Space::new(range, units()?)?,
         slots: RBTree::new(),
+        serial: 0,
         seed: None,
         youngest: None,
+        provider: Some(ARef::from(dev as &Device)),
     };
     let region = Arc::pin_init(
         try_pin_init!(Region {
             head: layout::Region::new(dev, id, raw, target_node, align.bytes() as u32, flags),
-            dev: dev.into(),
             range,
             align,
             ids <- Ida::new(),
@@ -355,7 +376,7 @@ pub(crate) fn register(dev: &Device<Bound>, request: Request) -> Result<Arc<Regi
         }),
         GFP_KERNEL,
     )?;
-    let files = GroupsRegistration::new(dev, region.clone()).inspect_err(|&e| {
+    let files = GroupsRegistration::new(host, region.clone()).inspect_err(|&e| {
         if e == EBUSY {
             refused(&"the driver of its device has data of its own there");
         }
@@ -418,8 +439,21 @@ impl Region {
 // What is in a region.
 impl Region {
     /// Looks at, or changes, what can change about an instance; `ENXIO` if it is gone.
-    pub(crate) fn with_slot<R>(&self, id: u32, f: impl FnOnce(&mut Slot) -> R) -> Result<R> {
-        self.state.lock().slot(id).map(f)
+    pub(crate) fn with_slot<R>(&self, key: Key, f: impl FnOnce(&mut Slot) -> R) -> Result<R> {
+        self.state.lock().slot(key).map(f)
+    }
+
+    /// The provider's device; `ENODEV` once its driver is unbound.
+    fn provider(&self) -> Result<ARef<Device>> {
+        self.state.lock().provider.clone().ok_or(ENODEV)
+    }
+
+    /// Lets the provider's device go.
+    fn forget_provider(&self) {
+        let provider = self.state.lock().provider.take();
+
+        // Without the lock, because a reference may have to sleep when it goes.
+        drop(provider);
     }
 
     /// Bytes that no instance has.
@@ -428,25 +462,25 @@ impl Region {
     }
 
     pub(crate) fn seed(&self) -> Option<u32> {
-        self.state.lock().seed
+        self.state.lock().seed.map(Key::id)
     }
 
     pub(crate) fn youngest(&self) -> Option<u32> {
-        self.state.lock().youngest
+        self.state.lock().youngest.map(Key::id)
     }
 
     /// The next instance to be bound is another one.
-    pub(crate) fn seed_was_bound(&self, id: u32) {
+    pub(crate) fn seed_was_bound(&self, key: Key) {
         let mut state = self.state.lock();
 
-        if state.seed == Some(id) {
+        if state.seed == Some(key) {
             state.seed = None;
         }
     }
 
     /// What a driver is told of an instance.
-    pub(crate) fn layout(&self, id: u32) -> Result<Layout> {
-        self.with_slot(id, |slot| {
+    pub(crate) fn layout(&self, key: Key) -> Result<Layout> {
+        self.with_slot(key, |slot| {
             let mut ranges = KVVec::new();
 
             ranges.make_room(slot.parts.len(), GFP_KERNEL)?;
@@ -495,13 +529,17 @@ impl Region {
                 } else {
                     "left to the core: the region is dynamic"
                 };
-                dev_err!(self.dev, "dax instance refused: its id must be {}\n", rule);
+                dev_err!(
+                    self.provider()?,
+                    "dax instance refused: its id must be {}\n",
+                    rule
+                );
                 return Err(EINVAL);
             }
         };
 
-        self.occupy(id, &new).inspect_err(|_| self.free_id(id))?;
-        self.add_device(id, new).inspect_err(|_| self.remove(id))
+        let key = self.occupy(id, &new).inspect_err(|_| self.free_id(id))?;
+        self.add_device(key, new).inspect_err(|_| self.remove(key))
     }
 
     /// Makes an instance without memory, for whoever wrote to `create`.
@@ -516,73 +554,72 @@ impl Region {
             memmap_on_memory: false,
         })?;
 
+        let key = dev.key();
         let mut state = self.state.lock();
-        if state.slots.get(&dev.id()).is_some() {
-            state.seed = state.seed.or(Some(dev.id()));
-            state.youngest = Some(dev.id());
+        if state.slot(key).is_ok() {
+            state.seed = state.seed.or(Some(key));
+            state.youngest = Some(key);
         }
         Ok(())
     }
 
     /// Books an instance and its memory.
-    fn occupy(&self, id: u32, new: &NewInstance) -> Result {
+    fn occupy(&self, id: u32, new: &NewInstance) -> Result<Key> {
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let mut state = self.state.lock();
+
+        if state.slots.get(&id).is_some() {
+            return Err(EEXIST);
+        }
+        let key = Key {
+            id,
+            serial: state.serial,
+        };
         let mut slot = Slot {
+            key,
             device: None,
             parts: Parts::new(),
             mappings: KVVec::new(),
             align: self.align,
             memmap_on_memory: new.memmap_on_memory,
         };
-        let mut state = self.state.lock();
-
-        if state.slots.get(&id).is_some() {
-            return Err(EEXIST);
-        }
         if new.size != 0 {
             let range = Range::from_len(self.range.start(), new.size).ok_or(EINVAL)?;
             // What the provider wants need not fit any entries.
             slot.parts.add(&mut state.space, range, Align::BYTE)?;
             self.gave(id, range);
         }
+        state.serial = state.serial.wrapping_add(1);
         state.slots.insert(node.into_node(id, slot));
-        Ok(())
+        Ok(key)
     }
 
     /// Makes the device of an instance that is booked.
-    fn add_device(self: &Arc<Self>, id: u32, new: NewInstance) -> Result<ARef<Subclass<Instance>>> {
-        let name = Name::new("dax").number(self.id()).word(".").number(id);
-        let mut dev = layout::new_instance(name, |owner| {
-            let dax_dev = DaxDevice::for_instance(owner)?;
-
-            Ok(Instance::new(self.clone(), id, dax_dev, new.pgmap))
-        })?;
-        let identity = Identity {
-            region: self.head_ptr(),
-            dax_dev: dev.dax_dev().as_raw().cast(),
-            pgmap: dev.pgmap_ptr(),
-            id,
-            dyn_id: !self.is_static(),
-            target_node: self.target_node(),
-        };
-        layout::identify(&mut dev, identity);
+    fn add_device(
+        self: &Arc<Self>,
+        key: Key,
+        new: NewInstance,
+    ) -> Result<ARef<Subclass<Instance>>> {
+        let id = key.id();
+        let provider = self.provider()?;
+        let dev = new_instance(self, key, new.pgmap)?;
         let devt = dev.dax_dev().rdev();
 
         let place = if self.is_in_class() {
             let driver = class::device_dax().ok_or(ENODEV).inspect_err(|_| {
                 dev_err!(
-                    self.dev,
+                    provider,
                     "dax{}.{} refused: nothing serves /sys/class/dax; load device_dax\n",
                     self.id(),
                     id
                 )
             })?;
-            let layout = self.layout(id)?;
+            let layout = self.layout(key)?;
 
-            let service = Service::start(dev, &self.dev, &DAX_CLASS, devt, driver, layout)
+            let service = Service::start(dev, &provider, &DAX_CLASS, devt, driver, layout)
                 .inspect_err(|e| {
                     dev_err!(
-                        self.dev,
+                        provider,
                         "dax{}.{} refused: device_dax cannot serve it: {:?}\n",
                         self.id(),
                         id,
@@ -592,12 +629,12 @@ impl Region {
 
             Place::Class(service)
         } else {
-            Place::Bus(dev.register_on(&self.dev, &DAX_BUS, devt)?)
+            Place::Bus(dev.register_on(&provider, &DAX_BUS, devt)?)
         };
         let dev = ARef::from(&*place);
         // If there is no slot any more, it is dropped when the region's lock is not held.
         let mut place = Some(place);
-        self.with_slot(id, |slot| slot.device = place.take())?;
+        self.with_slot(key, |slot| slot.device = place.take())?;
 
         // The class never had mapping devices.
         if self.is_in_class() {
@@ -611,19 +648,19 @@ impl Region {
 
     /// Makes the mapping devices that an instance lacks. The device lock is held.
     fn add_mappings(self: &Arc<Self>, dev: &Subclass<Instance>) -> Result {
-        let mut next = self.with_slot(dev.id(), Slot::next_mapping)??;
+        let mut next = self.with_slot(dev.key(), Slot::next_mapping)??;
 
         while let Some(index) = next {
             let mapping = Mapping {
                 region: self.clone(),
-                id: dev.id(),
+                key: dev.key(),
                 index,
             };
             let name = Name::new("mapping").number(index as u32);
             let device = Unregistered::new(name, |_| Ok(mapping))?.register(dev.as_ref())?;
             // If there is no slot any more, it is dropped when the region's lock is not held.
             let mut device = Some(device);
-            next = self.with_slot(dev.id(), |slot| {
+            next = self.with_slot(dev.key(), |slot| {
                 if let Some(device) = device.take() {
                     // There was room for it, and only this adds any, with the instance locked.
                     slot.mappings
@@ -637,9 +674,9 @@ impl Region {
     }
 
     /// Removes the mapping devices that an instance has too many of.
-    fn trim_mappings(&self, id: u32) {
+    fn trim_mappings(&self, key: Key) {
         // Each is removed, as it is dropped, when the region's lock is not held.
-        while let Ok(Some(mapping)) = self.with_slot(id, |slot| {
+        while let Ok(Some(mapping)) = self.with_slot(key, |slot| {
             if slot.mappings.len() > slot.parts.len() {
                 slot.mappings.pop()
             } else {
@@ -654,8 +691,14 @@ impl Region {
     ///
     /// The first instance stays: as long as there is a region, it is seen on the bus.
     pub(crate) fn delete(&self, id: u32) -> Result {
-        let device = self.with_slot(id, |slot| slot.device.as_deref().map(ARef::from))?;
-        let dev = device.ok_or(EBUSY)?;
+        let device = {
+            let state = self.state.lock();
+            let slot = state.slots.get(&id).ok_or(ENXIO)?;
+
+            slot.device.as_deref().map(ARef::from)
+        };
+        let dev: ARef<Subclass<Instance>> = device.ok_or(EBUSY)?;
+        let key = dev.key();
         let refused = |why: &str| {
             dev_info_ratelimited!(dev, "delete refused: {}\n", why);
             Err(EBUSY)
@@ -669,31 +712,27 @@ impl Region {
             return refused("the first instance of a region stays");
         }
         let mut state = self.state.lock();
-        if state.slots.get(&id).ok_or(ENXIO)?.size() != 0 {
+        if state.slot(key)?.size() != 0 {
             drop(state);
             return refused("it has memory; write 0 to its size first");
         }
         // Without a slot the instance cannot be bound any more, whoever takes the device lock.
-        let slot = state.slots.remove(&id);
-        state.forget(id);
+        let slot = state.take(key);
         drop(state);
         drop(guard);
 
         if let Some(slot) = slot {
-            self.finish(id, slot);
+            self.finish(slot);
         }
         Ok(())
     }
 
     /// Removes an instance, whatever it is doing.
-    fn remove(&self, id: u32) {
-        let mut state = self.state.lock();
-        let slot = state.slots.remove(&id);
-        state.forget(id);
-        drop(state);
+    fn remove(&self, key: Key) {
+        let slot = self.state.lock().take(key);
 
         if let Some(slot) = slot {
-            self.finish(id, slot);
+            self.finish(slot);
         }
     }
 
@@ -701,19 +740,23 @@ impl Region {
     fn remove_all(&self) {
         loop {
             let state = self.state.lock();
-            let last = state.slots.cursor_back().map(|cursor| *cursor.current().0);
+            let last = state
+                .slots
+                .cursor_back()
+                .map(|cursor| cursor.current().1.key);
             drop(state);
 
             match last {
-                Some(id) => self.remove(id),
+                Some(key) => self.remove(key),
                 None => return,
             }
         }
     }
 
     /// Takes apart an instance that nobody finds any more.
-    fn finish(&self, id: u32, slot: Slot) {
+    fn finish(&self, slot: Slot) {
         let Slot {
+            key,
             device,
             mut parts,
             mappings,
@@ -728,9 +771,9 @@ impl Region {
         }
 
         let mut state = self.state.lock();
-        self.take_back(id, &mut parts, &mut state.space, 0);
+        self.take_back(key.id(), &mut parts, &mut state.space, 0);
         drop(state);
-        self.free_id(id);
+        self.free_id(key.id());
     }
 
     /// Tells whoever traces that an instance has got memory.
@@ -752,24 +795,29 @@ impl Region {
 
 impl State {
     /// What can change about an instance; `ENXIO` if it is gone.
-    fn slot(&mut self, id: u32) -> Result<&mut Slot> {
-        self.memory(id).map(|(_, slot)| slot)
+    fn slot(&mut self, key: Key) -> Result<&mut Slot> {
+        self.memory(key).map(|(_, slot)| slot)
     }
 
     /// The same, and the space that its memory comes from.
     #[inline(never)]
-    fn memory(&mut self, id: u32) -> Result<(&mut Space, &mut Slot)> {
-        let slot = self.slots.get_mut(&id).ok_or(ENXIO)?;
-
-        Ok((&mut self.space, slot))
+    fn memory(&mut self, key: Key) -> Result<(&mut Space, &mut Slot)> {
+        match self.slots.get_mut(&key.id) {
+            Some(slot) if slot.key == key => Ok((&mut self.space, slot)),
+            // The number may be that of a younger instance.
+            _ => Err(ENXIO),
+        }
     }
 
-    fn forget(&mut self, id: u32) {
+    /// Takes an instance out of the region, if it is still there.
+    fn take(&mut self, key: Key) -> Option<Slot> {
+        self.slot(key).ok()?;
         for remembered in [&mut self.seed, &mut self.youngest] {
-            if *remembered == Some(id) {
+            if *remembered == Some(key) {
                 *remembered = None;
             }
         }
+        self.slots.remove(&key.id)
     }
 }
 
@@ -777,7 +825,7 @@ impl Mapping {
     /// The range that the mapping device shows; `ENXIO` once it is gone.
     pub(crate) fn extent(&self) -> Result<Part> {
         self.region
-            .with_slot(self.id, |slot| slot.parts.get(self.index).copied())?
+            .with_slot(self.key, |slot| slot.parts.get(self.index).copied())?
             .ok_or(ENXIO)
     }
 }

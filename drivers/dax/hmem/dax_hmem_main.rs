@@ -354,7 +354,7 @@ impl hmem::Driver for Piece {
         Region::new(
             dev,
             dev.id(),
-            range.clone(),
+            dev.region_memory(),
             target_node,
             DEFAULT_ALIGN,
             flags,

@@ -54,7 +54,7 @@ pub(crate) fn probe(dax: &Dax<Core<'_>>, flags: Flags) -> Result {
     Region::new(
         dax,
         region_id,
-        data.range,
+        namespace.memory(data.range).map_err(refused)?,
         dax.target_node(),
         data.align,
         flags,

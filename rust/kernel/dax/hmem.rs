@@ -538,6 +538,12 @@ impl<Ctx: DeviceContext> Device<Ctx> {
             target_node: info.target_node,
         }
     }
+
+    /// Returns its memory, for a region of the dax bus.
+    pub fn region_memory(&self) -> super::region::Memory {
+        // SAFETY: Such a device is only made of soft-reserved memory, which firmware keeps for drivers.
+        unsafe { super::region::Memory::new(self.memory().range) }
+    }
 }
 
 // SAFETY: `Device` is a transparent wrapper of `struct platform_device`, which has a valid device at

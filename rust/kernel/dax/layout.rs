@@ -268,6 +268,11 @@ pub(super) unsafe fn call_probe<T: Instance>(
         (*raw).nr_range = nr_range;
         (*raw).align = layout.align;
         (*raw).memmap_on_memory = layout.memmap_on_memory;
+        // In a dynamic region each driver makes its own. One in C whose probe failed may have left one
+        // that does not exist any more.
+        if (*(*raw).region).res.flags & IORESOURCE_DAX_STATIC == 0 {
+            (*raw).pgmap = core::ptr::null_mut();
+        }
     }
 
     // SAFETY: The driver is valid, and the device is about to be given to it.
@@ -312,20 +317,27 @@ pub struct Identity {
 
 /// Makes the device of an instance. `data` gets the instance as the owner of a dax device.
 ///
-/// What owns the dax device kills it before the instance is freed.
-pub fn new_instance<T: Instance, I: PinInit<T, Error>>(
+/// # Safety
+///
+/// The value that `data` makes kills the dax device, if it is alive, when it is dropped at the latest.
+/// The device gets on the dax bus, or into its class.
+pub unsafe fn new_instance<T: Instance, I: PinInit<T, Error>>(
     name: Name,
     data: impl FnOnce(liveness::Instance) -> I,
 ) -> Result<Unregistered<T>> {
     Unregistered::new(name, |raw| {
-        // SAFETY: This is an instance of the dax bus. Only the driver that is bound makes its dax
-        // device alive, and the core kills it when it takes the instance from the bus.
+        // SAFETY: By the caller. Only the driver that is bound makes the dax device alive.
         data(unsafe { liveness::Instance::new(raw) })
     })
 }
 
 /// Fills in a `struct dev_dax`.
-pub fn identify<T: Instance>(dev: &mut Unregistered<T>, identity: Identity) {
+///
+/// # Safety
+///
+/// The pointers in `identity` are valid as long as the device is, or null for a `pgmap` that there is
+/// not.
+pub unsafe fn identify<T: Instance>(dev: &mut Unregistered<T>, identity: Identity) {
     let raw = dev.as_raw();
 
     // SAFETY: Nobody else knows the device yet.
@@ -348,9 +360,12 @@ pub fn killed<T: Instance>(dev: &Subclass<T>) {
 
 /// Forgets the page map that the driver of an instance in a dynamic region made for itself.
 ///
-/// To be called when there is no driver, or by way of `kill_dev_dax()` by the one that there is.
-pub fn forget_pgmap<T: Instance>(dev: &Subclass<T>) {
-    // SAFETY: The field belongs to the bound driver, which is done with it when it calls this.
+/// # Safety
+///
+/// No driver is bound, or the one that is bound calls this by way of `kill_dev_dax()`. The instance is
+/// dead.
+pub unsafe fn forget_pgmap<T: Instance>(dev: &Subclass<T>) {
+    // SAFETY: The field belongs to the bound driver. By the caller it is done with it.
     unsafe { (*dev.as_raw()).pgmap = core::ptr::null_mut() };
 }
 

@@ -33,9 +33,12 @@ use crate::{
         },
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 
 /// The owner of a `struct dax_device`.
@@ -75,19 +78,21 @@ impl Instance {
 
 /// Whether a `struct dax_device` is alive, and the owner, who is there as long as it is.
 ///
-/// A device that was seen alive in a read-side section of the SRCU domain of the core has its
-/// owner until the section ends: [`Self::stop`] waits for that.
-pub struct Liveness {
+/// A device that was seen alive in a read-side section of the SRCU domain `D` has its owner until the
+/// section ends: [`Self::stop`] waits for that.
+pub struct Liveness<D> {
     alive: AtomicFlag,
     owner: Owner,
+    _domain: PhantomData<fn(D)>,
 }
 
-impl Liveness {
+impl<D: 'static> Liveness<D> {
     /// Creates it.
     pub fn new(owner: Owner, alive: bool) -> Self {
         Self {
             alive: AtomicFlag::new(alive),
             owner,
+            _domain: PhantomData,
         }
     }
 
@@ -106,7 +111,7 @@ impl Liveness {
     }
 
     /// Makes the device dead, and waits for all who may have seen it alive. Sleeps.
-    pub fn stop(&self, domain: &StaticSrcu) {
+    pub fn stop(&self, domain: &StaticSrcu<D>) {
         self.alive.store(false, Release);
         domain.synchronize();
     }
@@ -125,7 +130,7 @@ impl Liveness {
     ///
     /// Fails with `ENODEV` when the device is dead, and with `EOPNOTSUPP` when its owner is not an
     /// instance on the dax bus.
-    pub fn pin_instance(&self, _: Held<'_>) -> Result<PinnedInstance> {
+    pub fn pin_instance(&self, _: Held<'_, D>) -> Result<PinnedInstance> {
         if !self.is_alive() {
             return Err(ENODEV);
         }

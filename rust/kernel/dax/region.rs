@@ -25,6 +25,7 @@ use crate::{
     error::from_err_ptr,
     faux,
     fmt,
+    io::firmware_map,
     mm::memremap::PageMap,
     prelude::*, //
 };
@@ -100,6 +101,58 @@ impl fmt::Display for Addresses<'_> {
     }
 }
 
+/// Physical memory that a provider can make a region of.
+///
+/// # Invariants
+///
+/// The addresses are those of memory that firmware, or the bus of the provider, has set aside for a
+/// driver. It is there as long as the provider is bound, and whoever uses it reserves it in
+/// `/proc/iomem` before.
+pub struct Memory(Range<u64>);
+
+impl Memory {
+    /// Takes the word of the provider's bus for it.
+    ///
+    /// # Safety
+    ///
+    /// `range` fulfils the type invariant.
+    pub unsafe fn new(range: Range<u64>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self(range)
+    }
+
+    /// Memory that firmware describes as soft-reserved or persistent, in one piece.
+    ///
+    /// May sleep. Fails with [`EINVAL`] for all other addresses.
+    pub fn from_firmware(range: Range<u64>) -> Result<Self> {
+        let size = range.end.checked_sub(range.start).ok_or(EINVAL)?;
+        let is = |kind| {
+            // SAFETY: Only looks at the resources.
+            let found = unsafe {
+                bindings::region_intersects(
+                    range.start,
+                    size as usize,
+                    bindings::IORESOURCE_MEM as usize,
+                    kind as c_ulong,
+                )
+            };
+
+            found == bindings::REGION_INTERSECTS as c_int
+        };
+        let persistent = [
+            bindings::IORES_DESC_PERSISTENT_MEMORY,
+            bindings::IORES_DESC_PERSISTENT_MEMORY_LEGACY,
+        ];
+
+        if size == 0 || !(persistent.into_iter().any(is) || firmware_map::is_soft_reserved(&range))
+        {
+            return Err(EINVAL);
+        }
+        // INVARIANT: Firmware says so.
+        Ok(Self(range))
+    }
+}
+
 /// A region of the dax bus (`struct dax_region`), seen by the provider that registers it.
 ///
 /// # Invariants
@@ -113,26 +166,27 @@ pub struct Region<'a> {
 }
 
 impl<'a> Region<'a> {
-    /// Registers the physical addresses `range` as region number `id`, below `parent`.
+    /// Registers `memory` as region number `id`, below `parent`.
     ///
     /// `target_node` is the NUMA node that the memory has, or would have once it is System RAM;
     /// `align`, a power of two in bytes, is the size of the page-table entries that map it.
     ///
     /// # Errors
     ///
-    /// - [`EINVAL`] if `range` is empty, or does not begin and end at a multiple of `align`.
-    /// - [`EBUSY`] if `range` overlaps another region, of which the core tells in the log. A core in
+    /// - [`EINVAL`] if `memory` is empty, or does not begin and end at a multiple of `align`.
+    /// - [`EBUSY`] if `memory` overlaps another region, of which the core tells in the log. A core in
     ///   C says no more than that it failed, so this may also be a lack of memory there.
     /// - [`ENOMEM`] if memory ran out, and what else the driver core has against the files.
     #[inline]
     pub fn new(
         parent: &'a impl Parent,
         id: i32,
-        range: Range<u64>,
+        memory: Memory,
         target_node: i32,
         align: u32,
         flags: Flags,
     ) -> Result<Self> {
+        let range = memory.0;
         let size = range.end.checked_sub(range.start).ok_or(EINVAL)?;
 
         if size == 0 || (range.start | size) & u64::from(align).wrapping_sub(1) != 0 {

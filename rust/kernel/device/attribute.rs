@@ -521,9 +521,36 @@ unsafe impl<G: Guest> Owner for Hosted<G> {
     }
 }
 
+/// A device that a [`Guest`] can be put on.
+///
+/// # Invariants
+///
+/// Nobody but a [`GroupsRegistration`] sets or reads the driver data of the device before its driver
+/// has been unbound.
+#[derive(Clone, Copy)]
+pub struct HostDevice<'a>(&'a Device<Bound>);
+
+impl<'a> HostDevice<'a> {
+    /// Takes the caller's word for it.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else sets or reads the driver data of `dev` before its driver has been unbound. This rules
+    /// out the devices of those buses that keep the private data of a driver in Rust there.
+    pub unsafe fn new(dev: &'a Device<Bound>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self(dev)
+    }
+
+    /// The device.
+    pub fn device(self) -> &'a Device<Bound> {
+        self.0
+    }
+}
+
 /// The attributes of a [`Guest`] on a device, taken away when this is dropped.
 ///
-/// The device's driver data is the guest meanwhile, so its driver must not have any of its own.
+/// The device's driver data is the guest meanwhile.
 /// Dropping waits for running accesses to the attributes.
 ///
 /// # Invariants
@@ -538,9 +565,9 @@ impl<G: Guest> GroupsRegistration<G> {
     /// Puts the attributes of `guest` on `dev`.
     ///
     /// Fails with `EBUSY` if the device has driver data, or as `sysfs_create_groups()` does.
-    /// Sleeps. Called while the device is being bound, so that nobody else sets its driver data.
-    pub fn new(dev: &Device<Bound>, guest: Arc<G>) -> Result<Self> {
-        let raw = dev.as_raw();
+    /// Sleeps.
+    pub fn new(host: HostDevice<'_>, guest: Arc<G>) -> Result<Self> {
+        let raw = host.0.as_raw();
 
         // SAFETY: `raw` is a valid device.
         if unsafe { !bindings::dev_get_drvdata(raw).is_null() } {
@@ -558,7 +585,7 @@ impl<G: Guest> GroupsRegistration<G> {
 
         // INVARIANT: Both were done just now.
         Ok(Self {
-            dev: dev.into(),
+            dev: host.0.into(),
             guest,
         })
     }

@@ -22,8 +22,12 @@ pub struct Class(bindings::class);
 unsafe impl Sync for Class {}
 
 impl Class {
-    /// The class, for a static. `name` is that of its folder in `/sys/class`.
-    pub const fn new(name: &'static CStr) -> Self {
+    /// The class, for a static. `name` is that of its directory in `/sys/class`.
+    ///
+    /// # Safety
+    ///
+    /// The value is a static of the kernel image: the class is never unregistered.
+    pub const unsafe fn new(name: &'static CStr) -> Self {
         Self(bindings::class {
             name: crate::str::as_char_ptr_in_const_context(name),
             ..pin_init::zeroed()

@@ -96,8 +96,12 @@ impl<T: Node> FileSystem<T> {
     };
 
     /// Creates the file system type. Nothing exists of it before it is mounted.
-    #[expect(clippy::new_without_default)]
-    pub const fn new() -> Self {
+    ///
+    /// # Safety
+    ///
+    /// The value is a static of the kernel image: anybody may refer to an inode, and what frees it is
+    /// needed until then.
+    pub const unsafe fn new() -> Self {
         // INVARIANT: There is no cache yet.
         Self {
             fs_type: Opaque::new(bindings::file_system_type {
@@ -113,13 +117,8 @@ impl<T: Node> FileSystem<T> {
 
     /// Mounts the file system for the kernel, for as long as that runs.
     ///
-    /// Fails with `EBUSY` when it is mounted already, and with `EINVAL` in a module: an inode may be
-    /// referred to when the module has gone, and then it needs functions of the module.
+    /// Fails with `EBUSY` when it is mounted already.
     pub fn mount(&'static self) -> Result<Mount<T>> {
-        if is_in_module(ptr::from_ref(self).addr()) {
-            return Err(EINVAL);
-        }
-
         let mut args = bindings::kmem_cache_args {
             ctor: Some(Self::init_once),
             ..pin_init::zeroed()
@@ -263,19 +262,6 @@ impl<T: Node> Drop for Cache<T> {
             bindings::rcu_barrier();
             bindings::kmem_cache_destroy(cache);
         }
-    }
-}
-
-/// Whether this is an address in a module.
-fn is_in_module(addr: usize) -> bool {
-    #[cfg(CONFIG_MODULES)]
-    // SAFETY: Takes any number.
-    return unsafe { bindings::is_module_address(addr) };
-
-    #[cfg(not(CONFIG_MODULES))]
-    {
-        let _ = addr;
-        false
     }
 }
 

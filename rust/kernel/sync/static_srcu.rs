@@ -22,24 +22,25 @@ use core::marker::PhantomData;
 
 /// An SRCU domain that `DEFINE_SRCU()` defines.
 ///
-/// There is no way to make one in Rust; this is a reference of one that C has made.
+/// There is no way to make one in Rust; this is a reference to one that C has made. The type `D` is its
+/// name, so that a section of another domain is not taken for one of this.
 ///
 /// # Invariants
 ///
-/// The value is an initialised `struct srcu_struct` that lives forever.
+/// The value is an initialised `struct srcu_struct` that lives forever, and the only one with this `D`.
 #[repr(transparent)]
-pub struct StaticSrcu(Opaque<bindings::srcu_struct>);
+pub struct StaticSrcu<D: 'static>(Opaque<bindings::srcu_struct>, PhantomData<fn(D)>);
 
 // SAFETY: All functions of SRCU may be called from any thread, concurrently.
-unsafe impl Sync for StaticSrcu {}
+unsafe impl<D> Sync for StaticSrcu<D> {}
 
-impl StaticSrcu {
+impl<D> StaticSrcu<D> {
     /// Makes a reference of a pointer.
     ///
     /// # Safety
     ///
     /// `ptr` is a `struct srcu_struct` that `DEFINE_SRCU()` or `DEFINE_STATIC_SRCU()` defines in
-    /// the kernel, or in the module that calls this.
+    /// the kernel, or in the module that calls this. `D` is used for no other one.
     #[inline]
     pub const unsafe fn from_raw(ptr: *mut bindings::srcu_struct) -> &'static Self {
         // SAFETY: `Self` is transparent.
@@ -51,7 +52,7 @@ impl StaticSrcu {
     ///
     /// The section may sleep. [`Self::synchronize`] waits for it.
     #[inline]
-    pub fn read_lock(&'static self) -> Guard {
+    pub fn read_lock(&'static self) -> Guard<D> {
         // INVARIANT: The index comes from `srcu_read_lock()` of this domain.
         Guard {
             domain: self,
@@ -88,7 +89,7 @@ impl StaticSrcu {
     ///
     /// The current thread is in a read-side critical section of this domain all through `'a`.
     #[inline]
-    pub unsafe fn assume_held<'a>(&self) -> Held<'a> {
+    pub unsafe fn assume_held<'a>(&self) -> Held<'a, D> {
         // With lockdep only: elsewhere the helper is empty, and would still be called in a kernel
         // that does not inline helpers.
         #[cfg(CONFIG_LOCKDEP)]
@@ -115,22 +116,22 @@ impl StaticSrcu {
 ///
 /// `index` comes from `srcu_read_lock()` of `domain`, and its section has not ended.
 #[must_use = "the critical section ends at once when the guard is unused"]
-pub struct Guard {
-    domain: &'static StaticSrcu,
+pub struct Guard<D: 'static> {
+    domain: &'static StaticSrcu<D>,
     index: c_int,
     _not_send: NotThreadSafe,
 }
 
-impl Guard {
+impl<D> Guard<D> {
     /// Returns the proof that the section has not ended.
     #[inline]
-    pub fn held(&self) -> Held<'_> {
+    pub fn held(&self) -> Held<'_, D> {
         // INVARIANT: The section lasts as long as the guard, which is borrowed.
         Held(PhantomData, NotThreadSafe)
     }
 }
 
-impl Drop for Guard {
+impl<D> Drop for Guard<D> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant `index` belongs to `domain` and is not used elsewhere.
@@ -143,6 +144,14 @@ impl Drop for Guard {
 ///
 /// # Invariants
 ///
-/// The current thread is in a read-side critical section for `'a`.
-#[derive(Clone, Copy)]
-pub struct Held<'a>(PhantomData<&'a Guard>, NotThreadSafe);
+/// The current thread is in a read-side critical section of the domain `D` for `'a`.
+pub struct Held<'a, D: 'static>(PhantomData<&'a Guard<D>>, NotThreadSafe);
+
+impl<D> Clone for Held<'_, D> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Held<'_, D> {}

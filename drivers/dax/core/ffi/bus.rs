@@ -6,41 +6,105 @@
 use crate::{
     bus::{
         self,
-        DAX_BUS, //
+        DaxBus, //
     },
     class,
+    dax_device::DaxDevice,
     instance,
     instance::Instance,
     ranges,
     region::{
         self,
+        Key,
         NewInstance,
         Region, //
     }, //
 };
 use kernel::{
     bindings,
+    bus::BusType,
     dax::layout::{
         self,
         Driver,
+        Identity,
         PageMap, //
     },
     device::{
-        subclass::Subclass,
+        attribute::HostDevice,
+        class::Class,
+        name::Name,
+        subclass::{
+            Subclass,
+            Unregistered, //
+        },
         Bound,
         Device, //
     },
     error::from_result,
     prelude::*,
-    sync::ArcBorrow, //
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
 };
+
+/// The bus, at `/sys/bus/dax`.
+// SAFETY: The core is a part of the kernel image.
+pub(crate) static DAX_BUS: BusType<DaxBus> = unsafe { BusType::new() };
+
+/// The class, at `/sys/class/dax`.
+// SAFETY: As above.
+pub(crate) static DAX_CLASS: Class = unsafe { Class::new(c"dax") };
+
+/// Makes the device of an instance of `region`, not known to anybody else yet.
+///
+/// Fails with `ENOMEM`.
+pub(crate) fn new_instance(
+    region: &Arc<Region>,
+    key: Key,
+    pgmap: Option<PageMap>,
+) -> Result<Unregistered<Instance>> {
+    let name = Name::new("dax")
+        .number(region.id())
+        .word(".")
+        .number(key.id());
+    // SAFETY: An `Instance` kills its dax device when it is dropped. The region puts the device on the
+    // bus, or into the class.
+    let mut dev = unsafe {
+        layout::new_instance(name, |owner| {
+            let dax_dev = DaxDevice::for_instance(owner)?;
+
+            Ok(Instance::new(region.clone(), key, dax_dev, pgmap))
+        })
+    }?;
+    let identity = Identity {
+        region: region.head_ptr(),
+        dax_dev: dev.dax_dev().as_raw().cast(),
+        pgmap: dev.pgmap_ptr(),
+        id: key.id(),
+        dyn_id: !region.is_static(),
+        target_node: region.target_node(),
+    };
+
+    // SAFETY: All three belong to the `Instance`, which is a part of the device.
+    unsafe { layout::identify(&mut dev, identity) };
+    Ok(dev)
+}
+
+/// Forgets what the driver of an instance, which has just been killed, has as its `struct dev_pagemap`.
+pub(crate) fn forget_pgmap(dev: &Subclass<Instance>) {
+    // SAFETY: Only `instance::kill` calls this: for a driver that calls `kill_dev_dax()`, or before the
+    // instance is taken from its driver. A driver looks at the field only while the instance is alive.
+    unsafe { layout::forget_pgmap(dev) };
+}
 
 /// Makes a region below `parent`; null if it is refused, for a reason that is in the log. With
 /// `IORESOURCE_DAX_ERRNO` it is an `ERR_PTR()` then.
 ///
 /// # Safety
 ///
-/// `parent` is valid and its driver is being bound; `range` is valid.
+/// `parent` is valid and its driver is being bound; until that is unbound, nobody else sets or reads its
+/// driver data. `range` is valid.
 #[export]
 unsafe extern "C" fn alloc_dax_region(
     parent: *mut bindings::device,
@@ -52,6 +116,8 @@ unsafe extern "C" fn alloc_dax_region(
 ) -> *mut bindings::dax_region {
     // SAFETY: By the caller.
     let (parent, range) = unsafe { (Device::<Bound>::from_raw(parent), *range) };
+    // SAFETY: By the contract of this function the driver data of `parent` is the core's.
+    let parent = unsafe { HostDevice::new(parent) };
     let request = region::Request {
         id: region_id,
         range,

@@ -36,14 +36,22 @@ use kernel::{
         c_long,
         c_void, //
     },
+    fs::pseudo::FileSystem,
     prelude::*,
     sync::static_srcu::StaticSrcu, //
 };
 
-/// Returns the domain of the read-side sections in which dax devices are used.
+/// The file system of the dax devices' inodes.
+// SAFETY: The core is a part of the kernel image.
+pub(crate) static DAX_FS: FileSystem<DaxDevice> = unsafe { FileSystem::new() };
+
+/// The name of the domain of the read-side sections in which dax devices are used.
+pub(crate) enum DaxSrcu {}
+
+/// Returns that domain.
 #[inline]
-pub(crate) fn domain() -> &'static StaticSrcu {
-    // SAFETY: exports.c defines `dax_srcu` with DEFINE_SRCU().
+pub(crate) fn domain() -> &'static StaticSrcu<DaxSrcu> {
+    // SAFETY: exports.c defines `dax_srcu` with DEFINE_SRCU(). Only this uses its name.
     unsafe { StaticSrcu::from_raw(&raw mut bindings::dax_srcu) }
 }
 

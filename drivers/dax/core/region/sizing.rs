@@ -7,6 +7,7 @@
 
 use super::{
     unit,
+    Key,
     Region, //
 };
 use crate::{
@@ -73,7 +74,7 @@ impl Region {
         let change = Change::Size(size);
         let _guard = lock_unbound(dev, &change)?;
         let mut state = self.state.lock();
-        let (space, slot) = state.memory(dev.id())?;
+        let (space, slot) = state.memory(dev.key())?;
         let unit = unit(slot.align)?;
         let before = slot.size();
 
@@ -91,10 +92,10 @@ impl Region {
         };
         drop(state);
 
-        self.trim_mappings(dev.id());
+        self.trim_mappings(dev.key());
         grown
             .and_then(|()| self.add_mappings(dev))
-            .inspect_err(|_| self.undo(dev.id(), before))
+            .inspect_err(|_| self.undo(dev.key(), before))
     }
 
     /// Adds one range to an instance.
@@ -102,7 +103,7 @@ impl Region {
         let change = Change::Mapping(range);
         let _guard = lock_unbound(dev, &change)?;
         let mut state = self.state.lock();
-        let (space, slot) = state.memory(dev.id())?;
+        let (space, slot) = state.memory(dev.key())?;
         let before = slot.size();
 
         if let Err(why) = slot.parts.add(space, range, unit(slot.align)?) {
@@ -113,21 +114,21 @@ impl Region {
         drop(state);
 
         self.add_mappings(dev)
-            .inspect_err(|_| self.undo(dev.id(), before))
+            .inspect_err(|_| self.undo(dev.key(), before))
     }
 
     /// Takes back what an instance was just given: it had the size `before`.
-    fn undo(&self, id: u32, before: u64) {
+    fn undo(&self, key: Key, before: u64) {
         let mut state = self.state.lock();
         // A slot that is gone has given everything back.
-        let Ok((space, slot)) = state.memory(id) else {
+        let Ok((space, slot)) = state.memory(key) else {
             return;
         };
 
-        self.take_back(id, &mut slot.parts, space, before);
+        self.take_back(key.id(), &mut slot.parts, space, before);
         drop(state);
 
-        self.trim_mappings(id);
+        self.trim_mappings(key);
     }
 
     /// Takes from an instance what it has beyond `size` bytes.
@@ -156,7 +157,7 @@ impl Region {
         let _guard = lock_unbound(dev, &change)?;
         let unit = unit(align)?;
         let mut state = self.state.lock();
-        let slot = state.slot(dev.id())?;
+        let slot = state.slot(dev.key())?;
 
         if let Err(why) = ranges::check_align(&slot.parts, unit) {
             refuse(dev, &change, &why);
