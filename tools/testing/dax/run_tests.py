@@ -264,6 +264,60 @@ def panics():
         yield f"{where} refers to nothing in core::panicking", panic
 
 
+# How Kbuild compiles this module is how the programs in compile_fail are compiled.
+LIKE = "drivers/dax/dax_pmem"
+
+
+def errors(name, rustc):
+    """What the compiler has against a program of compile_fail."""
+    _, output = inside("sh", "-c", f"cd /out && RUSTC_BOOTSTRAP=1 {rustc} --error-format=json --emit=metadata --out-dir /tmp "
+                       f"/project/tools/testing/dax/compile_fail/{name}", impl="rust")
+    said = []
+    for line in output.splitlines():
+        try:
+            message = json.loads(line)
+        except ValueError:
+            # Not of the compiler, which was not found perhaps.
+            said.append({"level": "error", "code": None, "rendered": line})
+            continue
+        if message.get("level", "").startswith("error") and "aborting due to" not in message["message"]:
+            said.append(message)
+    return said
+
+
+def compile_fail():
+    """Programs that use our safe API as nobody may do not compile; see the README there."""
+    kept = (LAB.out("rust") / f"{LIKE.replace('dax/', 'dax/.')}.o.cmd").read_text()
+    command = re.search(r":= (.*? RUST_MODFILE=\S+ rustc .*? --sysroot=\S+) ", kept)[1]
+    programs = sorted((HERE / "compile_fail").glob("*.rs"))
+    expected = {}
+    for path in programs:
+        head = re.search(r"^// (?:(compiles)|fails: (E\d{4}|none) (.+))$", path.read_text(), re.M)
+        yield f"{path.name} says what comes of it", "" if head else "no line \"// fails: CODE TEXT\""
+        expected[path.name] = head and head.groups()
+    controls = [name for name, head in expected.items() if head and head[0]]
+    yield "one program compiles, so that the others could", "" if controls else "there is none"
+
+    with concurrent.futures.ThreadPoolExecutor(MACHINES) as pool:
+        found = dict(zip(expected, pool.map(
+            lambda name: errors(name, command.replace(LIKE, f"compile_fail/{name}")), expected)))
+    for name, said in found.items():
+        if not expected[name]:
+            continue
+        control, code, text = expected[name]
+        rendered = "\n".join(message["rendered"] for message in said)
+        if control:
+            yield f"{name} compiles", rendered
+            continue
+        # Errors about lifetimes have no number.
+        right = all((message["code"] or {}).get("code", "none") == code
+                    and text in " ".join(message["rendered"].split()) for message in said)
+        lines = {span["line_start"] for message in said for span in message.get("spans", ())
+                 if span["is_primary"]}
+        right = right and len(lines) == 1
+        yield f"{name} fails with {code}: {text}", "" if right else rendered or "it compiles"
+
+
 # What Linux exports to no module, and our part of the kernel crate uses nevertheless: symbol -> why.
 NOT_EXPORTED = {}
 
@@ -313,6 +367,7 @@ HOST_TESTS = {
     **{which: static(which) for which in lab_module.CHECKS},
     "kernel": lambda: cases(kernel()),
     "panics": lambda: cases(panics()),
+    "compile_fail": lambda: cases(compile_fail()),
     "exports": lambda: cases(exports()),
     "sysfs": lambda: cases(sysfs()),
     "cost": cost,

@@ -4,7 +4,10 @@
 //! What drivers do with the interfaces that the other programs here misuse.
 
 use kernel::{
-    dax,
+    dax::{
+        self,
+        device::Count, //
+    },
     device::Core,
     mm::memremap::PageMap,
     nvdimm::{
@@ -45,9 +48,9 @@ impl kernel::Module for Control {
     }
 }
 
-/// Whether a page can be mapped now.
-pub fn is_there(dev: &dax::Device) -> bool {
-    dev.live().is_some_and(|live| live.folio(0, 0).is_some())
+/// How many faults there were.
+pub fn faults(dev: &dax::Device) -> usize {
+    dev.live().map_or(0, |live| live.counted(Count::Pte))
 }
 
 /// The steps of a consumer.

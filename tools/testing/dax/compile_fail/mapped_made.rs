@@ -13,7 +13,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// Maps memory without asking for it.
-pub fn map(dev: &Device<Bound>) -> Result<Mapped<'_>> {
-    Reserved { dev }.map_generic()
+/// Maps the memory of one instance with the reservation of another.
+pub fn map<'a>(dev: &'a Device<Bound>, other: Reserved<'a>) -> Result<Mapped<'a>> {
+    let reserved = Reserved { dev, ..other };
+
+    reserved.map_generic()
 }

@@ -58,7 +58,7 @@ settle
 if ! in_c core dax_hmem dax_cxl; then
 	is "the memory stays with dax_hmem" "$(regions)" "hmem 4G "
 	log_has "the core says why" 'dax region of 0x590000000-0x60fffffff refused: another region has some of it'
-	log_has "dax_cxl says what to do" 'no instance for 0x590000000-0x60fffffff: error -12; if dax_hmem has the memory, unbind its hmem device, then: cxl disable-region region0; cxl enable-region region0'
+	log_has "dax_cxl says what to do" 'no instance for 0x590000000-0x60fffffff: error -16; if dax_hmem has the memory, unbind its hmem device, then: cxl disable-region region0; cxl enable-region region0'
 	piece=$(basename /sys/bus/platform/devices/hmem.*)
 	check "which is done" bash -c "echo $piece >/sys/bus/platform/drivers/hmem/unbind"
 	check "and that" bash -c "cxl disable-region region0 && cxl enable-region region0"

@@ -5,6 +5,7 @@
 # machines: nvdimm hmem cxl
 # limit: 400
 # kernel: rust c-core
+# tier: all
 . ./lib.sh
 
 CONSUMERS="device_dax kmem fsdev_dax"
@@ -76,8 +77,8 @@ as_device()
 	bound_to device_dax >/dev/null
 	session a
 	is "$1: $(language device_dax) device_dax maps it" \
-		"$(driver) $(ask a open f "$NODE") $(ask a mmap m f 4M 0) $(ask a write m 2M "$2") $(ask a read m 2M)" \
-		"device_dax ok ok ok $2"
+		"$(driver) $(ask a open f "$NODE")/$(ask a mmap m f 4M 0)/$(ask a write m 2M "$2") $(ask a read m 2M)" \
+		"device_dax ok/ok/ok $2"
 	leave_driver device_dax
 	is "$1: and takes it away while it is mapped" "$(driver) $(ask a read m 2M)" "none SIGBUS ADRERR at 0x200000"
 	leave a
@@ -207,8 +208,8 @@ nvdimm)
 			dax_device 2M mem 256M
 			session a
 			is "Rust dax_pmem_compat, $language device_dax: it is mapped" \
-				"$(ask a open f "$NODE") $(ask a mmap m f 4M 0) $(ask a write m 2M 21) $(ask a read m 2M)" \
-				"ok ok ok 21"
+				"$(ask a open f "$NODE")/$(ask a mmap m f 4M 0)/$(ask a write m 2M 21) $(ask a read m 2M)" \
+				"ok/ok/ok 21"
 			is "no driver is told of" "$(grep -c DRIVER "$SYS/uevent")" 0
 			nd=$(basename "$(readlink -f "$SYS/device")")
 			refuse "device_dax stays" "in use" rmmod device_dax

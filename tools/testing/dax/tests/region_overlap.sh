@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Memory that another provider has already: it is refused as what it is. Neither the errno nor the
 # log speaks of a lack of memory, and nothing is left of the attempt.
-# machines: nvdimm hmem cxl
+# machines: nvdimm hmem
 # limit: 120
 . ./lib.sh
 
@@ -85,30 +85,6 @@ hmem)
 	rmmod rust_driver_dax
 	is "without the sample it is bound" "$(result /sys/bus/platform/drivers/hmem/bind hmem.0)" ok
 	is "the device is as before" "$(left)" "$before"
-	;;
-cxl)
-	on_exit "cxl disable-region -f all >/dev/null 2>&1; cxl destroy-region -f all >/dev/null 2>&1"
-	cxl create-region -m -t ram -d decoder0.0 mem0 >/dev/null 2>"$TMP/cxl" ||
-		bail_out "cxl create-region: $(cat "$TMP/cxl")"
-	udevadm settle
-	use_device dax0.0
-	START=$(printf '%#x' "$(cat "$SYS/resource")")
-	refused_now "CXL has it"
-	daxctl offline-memory dax0.0 >/dev/null 2>&1
-	rmmod dax_cxl
-	check "without dax_cxl the sample takes the memory" other $((64 << 20))
-	log_mark
-	modprobe dax_cxl
-	for _ in $(seq 50); do log_since | grep -qE "$core" && break; sleep 0.1; done
-	sleep 1
-	log_has "the core says why" "$core"
-	if ! in_c dax_cxl; then
-		log_has "dax_cxl says what to do" \
-			"no instance for 0x[0-9a-f]+-0x[0-9a-f]+: error -16; if dax_hmem has the memory, unbind its hmem device, then: cxl disable-region region0; cxl enable-region region0"
-		nothing_about_memory "the sample has it"
-	fi
-	is "the sample's device alone is there" "$(left)" dax1000.0
-	rmmod rust_driver_dax
 	;;
 esac
 done_testing

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+// fails: none lifetime may not live long enough
+
+//! The buffer of a write to a file in sysfs is gone when the write has ended.
+
+use kernel::{
+    dax::{
+        self,
+        device::Served, //
+    },
+    device::Core,
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+struct Keeper;
+
+/// What was written last.
+#[pin_data]
+pub struct Kept<'a> {
+    #[pin]
+    last: Mutex<Option<&'a [u8]>>,
+}
+
+impl dax::Driver for Keeper {
+    const KIND: dax::Kind = dax::Kind::Device;
+
+    type Data<'bound> = Kept<'bound>;
+
+    fn probe<'bound>(
+        _dev: &'bound dax::Device<Core<'_>>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        try_pin_init!(Kept { last <- new_mutex!(None) }? Error)
+    }
+}
+
+fn store(owner: &Served<Keeper>, input: &[u8]) {
+    owner.with_data(|kept| *kept.last.lock() = Some(input));
+}
+
+/// Uses it.
+pub const STORE: fn(&'static ThisModule) = |_| {
+    let _ = store;
+};

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+// fails: E0133 call to unsafe function `FileSystem::<T>::new` is unsafe
+
+//! Anybody may refer to an inode when the module that frees it is gone.
+
+use kernel::fs::pseudo::{
+    FileSystem,
+    Node, //
+};
+
+/// A file system for the static of a module.
+pub const fn file_system<T: Node>() -> FileSystem<T> {
+    FileSystem::new()
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+// fails: E0133 call to unsafe function `HostDevice::<'a>::new` is unsafe
+
+//! The adapter of a bus would store the private data of a driver where the attributes look for
+//! theirs.
+
+use kernel::{
+    device::{
+        attribute::{
+            GroupsRegistration,
+            Guest,
+            HostDevice, //
+        },
+        Bound,
+        Device, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Puts attributes on any device.
+pub fn put<G: Guest>(dev: &Device<Bound>, guest: Arc<G>) -> Result<GroupsRegistration<G>> {
+    GroupsRegistration::new(HostDevice::new(dev), guest)
+}
