@@ -340,11 +340,6 @@ __rust_helper void rust_helper_folio_get(struct folio *folio)
 	folio_get(folio);
 }
 
-__rust_helper void rust_helper_folio_put(struct folio *folio)
-{
-	folio_put(folio);
-}
-
 __rust_helper void rust_helper_folio_lock(struct folio *folio)
 {
 	folio_lock(folio);

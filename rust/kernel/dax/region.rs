@@ -174,8 +174,8 @@ impl<'a> Region<'a> {
     /// # Errors
     ///
     /// - [`EINVAL`] if `memory` is empty, or does not begin and end at a multiple of `align`.
-    /// - [`EBUSY`] if `memory` overlaps another region, of which the core tells in the log. A core in
-    ///   C says no more than that it failed, so this may also be a lack of memory there.
+    /// - [`EBUSY`] if `memory` overlaps another region; the core says so in the log. A core in C does not
+    ///   tell why it fails, so this may also be a lack of memory there.
     /// - [`ENOMEM`] if memory ran out, and what else the driver core has against the files.
     #[inline]
     pub fn new(
