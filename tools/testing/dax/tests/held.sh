@@ -72,6 +72,17 @@ right_data()
 	}
 }
 
+# has_data DESCRIPTION: the device has what hold wrote
+has_data()
+{
+	dax "$1" <<-DAX
+		open f $NODE		= ok
+		mmap m f $LENGTH 0	= ok
+		read m 0		= 71
+		read m $second		= 72
+	DAX
+}
+
 held()
 {
 	local kind=$1
@@ -90,12 +101,7 @@ held()
 	is "$align, $kind: without an error" "$(cat "$TMP/ended")" 0
 	check "$align, $kind: the memory is free" bash -c "! grep -q ' : $DEV\$' /proc/iomem"
 	check "$align, $kind: it is bound again" bind
-	dax "$align, $kind: with its data" <<-DAX
-		open f $NODE		= ok
-		mmap m f $LENGTH 0	= ok
-		read m 0		= 71
-		read m $second		= 72
-	DAX
+	has_data "$align, $kind: with its data"
 	leave h
 
 	hold $kind
@@ -121,12 +127,7 @@ held()
 	check "$align, $kind: the memory is free when the references are gone" free_again
 	log_has "$align, $kind: the log says so" "$DEV: nobody refers to the memory any more; it can be bound again"
 	check "$align, $kind: then it is bound" bind
-	dax "$align, $kind: and has its data" <<-DAX
-		open f $NODE		= ok
-		mmap m f $LENGTH 0	= ok
-		read m 0		= 71
-		read m $second		= 72
-	DAX
+	has_data "$align, $kind: and has its data"
 	leave h
 }
 
@@ -221,12 +222,7 @@ nvdimm | legacy)
 		check "--map=$map: it is free when the reference is gone" free_again
 		ndctl enable-namespace "$NS" >/dev/null 2>&1
 		check "--map=$map: the namespace is enabled again" wait_bound
-		dax "--map=$map: with its data" <<-DAX
-			open f $NODE		= ok
-			mmap m f $LENGTH 0	= ok
-			read m 0		= 71
-			read m $second		= 72
-		DAX
+		has_data "--map=$map: with its data"
 	done
 	;;
 hmem)
