@@ -98,7 +98,7 @@ def framed(text):
 
 def references():
     documents = sorted(DOCS.rglob("*.rst"))
-    listed = (PROJECT / "overlay.toml").read_text()
+    listed = (PROJECT / "patches/documentation.patch").read_text()
     for path in documents:
         text = path.read_text()
         name = path.relative_to(PROJECT)
@@ -119,7 +119,7 @@ def references():
         stem = path.parent.name + "/index" if path.name == "index.rst" else path.stem
         yield (f"{name} is in a table of contents",
                "" if any(re.search(rf"^   {re.escape(path.stem)}$", toc, re.M) for toc in tocs)
-               or f'"   {stem}"' in listed else "it is not")
+               or f"\n+   {stem}\n" in listed else "it is not")
 
 
 # Files of Linux itself.

@@ -2,38 +2,45 @@
 # SPDX-License-Identifier: GPL-2.0
 """Put the overlay into a Linux tree, or take it out again.
 
-  overlay.py apply  TREE   copy the overlay's files, make its edits (idempotent)
+  overlay.py apply  TREE   copy the overlay's files, apply its patches (idempotent)
   overlay.py remove TREE   undo all of it, leaving the tree as it was
 
-Everything is checked before anything is written: a tree of another version, or
-one where an edit's anchor is gone, is refused and not changed.
+Both check everything before they write anything. They refuse a tree of another
+version and a tree that a patch does not fit, and leave it as it is.
 
-What was done is recorded in TREE/.dax-overlay: the originals of replaced files,
-and a manifest of what each file may be. The manifest is widened before the first
-file is written and narrowed after the last one, and each file is written whole or
-not at all, so that after an interruption either command can just be repeated.
+To change what a patch does, edit it: add or remove its lines that begin with a plus. The
+line counts of its hunks need not be right, since git apply --recount counts again.
+
+TREE/.dax-overlay records what was done:
+
+  linux/       Linux's own version of each file that the overlay changes
+  overlay-N/   each file as the overlay wrote it; the highest N is the newest
+
+The record is complete before the first file of the tree is written, and each file is
+written whole or not at all. After an interruption either command can be repeated.
 """
 
-import hashlib
-import json
+import os
+import re
 import shutil
+import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
-# The folders of the project that have a place in a Linux tree.
+# The directories of the project that have a place in a Linux tree.
 FOLDERS = ("Documentation", "drivers", "include", "rust", "samples", "tools")
 SKIP = {"__pycache__", "target", "Cargo.lock"}
 STATE = ".dax-overlay"
+# What decides what a tree becomes, besides project_files().
+CONFIG = "overlay.toml"
+PATCHES = "patches"
 
 
 class Refused(Exception):
     """The tree cannot take the overlay; nothing was changed."""
-
-
-def digest(data):
-    return hashlib.sha256(data).hexdigest()
 
 
 def project_files(project=PROJECT):
@@ -42,6 +49,21 @@ def project_files(project=PROJECT):
         for path in sorted((project / folder).rglob("*")):
             if path.is_file() and not SKIP & set(path.parts):
                 yield str(path.relative_to(project))
+
+
+def config_files(project=PROJECT):
+    """The files of the project that say how it changes Linux's files."""
+    return [CONFIG, *sorted(str(path.relative_to(project))
+                            for path in (project / PATCHES).glob("*.patch"))]
+
+
+def load_config(project=PROJECT):
+    config = tomllib.loads((project / CONFIG).read_text())
+    unlisted = {Path(name).stem for name in config_files(project)[1:]} ^ set(config["patches"])
+    if unlisted:
+        raise Refused(f"{CONFIG} lists other patches than there are in {PATCHES}/: "
+                      f"{', '.join(sorted(unlisted))}")
+    return config
 
 
 def check_version(tree, series):
@@ -58,61 +80,79 @@ def check_version(tree, series):
         raise Refused(f"{tree} is Linux {found}; this overlay is for Linux {series}")
 
 
-def find(lines, edit):
-    """Where an edit's lines go, and whether they are there."""
-    anchor = edit.get("before") or edit["after"]
-    hits = [i for i, line in enumerate(lines) if line == anchor]
-    if len(hits) != 1:
-        raise Refused(
-            f"{edit['file']}: the line {anchor!r}, where the overlay makes an edit, "
-            f"stands there {len(hits)} times instead of once"
-        )
-    size = len(edit["insert"])
-    at = hits[0] - size if "before" in edit else hits[0] + 1
-    there = at >= 0 and lines[at:at + size] == edit["insert"]
-    return (at if there or "after" in edit else hits[0]), there
+def git(*arguments, cwd):
+    """Run git where it sees no repository and no configuration of a user."""
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        return subprocess.run(["git", *map(str, arguments)], cwd=cwd, capture_output=True, env={
+            **keep, "LC_ALL": "C", "GIT_CEILING_DIRECTORIES": str(cwd.parent),
+            "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull})
+    except FileNotFoundError:
+        raise Refused("git is not installed; install it, the patches are applied with it") from None
 
 
-def make_edits(data, edits):
-    lines = data.decode().split("\n")
-    for edit in edits:
-        at, there = find(lines, edit)
-        if there:
-            raise Refused(f"{edit['file']}: has the overlay's lines already, but the record of it "
-                          f"in {STATE} is missing; put the tree's own files back first")
-        lines[at:at] = edit["insert"]
-    return "\n".join(lines).encode()
+def patched_files(patch):
+    return re.findall(r"^\+\+\+ b/(\S+)", patch.read_text(), re.M)
 
 
-def undo_edits(data, edits):
-    """The file as it was before the edits, or None when they are not all in it."""
-    lines = data.decode().split("\n")
-    for edit in reversed(edits):
-        try:
-            at, there = find(lines, edit)
-        except Refused:
-            return None
-        if not there:
-            return None
-        del lines[at:at + len(edit["insert"])]
-    return "\n".join(lines).encode()
+def scratch():
+    # git compares the real path with GIT_CEILING_DIRECTORIES.
+    return tempfile.TemporaryDirectory(dir=Path(tempfile.gettempdir()).resolve())
+
+
+def apply_patches(patches, files):
+    """Files (path -> content) with the patches applied."""
+    with scratch() as work:
+        work = Path(work)
+        for path, data in files.items():
+            (work / path).parent.mkdir(parents=True, exist_ok=True)
+            (work / path).write_bytes(data)
+        for patch in patches:
+            done = git("apply", "--recount", "--whitespace=nowarn", patch, cwd=work)
+            if done.returncode:
+                there = git("apply", "--recount", "--reverse", "--check", patch, cwd=work).returncode == 0
+                why = ("; ".join(line.removeprefix("error: ")
+                                 for line in done.stderr.decode().splitlines()))
+                raise Refused(f"{PATCHES}/{patch.name} " + (
+                    f"is in the tree already, but the record of it in {STATE} is missing; "
+                    "put the tree's own files back first" if there else
+                    f"does not fit the tree ({why}); put the lines around back as they are in "
+                    "Linux, or adapt the patch"))
+        return {path: (work / path).read_bytes() for path in files}
+
+
+def merge(mine, base, other):
+    """MINE with the changes from BASE to OTHER, or None when they conflict."""
+    with scratch() as work:
+        work = Path(work)
+        for name, data in (("mine", mine), ("base", base), ("other", other)):
+            (work / name).write_bytes(data)
+        done = git("merge-file", "--stdout", "mine", "base", "other", cwd=work)
+        return None if done.returncode else done.stdout
 
 
 class Tree:
-    """A Linux tree, and what an earlier apply did in it."""
+    """A Linux tree, and what earlier calls did in it."""
 
     def __init__(self, tree, config, project=PROJECT):
         self.tree, self.config, self.project = tree, config, project
         self.state = tree / STATE
-        manifest = self.state / "manifest.json"
-        known = json.loads(manifest.read_text()) if manifest.is_file() else {}
-        # path -> digests of what may stand there
-        self.files = known.get("files", {})
-        # path -> digest -> the edits that made the file that
-        self.edited = known.get("edited", {})
+        self.linux = self.state / "linux"
+        if (self.state / "manifest.json").exists():
+            raise Refused(f"{tree}: an older version of the overlay is in it; take it out with the "
+                          "overlay.py that put it there")
+        self.patches = [project / PATCHES / f"{name}.patch" for name in config["patches"]]
 
-    def original(self, path):
-        return self.state / "original" / path
+    def records(self):
+        """The directories of what the overlay wrote, the newest one last."""
+        return sorted(self.state.glob("overlay-*"), key=lambda path: int(path.name.split("-")[1]))
+
+    @staticmethod
+    def below(folder):
+        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+    def touched(self):
+        return set().union(*map(self.below, self.records()))
 
     def write(self, target, data, mode):
         """Write a file whole or not at all; not at all if it is the same.
@@ -128,83 +168,81 @@ class Tree:
             new.replace(target)
         target.chmod(mode)
 
-    def save(self, files, edited):
-        text = json.dumps({"files": files, "edited": edited}, indent=1, sort_keys=True)
-        self.write(self.state / "manifest.json", text.encode(), 0o644)
+    def without(self, path):
+        """A file as it would be without the overlay; None if it would not be there.
 
-    def unedited(self, path):
-        """The text of a file that the overlay edits, as it would be without the overlay."""
-        target = self.tree / path
-        if not target.is_file():
-            raise Refused(f"{path}: not in the tree, but the overlay edits it")
-        data = target.read_bytes()
-        known = self.edited.get(path, {})
-        if not known:
+        Refuses a file that somebody changed by hand, unless the patches can be taken out of it.
+        """
+        target, linux = self.tree / path, self.linux / path
+        original = linux.read_bytes() if linux.is_file() else None
+        data = target.read_bytes() if target.is_file() else None
+        wrote = [(folder / path).read_bytes() for folder in self.records()
+                 if (folder / path).is_file()]
+        if not wrote:
             return data
-        # After a change by hand the digest is of no help; the edits themselves are.
-        tries = [known[digest(data)]] if digest(data) in known else known.values()
-        for edits in sorted(tries, key=len, reverse=True):
-            base = undo_edits(data, edits)
-            if base is not None:
-                return base
-        raise Refused(f"{path}: the overlay's lines there were changed by hand; put them back first")
-
-    def check_file(self, path, data):
-        """Refuse to overwrite what is neither Linux's nor the overlay's."""
-        target = self.tree / path
-        if path in self.files:
-            if target.is_file() and digest(target.read_bytes()) not in self.files[path]:
-                raise Refused(f"{path}: changed by hand since the overlay was applied; move the "
-                              "change into the overlay, or put the overlay's file back first")
-        elif path in self.config["replace"]:
-            if not target.is_file():
-                raise Refused(f"{path}: not in the tree, but the overlay replaces it")
-            if digest(target.read_bytes()) == digest(data):
-                raise Refused(f"{path}: is the overlay's already, but the record of it in {STATE} "
-                              "is missing; put the tree's own files back first")
-        elif target.exists():
-            raise Refused(f"{path}: the tree has a file of its own there")
+        if data in (None, original, *wrote):
+            return original
+        if original is not None and path not in self.config["replace"]:
+            for base in reversed(wrote):
+                merged = merge(data, base, original)
+                if merged is not None:
+                    return merged
+        raise Refused(f"{path}: changed by hand since the overlay was applied; move the change "
+                      "into the overlay, or put the overlay's file back first")
 
     def apply(self):
-        files = {p: (self.project / p).read_bytes() for p in project_files(self.project)}
-        for path, data in files.items():
-            self.check_file(path, data)
-        for path in self.files.keys() - files.keys():
-            self.check_file(path, b"")
-        edits = {}
-        for edit in self.config["edit"]:
-            edits.setdefault(edit["file"], []).append(edit)
-        before = {path: self.unedited(path) for path in edits.keys() | self.edited.keys()}
-        after = {path: make_edits(data, edits.get(path, [])) for path, data in before.items()}
+        own = {path: ((self.project / path).read_bytes(), (self.project / path).stat().st_mode)
+               for path in project_files(self.project)}
+        patched = {path for patch in self.patches for path in patched_files(patch)}
+        before = {path: self.without(path) for path in own.keys() | patched | self.touched()}
+        for path in sorted(own):
+            self.check_own(path, own[path][0], before[path])
+        for path in sorted(patched):
+            if before[path] is None:
+                raise Refused(f"{path}: not in the tree, but the overlay patches it")
+        after = apply_patches(self.patches, {path: before[path] for path in patched})
+        wanted = {**own, **{path: (data, self.mode(path)) for path, data in after.items()}}
 
-        # Nothing was refused: from here on, write.
-        for path in self.config["replace"]:
-            if path not in self.files:
-                source = self.tree / path
-                self.write(self.original(path), source.read_bytes(), source.stat().st_mode & 0o777)
-        done_files = {path: [digest(data)] for path, data in files.items()}
-        done_edited = {path: {digest(after[path]): made} for path, made in edits.items()}
-        may_files = {path: self.files.get(path, []) + done_files.get(path, [])
-                     for path in self.files | done_files}
-        for path in self.config["replace"]:
-            may_files[path].append(digest(self.original(path).read_bytes()))
-        may_edited = {path: {digest(before[path]): [], **self.edited.get(path, {}),
-                             **done_edited.get(path, {})} for path in before}
-        self.save(may_files, may_edited)
+        # Nothing was refused: from here on, write. First the record.
+        for path, data in before.items():
+            if data is not None:
+                self.write(self.linux / path, data, self.mode(path))
+        records = self.records()
+        number = int(records[-1].name.split("-")[1]) + 1 if records else 1
+        new = self.state / "unfinished"
+        shutil.rmtree(new, ignore_errors=True)
+        for path, (data, mode) in wanted.items():
+            self.write(new / path, data, mode & 0o777)
+        new.replace(self.state / f"overlay-{number}")
 
-        for path in self.files.keys() - files.keys():
-            self.take_out(path)
-        for path, data in files.items():
-            self.write(self.tree / path, data, (self.project / path).stat().st_mode & 0o777)
-        for path, data in after.items():
-            self.write(self.tree / path, data, (self.tree / path).stat().st_mode & 0o777)
-        self.save(done_files, done_edited)
-        return len(files), len(edits)
+        for path in before.keys() - wanted.keys():
+            self.take_out(path, before[path])
+        for path, (data, mode) in wanted.items():
+            self.write(self.tree / path, data, mode & 0o777)
+        for folder in records:
+            shutil.rmtree(folder)
+        for path in self.below(self.linux) - wanted.keys():
+            (self.linux / path).unlink()
+        return len(own), len(patched)
 
-    def take_out(self, path):
-        target, original = self.tree / path, self.original(path)
-        if original.is_file():
-            self.write(target, original.read_bytes(), original.stat().st_mode & 0o777)
+    def mode(self, path):
+        linux = self.linux / path
+        return (linux if linux.is_file() else self.tree / path).stat().st_mode & 0o777
+
+    def check_own(self, path, data, before):
+        if path in self.config["replace"]:
+            if before is None:
+                raise Refused(f"{path}: not in the tree, but the overlay replaces it")
+        elif before is not None:
+            raise Refused(f"{path}: the tree has a file of its own there")
+        if before == data:
+            raise Refused(f"{path}: is the overlay's already, but the record of it in {STATE} "
+                          "is missing; put the tree's own files back first")
+
+    def take_out(self, path, before):
+        target = self.tree / path
+        if before is not None:
+            self.write(target, before, self.mode(path))
             return
         target.unlink(missing_ok=True)
         for parent in target.parents:
@@ -213,37 +251,30 @@ class Tree:
             parent.rmdir()
 
     def remove(self):
-        if not self.files and not self.state.exists():
+        if not self.state.exists():
             raise Refused(f"{self.tree}: the overlay is not applied there")
-        for path in self.files:
-            self.check_file(path, b"")
-        before = {path: self.unedited(path) for path in self.edited}
-
-        self.save({path: known + ([digest(self.original(path).read_bytes())]
-                                  if self.original(path).is_file() else [])
-                   for path, known in self.files.items()},
-                  {path: {digest(before[path]): [], **known} for path, known in self.edited.items()})
+        before = {path: self.without(path) for path in self.touched()}
         for path, data in before.items():
-            self.write(self.tree / path, data, (self.tree / path).stat().st_mode & 0o777)
-        for path in self.files:
-            self.take_out(path)
-        # Without a manifest, what is left of the record is of no consequence.
-        (self.state / "manifest.json").unlink()
-        shutil.rmtree(self.state)
+            self.take_out(path, data)
+        # Under this name, a part of the record is of no consequence.
+        gone = self.state.with_name(f"{STATE}-removed")
+        shutil.rmtree(gone, ignore_errors=True)
+        self.state.replace(gone)
+        shutil.rmtree(gone)
 
 
 def main(argv):
     if len(argv) != 3 or argv[1] not in ("apply", "remove"):
         print(__doc__, file=sys.stderr)
         return 2
-    config = tomllib.loads((PROJECT / "overlay.toml").read_text())
     path = Path(argv[2]).resolve()
     try:
+        config = load_config()
         check_version(path, config["version"])
         tree = Tree(path, config)
         if argv[1] == "apply":
-            files, edits = tree.apply()
-            print(f"overlay: {files} files and {edits} edited files are in {path}")
+            files, patched = tree.apply()
+            print(f"overlay: {files} files and {patched} patched files are in {path}")
         else:
             tree.remove()
             print(f"overlay: taken out of {path}")

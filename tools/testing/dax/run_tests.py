@@ -188,7 +188,7 @@ def cases(found):
 def source():
     """What holds for every source file."""
     files = [Path(name) for name in overlay.project_files()]
-    files += [Path("overlay.toml"), Path("Makefile")]
+    files += [*map(Path, overlay.config_files()), Path("Makefile")]
     no_licence, unsafe = [], []
     for name in files:
         text = (PROJECT / name).read_text(errors="replace")

@@ -47,7 +47,7 @@ RACES = ["unbind", "rebind", "region_race", "split", "share", "class_unbind", "k
 
 def state_of_code():
     """A number that changes with anything that decides how a test ends."""
-    files = ["Makefile", "overlay.toml",
+    files = ["Makefile", *overlay.config_files(),
              *(name for name in overlay.project_files() if not name.startswith("Documentation/"))]
     return lab_module.digest(*(part for name in files
                                for part in (name, (PROJECT / name).read_bytes())))[:16]

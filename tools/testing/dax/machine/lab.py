@@ -40,7 +40,6 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -447,7 +446,7 @@ class Lab:
 
     def make_source(self):
         """The kernel's source, unpacked, with the overlay in it as it is now."""
-        made_of = digest(self.source_version())
+        made_of = digest(self.source_version(), overlay.STATE)
         if read(self.linux / ".source") != made_of:
             self.need_space("the kernel source", LINUX_MB + LINUX_MB // 10)
             new = self.fresh("linux")
@@ -460,13 +459,23 @@ class Lab:
                 if status:
                     raise Stop(f"the kernel source could not be unpacked; read {self.logs}/source.log")
             (new / ".source").write_text(made_of)
+            self.apply_overlay(new)
+            # A file that did not change keeps its time, so that make does not build on it again.
+            for name in overlay.Tree(new, overlay.load_config()).touched():
+                old = self.linux / name
+                if old.is_file() and old.read_bytes() == (new / name).read_bytes():
+                    os.utime(new / name, ns=(old.stat().st_mtime_ns,) * 2)
             self.put(new, self.linux)
-        config = tomllib.loads((PROJECT / "overlay.toml").read_text())
+        self.apply_overlay(self.linux)
+
+    @staticmethod
+    def apply_overlay(tree):
         try:
-            overlay.check_version(self.linux, config["version"])
-            overlay.Tree(self.linux, config).apply()
+            config = overlay.load_config()
+            overlay.check_version(tree, config["version"])
+            overlay.Tree(tree, config).apply()
         except overlay.Refused as why:
-            raise Stop(f"{why}; {self.linux} belongs to this build: "
+            raise Stop(f"{why}; {tree} belongs to this build: "
                        "save your change elsewhere, remove the folder and try again") from why
 
     # The kernel
@@ -478,7 +487,7 @@ class Lab:
                    or name.startswith("tools/testing/nvdimm/")]
         contents = [part for name in sources for part in (name, (PROJECT / name).read_bytes())]
         return digest(read(self.toolchain / ".made-of"), self.source_version(),
-                      (PROJECT / "overlay.toml").read_bytes(),
+                      *((PROJECT / name).read_bytes() for name in overlay.config_files()),
                       *(read(HERE / name) for name in FRAGMENTS[impl]), *contents)
 
     def make_kernel(self, impl):
