@@ -32,6 +32,7 @@ The build folder:
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -446,7 +447,7 @@ class Lab:
 
     def make_source(self):
         """The kernel's source, unpacked, with the overlay in it as it is now."""
-        made_of = digest(self.source_version(), overlay.STATE)
+        made_of = digest(self.source_version())
         if read(self.linux / ".source") != made_of:
             self.need_space("the kernel source", LINUX_MB + LINUX_MB // 10)
             new = self.fresh("linux")
@@ -466,7 +467,34 @@ class Lab:
                 if old.is_file() and old.read_bytes() == (new / name).read_bytes():
                     os.utime(new / name, ns=(old.stat().st_mtime_ns,) * 2)
             self.put(new, self.linux)
+        self.convert_record()
         self.apply_overlay(self.linux)
+
+    def convert_record(self):
+        """Replace the record of an overlay.py that had a manifest by one of today.
+
+        Otherwise such a tree would have to be unpacked again and be compiled again.
+        """
+        old = self.linux / overlay.STATE
+        if not (old / "manifest.json").is_file():
+            return
+        manifest = json.loads((old / "manifest.json").read_text())
+        linux = [*manifest["edited"], *(str(path.relative_to(old / "original"))
+                                        for path in (old / "original").rglob("*") if path.is_file())]
+        new = self.fresh("record")
+        (new / "linux").mkdir(parents=True)
+        status, _ = self.logged("source.log", self.inside(
+            ["tar", "-C", "/build/record.new/linux", "--strip-components=1", "--no-same-owner",
+             "-I", "xz -T0", "-xf", f"/usr/src/{SOURCE}.tar.xz",
+             *(f"{SOURCE}/{name}" for name in linux)]))
+        if status:
+            raise Stop(f"the kernel source could not be unpacked; read {self.logs}/source.log")
+        for name in (*manifest["files"], *manifest["edited"]):
+            if (self.linux / name).is_file():
+                (new / "overlay-1" / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(self.linux / name, new / "overlay-1" / name)
+        self.remove(old)
+        new.rename(old)
 
     @staticmethod
     def apply_overlay(tree):
