@@ -187,7 +187,7 @@ impl HmemPlatform {
             for memory in &contested {
                 dev_info!(
                     dev,
-                    "memory {} is left to CXL, which had some of it before; what it has not is offered after a reboot\n",
+                    "memory {} is left to CXL, which had some of it before; the rest is offered after a reboot\n",
                     Addresses(&memory.range)
                 );
             }

@@ -304,7 +304,7 @@ impl fmt::Display for Error {
                 align,
             } => write!(
                 f,
-                "of 0x{available:x} free bytes only 0x{usable:x} lie in pieces aligned to 0x{:x}",
+                "of 0x{available:x} free bytes only 0x{usable:x} are in ranges aligned to 0x{:x}",
                 align.bytes()
             ),
         }
