@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `dax_cxl`: device DAX over CXL RAM regions.
+//! `dax_cxl`: the provider for CXL RAM regions.
 //!
-//! The provider that makes a region of the dax bus, with one instance, of each region of volatile
-//! memory on the CXL bus, whether firmware made that region or a user did.
+//! It makes a region with one instance of each region of volatile memory on the CXL bus. Firmware
+//! or a user created that CXL region.
 //!
-//! Some of this memory may be soft-reserved, too, and then `dax_hmem` decides first who has it.
+//! If the memory is also soft-reserved, `dax_hmem` first decides which of the two drivers offers
+//! it.
 
 use kernel::{
     cxl::{
@@ -53,13 +54,14 @@ module! {
 
 type Registration = driver::Registration<cxl::Adapter<CxlDax>>;
 
-/// The driver's registration, as soon as there is one.
-type Slot = Mutex<Option<Pin<KBox<Registration>>>>;
+/// The driver's registration. [`None`] until the work item has registered the driver.
+type LateRegistration = Mutex<Option<Pin<KBox<Registration>>>>;
 
 struct DaxCxl {
-    // Dropped first: once it is gone, the driver is registered, or never will be.
+    // Dropped first, which waits for the work item. After that nothing registers the driver any
+    // more.
     _queue: OrderedQueue,
-    _registration: Arc<Slot>,
+    _registration: Arc<LateRegistration>,
 }
 
 impl InPlaceModule for DaxCxl {
@@ -70,13 +72,13 @@ impl InPlaceModule for DaxCxl {
 
 impl DaxCxl {
     fn start(module: &'static ThisModule) -> Result<Self> {
-        let registration: Arc<Slot> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
+        let registration: Arc<LateRegistration> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
         let queue = OrderedQueue::new(c"dax_cxl")?;
-        let to_be = registration.clone();
+        let shared = registration.clone();
 
         queue.enqueue(KBox::pin_init(
             pin_init!(Start {
-                registration: to_be,
+                registration: shared,
                 module,
                 work <- new_work!("dax_cxl::Start"),
             }),
@@ -89,11 +91,11 @@ impl DaxCxl {
     }
 }
 
-/// Registers the driver, when its time has come. That may take as long as the drivers of all other
-/// devices do, so nobody waits for it while the module is loaded.
+/// Registers the driver after the decision of `dax_hmem`. The decision waits for the probes of all
+/// other devices, so this is a work item and loading the module does not wait for it.
 #[pin_data]
 struct Start {
-    registration: Arc<Slot>,
+    registration: Arc<LateRegistration>,
     module: &'static ThisModule,
     #[pin]
     work: Work<Self>,
@@ -119,6 +121,7 @@ impl WorkItem for Start {
     }
 }
 
+/// The driver of CXL RAM regions.
 struct CxlDax;
 
 impl cxl::Driver for CxlDax {
@@ -150,7 +153,7 @@ impl cxl::Driver for CxlDax {
         )
         .and_then(|region| region.create_self_contained(size))
         .inspect_err(|error| {
-            let first = match *error {
+            let advice = match *error {
                 EBUSY => "if dax_hmem has the memory, unbind its hmem device, then",
                 _ => "to try again",
             };
@@ -160,7 +163,7 @@ impl cxl::Driver for CxlDax {
                 "no instance for {}: error {}; {}: cxl disable-region region{}; cxl enable-region region{}\n",
                 Addresses(&range),
                 error.to_errno(),
-                first,
+                advice,
                 dev.id(),
                 dev.id()
             );

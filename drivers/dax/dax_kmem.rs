@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kmem`: the memory of an instance as System RAM.
+//! `kmem`: the consumer that turns an instance into System RAM.
 //!
-//! The consumer of the dax bus that hands an instance to the page allocator: its memory becomes
-//! memory blocks of a NUMA node, the target node. From there it is taken back when all of the blocks
-//! can be taken offline, and only then; what is stuck stays where it is, beyond the binding and the
-//! module, until the kernel is booted again.
+//! It hot-adds the memory of an instance as memory blocks of the target node. It can take the
+//! memory back only if all blocks can be taken offline. A range with a block that stays online
+//! remains System RAM until the next boot, even after the unbind and without the module.
 //!
-//! When the blocks go online, and for what use, is the system's policy when the instance is bound,
-//! and later the choice of whoever writes to the file `state`. What happens to single blocks, in
-//! `/sys/devices/system/memory`, is not told to this driver.
+//! At the bind, the system's policy decides whether and how the blocks go online. Later, writes to
+//! the file `state` decide. The driver does not learn of changes of single blocks in
+//! `/sys/devices/system/memory`.
 //!
-//! How memory is hot-added is in `kernel::mm::memory_hotplug`; this file is the rules.
+//! This file has the policy. `kernel::mm::memory_hotplug` has the mechanism.
 
 use kernel::{
     attribute_groups,
@@ -71,17 +70,18 @@ mod kmem {
     pub(crate) mod state;
 }
 
-/// The abstract distance of memory of which firmware tells nothing: slow, whatever it is.
+/// The abstract distance of memory without performance data from firmware. Such memory is taken to
+/// be slow.
 const DEFAULT_DISTANCE: i32 = memory_tiers::DISTANCE_DRAM.saturating_mul(5);
 
-/// The name of the memory in `/proc/iomem`, by which kexec knows that it is not there from the start.
+/// The name of the memory in `/proc/iomem`. It tells kexec that the memory was added after boot.
 const RAM_NAME: &CStr = c"System RAM (kmem)";
 
 /// The driver.
 struct Kmem;
 
 attribute_groups! {
-    /// What is in `/sys/bus/dax/devices/daxX.Y` besides what the bus puts there.
+    /// The files of this driver in `/sys/bus/dax/devices/daxX.Y`.
     static GROUPS: Served<Kmem> = of_device DeviceAttribute None, [StateFile]
 }
 
@@ -103,35 +103,35 @@ impl dax::Driver for Kmem {
     }
 
     fn unbind<'bound>(dev: &'bound dax::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
-        this.give_up(dev);
+        this.remove(dev);
     }
 }
 
-/// What was last asked for: that the memory is System RAM, its blocks in this way; or that it is not,
-/// which is called unplugged.
+/// The state that the last successful request set: how the blocks went online, or [`None`] for
+/// unplugged.
 type State = Option<OnlineType>;
 
 /// An instance as System RAM.
 #[pin_data]
 struct SystemRam {
-    /// A [`State`] as a number, -1 for [`None`]. Changes under the lock of `memory`; whoever only reads
-    /// it need not wait for memory to be moved away.
+    /// A [`State`] as a number, -1 for [`None`]. It changes only under the lock of `memory`. A
+    /// reader takes no lock, so that it does not wait while the kernel migrates pages.
     state: Atomic<i32>,
     #[pin]
     memory: Mutex<Memory>,
-    manner: Manner,
+    config: HotplugConfig,
 }
 
-/// What there is to add.
+/// The memory of the instance.
 struct Memory {
-    /// The reserved memory, in the order of the mappings.
+    /// The reserved memory, in the order of the ranges.
     spans: KVec<Span>,
-    /// Outlives the memory.
+    /// The memory type of the node. Must outlive the added memory.
     node_type: Option<NodeType>,
 }
 
-/// How it is added.
-struct Manner {
+/// The parameters for adding memory.
+struct HotplugConfig {
     group: Group,
     memmap_on_memory: bool,
 }
@@ -153,35 +153,35 @@ impl SystemRam {
                 why.to_errno()
             )
         })?;
-        let manner = Manner {
+        let config = HotplugConfig {
             group,
             memmap_on_memory: dev.memmap_on_memory(),
         };
         let memory = Memory {
             spans: reserve(dev)?,
-            // Before there is memory, for which the kernel would have to guess.
+            // Must exist before memory is added. Otherwise the kernel guesses a type.
             node_type: Some(NodeType::new(node, DEFAULT_DISTANCE)?),
         };
 
         Ok(try_pin_init!(Self {
             state: Atomic::new(online.as_raw()),
             memory <- new_mutex!(memory, "kmem::Memory"),
-            manner,
+            config,
         }))
     }
 
     /// Adds the memory of an instance that is being bound.
     ///
-    /// What cannot be had is left out, as long as there is something: on some machines other drivers
-    /// have a part of the memory, and the rest was always used.
+    /// Leaves out a range that cannot be added. Fails only if no range could be added: on some
+    /// machines other drivers use a part of the memory, and this driver has always used the rest.
     fn start(&self, dev: &dax::Device<Core<'_>>, online: OnlineType) -> Result {
         let mut result = Err(EBUSY);
 
         for span in &mut self.memory.lock().spans {
-            match self.manner.add(dev, span, online) {
+            match self.config.add(dev, span, online) {
                 Ok(()) => {
                     result = Ok(());
-                    // They can be brought online later, one by one.
+                    // Not an error: user space can bring the blocks online later.
                     let _ = check_online(dev, span, online);
                 }
                 Err(why) => result = result.or(Err(why)),
@@ -199,7 +199,7 @@ impl SystemRam {
             .store(state.map_or(-1, OnlineType::as_raw), Relaxed)
     }
 
-    /// Brings all of the memory into a state. If that fails, none of it has changed.
+    /// Brings all of the memory into a state. On failure nothing has changed.
     fn change(&self, dev: &dax::Device<Bound>, wanted: State) -> Result {
         let mut memory = self.memory.lock();
 
@@ -223,18 +223,19 @@ impl SystemRam {
         }
     }
 
-    /// Adds all of the memory, or nothing.
+    /// Adds all of the memory and brings it online, or does nothing.
     fn plug(&self, dev: &dax::Device<Bound>, spans: &mut [Span], online: OnlineType) -> Result {
         spans
             .iter_mut()
             .try_for_each(|span| {
-                self.manner.add(dev, span, online)?;
+                self.config.add(dev, span, online)?;
                 check_online(dev, span, online)
             })
             .inspect(|()| self.set_state(Some(online)))
             .inspect_err(|_| {
                 if let Err(why) = Span::offline_and_remove(spans) {
-                    // In use already. It is there, so it has to be possible to get rid of it.
+                    // Some of the memory is already in use. Record it as added, so that a later
+                    // `unplugged` can remove it.
                     self.set_state(Some(online));
                     dev_warn!(
                         dev,
@@ -245,7 +246,7 @@ impl SystemRam {
             })
     }
 
-    /// Removes all of the memory, or nothing.
+    /// Removes all of the memory, or does nothing.
     fn unplug(&self, dev: &dax::Device<Bound>, spans: &mut [Span]) -> Result {
         Span::offline_and_remove(spans)
             .inspect(|()| self.set_state(None))
@@ -266,13 +267,14 @@ impl SystemRam {
             })
     }
 
-    /// Removes what is offline when the instance is unbound, which cannot fail and must not take long.
-    /// So what is online stays, unless it was brought online just now, by a bind that failed.
-    fn give_up(&self, dev: &dax::Device<Core<'_>>) {
+    /// Removes the offline memory at an unbind. Online memory stays, because an unbind cannot fail
+    /// and must not take long. After a failed bind it also tries to remove online memory, which
+    /// that bind has just added.
+    fn remove(&self, dev: &dax::Device<Core<'_>>) {
         let mut memory = self.memory.lock();
 
         if !dev.is_bound() {
-            // What is left of it is dealt with below.
+            // The loop below handles spans that could not be removed.
             let _ = Span::offline_and_remove(&mut memory.spans);
         }
         for mut span in mem::take(&mut memory.spans) {
@@ -283,21 +285,21 @@ impl SystemRam {
                 dev,
                 fmt!(
                     "mapping{} stays System RAM until the next boot, error {}; its online memory blocks: {}; before an unbind: daxctl offline-memory",
-                    Place::of(dev, blocks),
+                    MappingRange::of(dev, blocks),
                     why.to_errno(),
                     OnlineBlocks(blocks)
                 ),
             );
-            // For good: its resources, and their names, are those of memory that will not go. The
-            // group stays by itself, since it has the memory.
+            // Leak the resources and their names: the memory keeps using them. The memory group
+            // needs no leak; the kernel keeps it while it has blocks.
             mem::forget(span);
-            // The node has memory of the type that we gave it, so it has to keep it.
+            // Leak the node's memory type, too: the node still has memory of this type.
             mem::forget(memory.node_type.take());
         }
     }
 }
 
-impl Manner {
+impl HotplugConfig {
     /// Adds memory to the page allocator.
     fn add(&self, dev: &dax::Device<Bound>, span: &mut Span, online: OnlineType) -> Result {
         span.add(&self.group, RAM_NAME, self.memmap_on_memory, online)
@@ -305,7 +307,7 @@ impl Manner {
                 dev_warn!(
                     dev,
                     "mapping{} could not be added to the page allocator, error {}: {}\n",
-                    Place::of(dev, span.blocks()),
+                    MappingRange::of(dev, span.blocks()),
                     why.to_errno(),
                     match why {
                         ENOMEM => "there is no room for its memory map, 1/64 of its size",
@@ -317,7 +319,7 @@ impl Manner {
     }
 }
 
-/// Fails with `EIO` if blocks that are to be online are not.
+/// Fails with `EIO` if a block is offline that should be online.
 fn check_online(dev: &dax::Device<Bound>, span: &Span, online: OnlineType) -> Result {
     let blocks = span.blocks();
     let (mut all, mut offline) = (0usize, 0usize);
@@ -333,7 +335,7 @@ fn check_online(dev: &dax::Device<Bound>, span: &Span, online: OnlineType) -> Re
         dev,
         fmt!(
             "mapping{}: {} of {} memory blocks are not online; to try again: daxctl online-memory",
-            Place::of(dev, blocks),
+            MappingRange::of(dev, blocks),
             offline,
             all
         ),
@@ -341,13 +343,14 @@ fn check_online(dev: &dax::Device<Bound>, span: &Span, online: OnlineType) -> Re
     Err(EIO)
 }
 
-/// The size of the whole memory blocks in all ranges of the instance, in bytes, at least one block.
+/// Returns the size in bytes of the whole memory blocks in all ranges of the instance. Fails if
+/// there is none.
 fn whole_blocks(dev: &dax::Device<Bound>) -> Result<u64> {
     let unit = Size(memory_hotplug::block_size());
     let mut bytes = 0u64;
 
     for range in dev.ranges() {
-        let place = Place {
+        let mapping = MappingRange {
             dev,
             start: range.start(),
             end: range.end(),
@@ -356,7 +359,7 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<u64> {
             dev_warn!(
                 dev,
                 "mapping{}, {}, is left out: there is no whole memory block in it, which is {} at a multiple of {}\n",
-                place,
+                mapping,
                 Size(range.len()),
                 unit,
                 unit
@@ -368,7 +371,7 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<u64> {
             dev_warn!(
                 dev,
                 "mapping{}, {}, is trimmed to 0x{:x}-0x{:x}, {}: memory is added in blocks of {}; {} are not used\n",
-                place,
+                mapping,
                 Size(range.len()),
                 blocks.start(),
                 blocks.end(),
@@ -388,7 +391,7 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Reserves what nobody else has, at least one range.
+/// Reserves the ranges that no other user has reserved. Fails if there is none.
 fn reserve(dev: &dax::Device<Core<'_>>) -> Result<KVec<Span>> {
     let ranges = dev.ranges();
     let mut spans = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
@@ -402,7 +405,7 @@ fn reserve(dev: &dax::Device<Core<'_>>) -> Result<KVec<Span>> {
             Err(EBUSY) => dev_warn!(
                 dev,
                 "mapping{} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
-                Place::of(dev, &blocks)
+                MappingRange::of(dev, &blocks)
             ),
             Err(why) => return Err(why),
         }
@@ -413,7 +416,8 @@ fn reserve(dev: &dax::Device<Core<'_>>) -> Result<KVec<Span>> {
     Ok(spans)
 }
 
-/// Warns, with the name of the instance at the end: what to do about it is a command that takes it.
+/// Logs a warning that ends with a command. Appends the name of the instance as the command's
+/// argument.
 #[cold]
 #[inline(never)]
 fn advise(dev: &dax::Device<Bound>, what: fmt::Arguments<'_>) {
@@ -453,9 +457,9 @@ impl Attribute for StateFile {
     }
 }
 
-/// The states that one can ask for, by name.
+/// Returns the states that can be written, by name.
 ///
-/// Offline is none: it would not last, as anybody may bring the blocks online.
+/// `offline` is not among them. It would not last, because user space can bring blocks online.
 fn wanted_states() -> impl Iterator<Item = (&'static [u8], State)> {
     let states = [
         None,
@@ -469,7 +473,7 @@ fn wanted_states() -> impl Iterator<Item = (&'static [u8], State)> {
         .map(|state| (name(state).as_bytes(), state))
 }
 
-/// The name of a state.
+/// Returns the name of a state.
 #[inline(never)]
 fn name(state: State) -> &'static str {
     let name = state.map_or(c"unplugged", OnlineType::name);
@@ -477,14 +481,15 @@ fn name(state: State) -> &'static str {
     name.to_str().unwrap_or_default()
 }
 
-/// Memory of an instance, for people: `0: 0x180000000-0x27fffffff`, what "mapping" goes before.
-struct Place<'a> {
+/// A range of an instance in messages: `0: 0x180000000-0x27fffffff`. The format string puts
+/// "mapping" before it.
+struct MappingRange<'a> {
     dev: &'a dax::Device<Bound>,
     start: u64,
     end: u64,
 }
 
-impl<'a> Place<'a> {
+impl<'a> MappingRange<'a> {
     fn of(dev: &'a dax::Device<Bound>, blocks: &Blocks) -> Self {
         Self {
             dev,
@@ -494,10 +499,10 @@ impl<'a> Place<'a> {
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for MappingRange<'_> {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The N in `daxX.Y/mappingN` of the range that it is in.
+        // The N of `daxX.Y/mappingN`.
         let holds =
             |range: &dax::device::Range| (range.start()..=range.end()).contains(&self.start);
         let mapping = self.dev.ranges().iter().position(holds).unwrap_or(0);
@@ -506,7 +511,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// A number of bytes, for people.
+/// A number of bytes in messages, in MiB or KiB.
 struct Size(u64);
 
 impl fmt::Display for Size {
@@ -523,7 +528,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Those of the blocks that are online: `memory48-memory51, memory53`.
+/// The online blocks in messages: `memory48-memory51, memory53`.
 struct OnlineBlocks<'a>(&'a Blocks);
 
 impl fmt::Display for OnlineBlocks<'_> {
@@ -531,7 +536,7 @@ impl fmt::Display for OnlineBlocks<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let online = self.0.iter().filter(|block| block.is_online());
         let mut ids = online.map(|block| block.id()).peekable();
-        // A line of the log is not for more.
+        // Keep the line short.
         let mut room = 16;
 
         while let Some(first) = ids.next() {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! KUnit tests of the logic of a dax region (`core/ranges`), with the kernel's own vectors, and of
-//! what our part of the `kernel` crate answers to a driver that asks for what it must not have.
+//! KUnit tests of the range arithmetic of a region (`core/ranges`), and of functions of the
+//! `kernel` crate with arguments that a driver must not use.
 //!
-//! A module of its own with its own copy of the logic, so that it can be loaded, and so run, at any
-//! time and on any kernel. Only a handful of cases: the thorough tests run on the host, see
-//! `tools/testing/dax/host`. What a driver cannot even ask for is in
+//! The module has its own copy of the arithmetic, so that it can be loaded at any time on any
+//! kernel. It has only a few cases: the thorough tests run on the host, see
+//! `tools/testing/dax/host`. Programs that must not compile are in
 //! `tools/testing/dax/compile_fail`.
 
-// Only the core has a use for all of it.
+// Only the core uses all of `core/ranges`.
 #![allow(dead_code)]
 
 use kernel::prelude::*;
@@ -23,7 +23,7 @@ module! {
     license: "GPL",
 }
 
-/// Nothing happens on loading but the tests, which KUnit finds in the module's section.
+/// Loading the module only runs the tests. KUnit finds them in a section of the module.
 struct DaxKunit;
 
 impl kernel::Module for DaxKunit {
@@ -39,7 +39,7 @@ mod api {
         numa, //
     };
 
-    /// C looks each up in a bitmap.
+    /// The C function looks up each node in a bitmap without a bounds check.
     #[test]
     fn nodes_beyond_the_bitmap() {
         for node in [i32::MIN, -4096, -2, -1, 1 << 20, i32::MAX] {
@@ -48,9 +48,9 @@ mod api {
         assert!(numa::nearest_online_node(0) == 0);
     }
 
-    /// What firmware did not reserve, the first page at least, nobody is offered.
+    /// The first page, at least, is not soft-reserved.
     #[test]
-    fn what_is_not_soft_reserved() {
+    fn not_soft_reserved() {
         for range in [0..4096, 0..u64::MAX, 4096..4096, u64::MAX..u64::MAX] {
             assert!(!firmware_map::is_soft_reserved(&range));
         }
@@ -74,7 +74,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
-    /// Where the region is.
+    /// The first address of the region.
     const BASE: u64 = 4 * GIB;
 
     fn align(bytes: u64) -> Result<Align> {
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn ten_thousand_devices_come_and_go() -> Result {
         let mut space = space(40_000)?;
-        // A hole behind each, so that there are as many gaps.
+        // Leave a gap after each device.
         for n in 0..10_000 {
             assert!(space.reserve(mib(4 * n, 2)?).is_ok());
         }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `dax_pmem`: device DAX over persistent memory, on the dax bus.
+//! `dax_pmem`: the provider for namespaces of persistent memory, on the dax bus.
 //!
-//! How a namespace becomes a region is in [`pmem`].
+//! [`pmem`] turns a namespace into a region. This file registers the driver.
 
 use kernel::{
     dax::region::Flags,
@@ -10,7 +10,7 @@ use kernel::{
     nvdimm::{
         self,
         Dax,
-        Turn, //
+        DriverToken, //
     },
     prelude::*, //
 };
@@ -35,16 +35,17 @@ impl nvdimm::Driver for OnBus {
     }
 }
 
-/// [`None`] if another module has the namespaces; as long as this is loaded, nothing changes that.
+/// The registered driver, or [`None`] if `dax_pmem_compat` had the namespaces when this module was
+/// loaded. The module then stays idle until it is removed.
 struct DaxPmem(#[expect(dead_code)] Option<nvdimm::Registration<OnBus>>);
 
 impl kernel::Module for DaxPmem {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let Some(turn) = Turn::take() else {
+        let Some(token) = DriverToken::take() else {
             pr_info!("idle, since dax_pmem_compat has the namespaces, under /sys/class/dax; for the dax bus: modprobe -r dax_pmem_compat dax_pmem; modprobe dax_pmem\n");
             return Ok(Self(None));
         };
-        let driver = nvdimm::Registration::new::<Self>(turn, module)?;
+        let driver = nvdimm::Registration::new::<Self>(token, module)?;
 
         Ok(Self(Some(driver)))
     }

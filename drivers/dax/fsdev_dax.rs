@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `fsdev_dax`: offers an instance of device DAX to file systems.
+//! `fsdev_dax`: the consumer that offers an instance to file systems.
 //!
-//! A file system for memory without a block device, such as famfs, takes the instance with
-//! `fs_dax_get()`, and maps files to its memory. Other than with `device_dax`, there are no compound
-//! pages of the alignment: the file system makes folios of the sizes that its files need. The
-//! device node only names the instance; it is neither mapped nor read nor written.
+//! A file system without a block device, such as famfs, claims the instance with `fs_dax_get()` and
+//! maps files to its memory. `device_dax` makes compound pages of the align. This driver does not:
+//! the file system builds folios of the sizes that its files need. The device node only names the
+//! instance; nobody can map, read or write it.
 //!
-//! This file is the rules. How they reach the memory, and are reached, is in `kernel::dax::fsdax`.
+//! This file has the policy. `kernel::dax::fsdax` has the mechanism.
 
 use core::ops::Range;
 use kernel::{
@@ -41,10 +41,11 @@ kernel::module_dax_driver! {
     alias: ["dax:t0*"],
 }
 
-/// Whether any memory has failed. As long as none has, nobody searches for it.
+/// Whether any memory has failed. While this is clear, `direct_access` does not look for failed
+/// pages.
 static FAILED: AtomicFlag = AtomicFlag::new(false);
 
-/// The driver. All that a bound instance needs is undone by devres.
+/// The driver. It has no data: devres undoes all that a bind sets up.
 struct FsdevDax;
 
 impl dax::Driver for FsdevDax {
@@ -62,7 +63,7 @@ impl dax::Driver for FsdevDax {
 impl FsdevDax {
     fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
         dev.reserve()?.map_fs_dax::<Self>()?.run()?;
-        // Only now, so that nobody opens an instance that is not alive yet.
+        // Last, so that nobody opens an instance that is not alive yet.
         fsdax::register::<Self>(dev)?;
         Ok(Self)
     }
@@ -70,21 +71,21 @@ impl FsdevDax {
 
 #[vtable]
 impl fsdax::Operations for FsdevDax {
-    /// Up to the end of the range, or to memory that has failed, and no further.
+    /// Returns pages up to the end of the range or the first failed page.
     ///
-    /// It makes no difference that the caller wants to overwrite it: nothing here can make failed
-    /// memory work again.
+    /// Failed pages are refused even if the caller wants to overwrite them: this driver cannot
+    /// repair memory.
     fn direct_access(memory: Memory<'_>, pgoff: usize, pages: usize) -> Result<Extent<'_>> {
         let extent = memory.at(pgoff).ok_or(EFAULT)?.limit(pages);
         if !FAILED.load(Relaxed) {
             return Ok(extent);
         }
 
-        let sound = extent.limit(extent.sound());
-        if sound.pages() == 0 && extent.pages() != 0 {
+        let usable = extent.limit(extent.sound());
+        if usable.pages() == 0 && extent.pages() != 0 {
             return Err(EHWPOISON);
         }
-        Ok(sound)
+        Ok(usable)
     }
 
     fn zero(memory: Memory<'_>, mut pgoff: usize, mut pages: usize) -> Result {
@@ -98,7 +99,7 @@ impl fsdax::Operations for FsdevDax {
         Ok(())
     }
 
-    /// Writes all or, if some of the memory has failed, nothing.
+    /// Writes everything, or nothing if some of the memory has failed.
     fn recovery_write(
         memory: Memory<'_>,
         pgoff: usize,
@@ -114,17 +115,19 @@ impl fsdax::Operations for FsdevDax {
         }
     }
 
-    /// Tells the holder of each part of the instance that is among what failed.
+    /// Marks the failed pages of the instance and notifies the holder of each affected extent.
+    ///
+    /// Fails with `ENXIO` if no page of the instance is among `pfns`. The failed pages then hold
+    /// the memmap or the info block. The kernel cannot do without those.
     fn memory_failure(memory: Memory<'_>, pfns: Range<usize>, flags: i32) -> Result {
-        // What is not of the instance holds the page map itself: nobody can do without.
-        let mut told = None;
+        let mut result = None;
 
         FAILED.store(true, Relaxed);
         for failed in memory.extents().filter_map(|extent| extent.overlap(&pfns)) {
             failed.mark_failed();
-            let result = memory.notify_holder(failed, flags);
-            told = Some(told.unwrap_or(Ok(())).and(result));
+            let notified = memory.notify_holder(failed, flags);
+            result = Some(result.unwrap_or(Ok(())).and(notified));
         }
-        told.unwrap_or(Err(ENXIO))
+        result.unwrap_or(Err(ENXIO))
     }
 }

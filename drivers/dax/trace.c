@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The tracepoints of DAX, which take macros of C. The abstractions in
- * rust/kernel/dax/trace.rs fire them.
+ * The DAX tracepoints. Defining them needs C macros. rust/kernel/dax/trace.rs
+ * fires them.
  */
 
 #include <linux/mm.h>
@@ -12,6 +12,6 @@
 #define CREATE_RUST_TRACE_POINTS
 #include <trace/events/dax.h>
 
-/* A fault is handled in the module that has the device. */
+/* The module of the consumer handles page faults, so it fires this one. */
 EXPORT_TRACEPOINT_SYMBOL_GPL(dax_fault);
 EXPORT_SYMBOL_GPL(rust_do_trace_dax_fault);

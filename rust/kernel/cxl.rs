@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Drivers on the CXL bus: memory behind a CXL link, once it is a region.
+//! Drivers on the CXL bus, for regions of volatile memory.
 //!
-//! The CXL drivers, which stay in C, find devices and make *regions* of their memory: ranges of
-//! physical addresses that lead to one or more of them. For a region of volatile memory they put a
-//! device on their bus ([`DaxRegion`]) for the driver that offers it to the dax bus. Drivers for
-//! those are what this module is for, and those that want to know what CXL has.
+//! The CXL drivers, which are C, find CXL devices and make *CXL regions* of their memory. A CXL
+//! region is a range of physical addresses that leads to one or more devices. For each region of
+//! volatile memory, the CXL bus has a device ([`DaxRegion`]), to which the driver that offers the
+//! memory to the dax bus is bound. This module has the abstraction for such drivers, and functions
+//! that tell which memory CXL has.
 //!
-//! The CXL core can be a module, while this crate is part of the kernel image: whatever calls into
-//! it is `#[inline]` or generic, so that only modules refer to its symbols.
+//! The CXL core can be a module, while this crate is part of the kernel image. So each function
+//! here that calls the CXL core is `#[inline]` or generic: only modules then refer to its symbols.
 //!
 //! C header: `drivers/cxl/cxl.h`
 
@@ -40,25 +41,28 @@ use core::{
 
 /// Loads the drivers that find CXL memory, if they are modules. May sleep.
 ///
-/// Whether that succeeds is not told: without them there is no CXL memory.
+/// Errors are ignored: without these drivers there is no CXL memory.
 pub fn load_drivers() {
     for module in [c"cxl_acpi", c"cxl_pci"] {
-        // SAFETY: The format takes one string, which is not used after the call.
+        // SAFETY: The format takes one string. The call does not keep a pointer to it.
         unsafe { bindings::__request_module(true, c"%s".as_char_ptr(), module.as_char_ptr()) };
     }
 }
 
-/// Waits until no device is being probed, and all that were there have been. Not from a probe.
+/// Waits until each known device has been probed and no probe is running. Sleeps. Must not be
+/// called from a probe, which would wait for itself.
 ///
-/// Thereafter CXL memory that was there at boot is a region, if the drivers can make one of it.
+/// Afterwards, each CXL memory range of the boot is a CXL region, if the drivers can make one of
+/// it.
 pub fn wait_for_drivers() {
-    // SAFETY: Only waits.
+    // SAFETY: The function has no preconditions. It only waits.
     unsafe { bindings::wait_for_device_probe() }
 }
 
-/// Returns whether one region, in use, has all of a range of physical addresses. May sleep.
+/// Returns whether one committed CXL region contains all of a range of physical addresses. May
+/// sleep.
 ///
-/// For `dax_hmem`, and for no other module: to others the CXL core does not export it.
+/// Only `dax_hmem` can call this. The CXL core exports the symbol to that module alone.
 #[inline]
 pub fn region_contains(range: &Range<u64>) -> bool {
     #[cfg(CONFIG_CXL_REGION)]
@@ -70,7 +74,7 @@ pub fn region_contains(range: &Range<u64>) -> bool {
             ..pin_init::zeroed()
         };
 
-        // SAFETY: `res` is a valid resource, and not used after the call.
+        // SAFETY: `res` is a valid resource. The call does not keep a pointer to it.
         !range.is_empty() && unsafe { bindings::cxl_region_contains_resource(&res) }
     }
 
@@ -107,13 +111,13 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*cdrv.get()).name = name.as_char_ptr();
             (*cdrv.get()).probe = Some(Self::probe_callback);
             (*cdrv.get()).id = bindings::CXL_DEVICE_DAX_REGION as c_int;
-            // Bringing memory up can take long, and takes no part in the order of anything.
+            // A probe can take long, and nothing depends on the order of the probes.
             (*cdrv.get()).drv.probe_type = bindings::probe_type_PROBE_PREFER_ASYNCHRONOUS;
-            // CXL unbinds the device when it takes the region away.
+            // The CXL core unbinds the device when it removes the region.
             (*cdrv.get()).drv.suppress_bind_attrs = true;
 
-            // The driver data of these devices holds a region of the dax core, which frees it
-            // itself; it is not the private data of a driver in Rust.
+            // The driver data of these devices is a region of the dax core, not private data of a
+            // driver in Rust. The core frees it itself.
             (*cdrv.get()).drv.p_cb.post_unbind_rust = None;
         }
 
@@ -131,8 +135,8 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
 
 impl<T: Driver> Adapter<T> {
     extern "C" fn probe_callback(dev: *mut bindings::device) -> c_int {
-        // SAFETY: The CXL bus only calls `probe` with a valid device of the type that the driver
-        // was registered for, which is the device in a `struct cxl_dax_region`.
+        // SAFETY: The CXL bus calls `probe` only with a valid device of the type that the driver
+        // was registered for: the device in a `struct cxl_dax_region`.
         //
         // INVARIANT: The device is valid for the duration of `probe_callback()`.
         let region = unsafe {
@@ -145,19 +149,20 @@ impl<T: Driver> Adapter<T> {
 
 /// A driver of regions of volatile memory.
 ///
-/// There is no private data, and no `unbind`: a device of this type is the parent of a
-/// [region](dax::region::Region) of the dax bus, and the dax core keeps that in the driver data of
-/// its parent. What `probe` acquires belongs to the device and goes with devres.
+/// Such a driver has no private data and no `unbind`. The device is the parent of a
+/// [region](dax::region::Region) of the dax bus, and the dax core stores that region in the driver
+/// data. Devres releases the resources that `probe` acquires.
 pub trait Driver {
-    /// Called when the CXL bus has a device for the driver; possibly for several at a time.
+    /// Called when the CXL bus has a device for the driver. Several calls can run at the same time.
     fn probe(region: &DaxRegion<Core<'_>>) -> Result;
 }
 
-/// What stands for a region of volatile memory on the CXL bus: `struct cxl_dax_region`.
+/// The device of a region of volatile memory on the CXL bus: `struct cxl_dax_region`.
 ///
 /// # Invariants
 ///
-/// A [`DaxRegion`] represents a valid `struct cxl_dax_region`, below a valid `struct cxl_region`.
+/// A [`DaxRegion`] represents a valid `struct cxl_dax_region`. Its `cxlr` points to a valid
+/// `struct cxl_region`.
 #[repr(transparent)]
 pub struct DaxRegion<Ctx: DeviceContext = device::Normal>(
     Opaque<bindings::cxl_dax_region>,
@@ -165,18 +170,18 @@ pub struct DaxRegion<Ctx: DeviceContext = device::Normal>(
 );
 
 impl<Ctx: DeviceContext> DaxRegion<Ctx> {
-    /// Returns the number of the CXL region. It comes from [`memregion`](crate::memregion), so that
-    /// no other region has it.
+    /// Returns the number of the CXL region. It comes from [`memregion`](crate::memregion), so no
+    /// other region has it.
     #[inline]
     pub fn id(&self) -> i32 {
-        // SAFETY: By the type invariant; the number is constant.
+        // SAFETY: By the type invariant, both pointers are valid. The number is constant.
         unsafe { (*(*self.0.get()).cxlr).id }
     }
 
     /// Returns the physical addresses of the region.
     #[inline]
     pub fn range(&self) -> Range<u64> {
-        // SAFETY: By the type invariant; the range is constant.
+        // SAFETY: By the type invariant, `self` is valid. The range is constant.
         let range = unsafe { &(*self.0.get()).hpa_range };
 
         range.start..range.end.saturating_add(1)
@@ -185,8 +190,8 @@ impl<Ctx: DeviceContext> DaxRegion<Ctx> {
     /// Returns the memory of the region, for a region of the dax bus.
     #[inline]
     pub fn memory(&self) -> dax::region::Memory {
-        // SAFETY: The CXL drivers decode the addresses to memory as long as the region exists, and made
-        // this device for whoever offers it.
+        // SAFETY: The addresses lead to memory as long as the CXL region exists. The CXL drivers
+        // made this device for the driver that offers this memory.
         unsafe { dax::region::Memory::new(self.range()) }
     }
 }
@@ -200,7 +205,7 @@ unsafe impl<Ctx: DeviceContext> AsBusDevice<Ctx> for DaxRegion<Ctx> {
 impl<Ctx: DeviceContext> AsRef<device::Device<Ctx>> for DaxRegion<Ctx> {
     #[inline]
     fn as_ref(&self) -> &device::Device<Ctx> {
-        // SAFETY: By the type invariant, the device in it is valid.
+        // SAFETY: By the type invariant, the embedded device is valid.
         unsafe { device::Device::from_raw(&raw mut (*self.0.get()).dev) }
     }
 }
@@ -209,8 +214,8 @@ impl<Ctx: DeviceContext> AsRef<device::Device<Ctx>> for DaxRegion<Ctx> {
 // argument.
 kernel::impl_device_context_deref!(unsafe { DaxRegion });
 
-// SAFETY: In the `Core` context the driver is being probed (it has no other callback), and
-// `Adapter` leaves the driver data alone.
+// SAFETY: In the `Core` context the driver is being probed, since it has no other callback.
+// `Adapter` does not use the driver data.
 unsafe impl dax::region::Parent for DaxRegion<Core<'_>> {
     #[inline]
     fn device(&self) -> &device::Device<Bound> {

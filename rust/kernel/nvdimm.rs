@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Drivers on libnvdimm's bus: persistent memory as it becomes a namespace in some mode.
+//! Drivers on libnvdimm's bus, for namespaces of persistent memory in devdax mode.
 //!
-//! libnvdimm divides persistent memory into *regions*, those into *namespaces*, and puts a device
-//! on its bus (`nd`) for each of them, and one more for the mode that a namespace is in. A
-//! namespace in devdax mode is claimed by a device of type `nd_dax`, here [`Dax`]; drivers for
-//! those are what this module is for. How big the metadata is and where the data begins is
-//! recorded in the *info block*, 4 KiB into the namespace.
+//! libnvdimm divides persistent memory into *regions*, and regions into *namespaces*. Its bus,
+//! `nd`, has a device for each region and each namespace. A namespace in devdax mode is claimed by
+//! another device, of type `nd_dax`. This module has the abstraction for drivers of such devices,
+//! [`Dax`]. The *info block*, at offset 4 KiB of the namespace, records the size of the metadata
+//! and the start of the data.
 //!
-//! libnvdimm itself stays as it is. It can be a module, while this crate is part of the kernel
-//! image: whatever calls into it is `#[inline]` or generic, so that only modules refer to its
-//! symbols. So is what reserves or maps memory here and in [`mod@crate::mm::memremap`]:
-//! `tools/testing/nvdimm` redirects such calls of a module, and of nothing else.
+//! libnvdimm is C and can be a module, while this crate is part of the kernel image. So each
+//! function here that calls libnvdimm is `#[inline]` or generic: only modules then refer to its
+//! symbols. The same holds for functions that reserve or map memory, here and in
+//! [`mod@crate::mm::memremap`], because `tools/testing/nvdimm` can redirect such calls only in
+//! modules.
 //!
 //! C headers: [`include/linux/nd.h`](srctree/include/linux/nd.h), `drivers/nvdimm/nd.h`,
 //! `drivers/nvdimm/pfn.h`
@@ -60,23 +61,23 @@ use core::{
     ptr::NonNull, //
 };
 
-/// What every namespace with an info block keeps free at its beginning, in bytes: the block, and
-/// the 4 KiB before it.
+/// Size in bytes of the info block and the 4 KiB before it. No data of a namespace with an info
+/// block begins before this offset.
 pub const INFO_BLOCK_RESERVE: u64 = (2 * SZ_4K).next_multiple_of(PAGE_SIZE) as u64;
 
-/// What the page map takes for each page, in bytes.
+/// Size in bytes of the memmap's entry for one page.
 pub const PAGE_STRUCT_SIZE: u64 = size_of::<bindings::page>() as u64;
 
-/// Returns what the address of a namespace must be a multiple of, for it to have a page map.
+/// Returns the alignment in bytes that the address of a namespace needs for a memmap.
 #[inline]
 pub fn mapping_boundary() -> u64 {
-    // SAFETY: Only returns a number.
+    // SAFETY: The function has no preconditions. It only returns a number.
     unsafe { bindings::memremap_compat_align() as u64 }
 }
 
 /// An adapter for the registration of libnvdimm drivers.
 ///
-/// Not public: with it a driver could be registered without a [`Turn`].
+/// Private, because code that can name it could register a driver without a [`DriverToken`].
 struct Adapter<T: Driver>(T);
 
 // SAFETY:
@@ -103,9 +104,9 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*ndrv.get()).probe = Some(Self::probe_callback);
             (*ndrv.get()).type_ = bindings::nd_driver_flags_ND_DRIVER_DAX_PMEM as c_ulong;
 
-            // The generic registration frees, after unbind, what it takes for the private data of
-            // a driver in Rust. The driver data of these devices holds a region of the dax core,
-            // which frees it itself, and whose attributes use it for longer: until devres removes
+            // The generic registration would free the driver data after unbind, as private data of
+            // a driver in Rust. But the driver data of these devices is a region of the dax core.
+            // The core frees it itself, and the region's attributes use it until devres removes
             // them.
             (*ndrv.get()).drv.p_cb.post_unbind_rust = None;
         }
@@ -124,9 +125,9 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
 
 impl<T: Driver> Adapter<T> {
     extern "C" fn probe_callback(dev: *mut bindings::device) -> c_int {
-        // SAFETY: libnvdimm's bus only calls `probe` with a valid device, of one of the types that
-        // the driver was registered for: `ND_DEVICE_DAX_PMEM`, which is the device in a
-        // `struct nd_dax`.
+        // SAFETY: libnvdimm's bus calls `probe` only with a valid device of a type that the driver
+        // was registered for. The driver was registered for `ND_DEVICE_DAX_PMEM`, the type of the
+        // device in a `struct nd_dax`.
         //
         // INVARIANT: The device is valid for the duration of `probe_callback()`.
         let dax =
@@ -136,75 +137,78 @@ impl<T: Driver> Adapter<T> {
     }
 }
 
-/// Whether there is a [`Turn`].
+/// Whether a [`DriverToken`] exists.
 static TAKEN: AtomicFlag = AtomicFlag::new(false);
 
-/// The right to have the driver of namespaces in devdax mode.
+/// The permission to register the driver of namespaces in devdax mode.
 ///
-/// At most one module has it at a time, since user space does not choose between drivers: ndctl
-/// offers a namespace to all drivers on libnvdimm's bus, in no particular order, and leaves it to
-/// the first that takes it.
+/// At most one module has it at a time, because user space does not choose between drivers: ndctl
+/// offers a namespace to all drivers on libnvdimm's bus, in no particular order, and the first one
+/// whose probe succeeds keeps it.
 ///
 /// # Invariants
 ///
-/// There is one value at most, and only while `TAKEN` is set.
-pub struct Turn(());
+/// At most one value exists, and `TAKEN` is set while it exists.
+pub struct DriverToken(());
 
-impl Turn {
-    /// Takes the right; [`None`] if somebody has it.
+impl DriverToken {
+    /// Takes the token. Returns [`None`] if another module has it.
     pub fn take() -> Option<Self> {
-        // INVARIANT: Nobody has it if this was not set before.
+        // INVARIANT: `TAKEN` was clear before, so no other value exists.
         (!TAKEN.xchg(true, Full)).then_some(Self(()))
     }
 }
 
-impl Drop for Turn {
+impl Drop for DriverToken {
     fn drop(&mut self) {
         TAKEN.store(false, Release);
     }
 }
 
-/// The driver of namespaces in devdax mode, registered until this is dropped.
+/// The registration of the driver of namespaces in devdax mode. Dropping it unregisters the driver.
 ///
-/// The alias `nd:t7*` has user space load its module.
+/// With the alias `nd:t7*`, user space loads the driver's module when such a device appears.
 pub struct Registration<T: Driver + 'static> {
     // Dropped in this order.
     _driver: Pin<KBox<driver::Registration<Adapter<T>>>>,
-    _turn: Turn,
+    _token: DriverToken,
 }
 
 impl<T: Driver + 'static> Registration<T> {
-    /// Registers the driver, under the name of its module.
+    /// Registers the driver under the name of its module. May sleep.
     ///
-    /// Namespaces that are waiting are probed before this returns. Sleeps. Fails with [`ENOMEM`],
-    /// and as `driver_register()` does.
+    /// Namespaces that exist already are probed before this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], and the errors of `driver_register()`.
     #[inline]
-    pub fn new<M: ModuleMetadata>(turn: Turn, module: &'static ThisModule) -> Result<Self> {
+    pub fn new<M: ModuleMetadata>(token: DriverToken, module: &'static ThisModule) -> Result<Self> {
         Ok(Self {
             _driver: KBox::pin_init(driver::Registration::new(M::NAME, module), GFP_KERNEL)?,
-            _turn: turn,
+            _token: token,
         })
     }
 }
 
 /// A driver of namespaces in devdax mode.
 ///
-/// There is no private data, and no `unbind`: a device of this type is the parent of a
-/// [region](dax::region::Region) of the dax bus, and the dax core keeps that in the driver data of
-/// its parent. What `probe` acquires belongs to the device and goes with devres.
+/// Such a driver has no private data and no `unbind`. The device is the parent of a
+/// [region](dax::region::Region) of the dax bus, and the dax core stores that region in the driver
+/// data. Devres releases the resources that `probe` acquires.
 pub trait Driver {
     /// Called when libnvdimm has a device for the driver.
     fn probe<'bound>(dax: &'bound Dax<Core<'_>>) -> Result;
 }
 
-/// What claims a namespace for devdax mode: `struct nd_dax`.
+/// The device that claims a namespace for devdax mode: `struct nd_dax`.
 ///
-/// libnvdimm creates one when it finds a namespace with an info block for that mode. It also keeps
-/// an unclaimed one in each region, the *seed*, for user space to configure.
+/// libnvdimm creates one when it finds a namespace with an info block for that mode. Each libnvdimm
+/// region also has one that claims no namespace, the *seed*. User space configures the seed.
 ///
 /// # Invariants
 ///
-/// A [`Dax`] represents a valid `struct nd_dax`, with a `struct nd_region` for a parent.
+/// A [`Dax`] represents a valid `struct nd_dax` whose parent is a `struct nd_region`.
 #[repr(transparent)]
 pub struct Dax<Ctx: DeviceContext = device::Normal>(Opaque<bindings::nd_dax>, PhantomData<Ctx>);
 
@@ -215,11 +219,11 @@ impl<Ctx: DeviceContext> Dax<Ctx> {
         unsafe { &raw mut (*self.0.get()).nd_pfn }
     }
 
-    /// Returns the NUMA node that the memory of the device's region would be in as System RAM.
+    /// Returns the target node of the libnvdimm region.
     #[inline]
     pub fn target_node(&self) -> i32 {
-        // SAFETY: By the type invariant, the parent is a valid `struct nd_region`, which a device
-        // below it keeps alive; the node is set before the region is registered.
+        // SAFETY: By the type invariant, the parent is a `struct nd_region`. It is valid, since a
+        // device keeps its parent alive. Its node is set before it is registered.
         unsafe {
             let parent = (*self.pfn()).dev.parent;
 
@@ -228,7 +232,8 @@ impl<Ctx: DeviceContext> Dax<Ctx> {
     }
 }
 
-// SAFETY: `Dax` is a transparent wrapper of `struct nd_dax`, which has a valid device at the offset.
+// SAFETY: `Dax` is a transparent wrapper of `struct nd_dax`, which has a valid device at the
+// offset.
 unsafe impl<Ctx: DeviceContext> AsBusDevice<Ctx> for Dax<Ctx> {
     const OFFSET: usize = offset_of!(bindings::nd_dax, nd_pfn.dev);
 }
@@ -244,8 +249,8 @@ impl<Ctx: DeviceContext> AsRef<device::Device<Ctx>> for Dax<Ctx> {
 // SAFETY: `Dax` is a transparent wrapper of a type that doesn't depend on `Dax`'s generic argument.
 kernel::impl_device_context_deref!(unsafe { Dax });
 
-// SAFETY: In the `Core` context the driver is being probed (it has no other callback), and
-// `Adapter` leaves the driver data alone.
+// SAFETY: In the `Core` context the driver is being probed, since it has no other callback.
+// `Adapter` does not use the driver data.
 unsafe impl dax::region::Parent for Dax<Core<'_>> {
     #[inline]
     fn device(&self) -> &device::Device<Bound> {
@@ -253,16 +258,16 @@ unsafe impl dax::region::Parent for Dax<Core<'_>> {
     }
 }
 
-/// How a namespace was configured, or found to be: where its page map is.
+/// Where the memmap of a namespace is, or is to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum PageMapLocation {
+pub enum MemmapLocation {
     /// In System RAM: `--map=mem`.
     Ram,
-    /// In the namespace, between info block and data: `--map=dev`.
+    /// In the namespace, between the info block and the data: `--map=dev`.
     Namespace,
 }
 
-impl PageMapLocation {
+impl MemmapLocation {
     fn from_raw(mode: u32) -> Option<Self> {
         match mode {
             bindings::nd_pfn_mode_PFN_MODE_RAM => Some(Self::Ram),
@@ -273,25 +278,25 @@ impl PageMapLocation {
 }
 
 impl Dax<Bound> {
-    /// Returns the device's UUID; [`None`] if that was not set.
+    /// Returns the device's UUID, or [`None`] if it is not set.
     #[inline]
     fn uuid(&self) -> Option<[u8; 16]> {
-        // SAFETY: By the type invariant, `self.pfn()` is valid. A UUID, once set, is 16 valid
-        // bytes, and not changed while a driver is bound.
+        // SAFETY: By the type invariant, `self.pfn()` is valid. A UUID that is set has 16 valid
+        // bytes and does not change while a driver is bound.
         unsafe { (*self.pfn()).uuid.as_ref().map(|uuid| uuid.b) }
     }
 }
 
 impl Dax<Core<'_>> {
-    /// Returns the namespace that the device claims; [`None`] for a seed.
+    /// Returns the namespace that the device claims, or [`None`] for a seed.
     #[inline]
     pub fn namespace(&self) -> Option<Namespace<'_>> {
-        // SAFETY: By the type invariant, `self.pfn()` is valid. The claim holds a reference on the
-        // namespace; it is changed only with the device lock, which is held around a bus callback,
-        // and not while a driver is bound.
+        // SAFETY: By the type invariant, `self.pfn()` is valid. libnvdimm changes the claim only
+        // under the device lock, which a bus callback holds, and never while a driver is bound.
         let ndns = NonNull::new(unsafe { (*self.pfn()).ndns })?;
 
-        // INVARIANT: As above.
+        // INVARIANT: The claim holds a reference on the namespace, and does not change while the
+        // driver is bound, as above.
         Some(Namespace { ndns, dax: self })
     }
 
@@ -300,34 +305,36 @@ impl Dax<Core<'_>> {
     pub fn has_driver(&self, name: &CStr) -> bool {
         let dev: &device::Device<Bound> = self.as_ref();
 
-        // SAFETY: A device that is being probed is valid, and on a bus. The driver is not used.
+        // SAFETY: A device that is being probed is valid and has a bus. The returned pointer is not
+        // dereferenced.
         let driver = unsafe { bindings::driver_find(name.as_char_ptr(), (*dev.as_raw()).bus) };
 
         !driver.is_null()
     }
 
-    /// The alignment that the device is configured for, in bytes.
+    /// Returns the align that the device is configured for, in bytes.
     #[inline]
     pub fn align(&self) -> u64 {
-        // SAFETY: By the type invariant, `self.pfn()` is valid. The alignment is changed only with
-        // the device lock, which is held around a bus callback.
+        // SAFETY: By the type invariant, `self.pfn()` is valid. libnvdimm changes the align only
+        // under the device lock, which a bus callback holds.
         unsafe { (*self.pfn()).align as u64 }
     }
 
-    /// Where the device is configured to have its page map; [`None`] if that was not set.
+    /// Returns where the device is configured to have its memmap, or [`None`] if that is not set.
     #[inline]
-    pub fn map(&self) -> Option<PageMapLocation> {
-        // SAFETY: As in `align`.
-        PageMapLocation::from_raw(unsafe { (*self.pfn()).mode })
+    pub fn map(&self) -> Option<MemmapLocation> {
+        // SAFETY: By the type invariant, `self.pfn()` is valid. libnvdimm changes the mode only
+        // under the device lock, which a bus callback holds.
+        MemmapLocation::from_raw(unsafe { (*self.pfn()).mode })
     }
 }
 
-/// A namespace, seen by the driver of the device that claims it: `struct nd_namespace_common`.
+/// A namespace, for the driver of the device that claims it: `struct nd_namespace_common`.
 ///
 /// # Invariants
 ///
-/// `dax` claims the namespace, which is not changed for `'a`. It is a `struct nd_namespace_io`, like
-/// every namespace of persistent memory.
+/// - `dax` claims the namespace during `'a`, so `ndns` is valid.
+/// - `ndns` is embedded in a `struct nd_namespace_io`, as in every namespace of persistent memory.
 pub struct Namespace<'a> {
     ndns: NonNull<bindings::nd_namespace_common>,
     dax: &'a Dax<Bound>,
@@ -335,7 +342,7 @@ pub struct Namespace<'a> {
 
 impl Namespace<'_> {
     fn nsio(&self) -> *mut bindings::nd_namespace_io {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant, `ndns` is embedded in a `struct nd_namespace_io`.
         unsafe { container_of!(self.ndns.as_ptr(), bindings::nd_namespace_io, common) }
     }
 
@@ -345,13 +352,14 @@ impl Namespace<'_> {
         unsafe { c_name(bindings::dev_name(&raw mut (*self.ndns.as_ptr()).dev)) }
     }
 
-    /// Returns the number of the region and that of the namespace in it: R and I of the name.
+    /// Returns R and I of the name: the number of the libnvdimm region, and that of the namespace
+    /// in it.
     ///
-    /// libnvdimm keeps the second nowhere else for a namespace without a label.
+    /// The name is the only place where libnvdimm keeps I for a namespace without a label.
     pub fn ids(&self) -> Result<(i32, i32)> {
         let name = self.name().to_str().map_err(|_| EINVAL)?;
         let ids = name.strip_prefix("namespace").ok_or(EINVAL)?;
-        // As split_once() does, which the compiler takes for arithmetic that may overflow.
+        // Not `split_once()`: the compiler keeps a panic for an overflow in it.
         let dot = ids.bytes().position(|byte| byte == b'.').ok_or(EINVAL)?;
         let parse = |id: Option<&str>| id.and_then(|id| id.parse().ok()).ok_or(EINVAL);
 
@@ -364,32 +372,34 @@ impl Namespace<'_> {
     /// Returns the physical addresses of the whole namespace, metadata included.
     #[inline]
     pub fn range(&self) -> Range<u64> {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariants, `nsio()` is valid.
         let res = unsafe { &(*self.nsio()).res };
 
         res.start..res.end.saturating_add(1)
     }
 
-    /// A part of the namespace, as memory for a region of the dax bus.
+    /// Returns a part of the namespace as memory for a region of the dax bus.
     ///
-    /// Fails with [`EINVAL`] if `range` is not in the namespace.
+    /// # Errors
+    ///
+    /// [`EINVAL`] if `range` is not in the namespace.
     pub fn memory(&self, range: Range<u64>) -> Result<dax::region::Memory> {
         let whole = self.range();
 
         if range.start < whole.start || range.end > whole.end {
             return Err(EINVAL);
         }
-        // SAFETY: libnvdimm has the addresses from firmware. By the type invariant the namespace is
-        // claimed by the device that becomes the provider, as long as that is bound.
+        // SAFETY: libnvdimm got the addresses from firmware. By the type invariant, the device that
+        // becomes the provider claims the namespace, and does so while it is bound.
         Ok(unsafe { dax::region::Memory::new(range) })
     }
 
-    /// Reserves the first `size` bytes, until the device that claims the namespace is unbound. They
-    /// show up in `/proc/iomem` under the namespace's name.
+    /// Reserves the first `size` bytes until the device that claims the namespace is unbound.
+    /// `/proc/iomem` shows them under the namespace's name.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if the namespace is smaller, [`EBUSY`] if something else has reserved any of them.
+    /// [`EINVAL`] if the namespace is smaller, [`EBUSY`] if another user has reserved any of them.
     #[inline]
     pub fn reserve_metadata(&self, size: u64) -> Result {
         let range = self.range();
@@ -397,8 +407,8 @@ impl Namespace<'_> {
         if size > range.end.saturating_sub(range.start) {
             return Err(EINVAL);
         }
-        // SAFETY: The device is bound. The name belongs to the namespace, which stays claimed for
-        // as long.
+        // SAFETY: The device is bound. The name lives as long as the namespace, which the device
+        // claims until it is unbound.
         let res = unsafe {
             bindings::__devm_request_region(
                 self.dax.as_ref().as_raw(),
@@ -416,20 +426,22 @@ impl Namespace<'_> {
         Ok(())
     }
 
-    /// Checks that the namespace can be used by the device that claims it.
+    /// Checks that the device can use the namespace that it claims.
     ///
     /// # Errors
     ///
-    /// - [`EBUSY`] if it is active in another mode.
+    /// - [`EBUSY`] if the namespace is active in another mode.
     /// - [`EACCES`] if a DIMM below it is locked.
     /// - [`ENODEV`] if it has no capacity, or it or the device has no UUID.
     #[inline]
     pub fn claim(&self) -> Result<Claim<'_>> {
-        // A device without a UUID is refused later, by `nvdimm_setup_pfn`. Too late: the check
-        // below takes it for a namespace, and with a null UUID goes on to look at its addresses.
+        // `nvdimm_setup_pfn` refuses a device without a UUID, but that is too late. The check below
+        // treats the device as a namespace. If the UUID is null, it even reads the addresses that a
+        // namespace would have.
         self.dax.uuid().ok_or(ENODEV)?;
 
-        // SAFETY: By the type invariant of `Dax`, this is a valid device of libnvdimm's bus.
+        // SAFETY: By the type invariant of `Dax`, the argument is a valid device of libnvdimm's
+        // bus.
         let ndns = from_err_ptr(unsafe {
             bindings::nvdimm_namespace_common_probe(self.dax.as_ref().as_raw())
         })?;
@@ -438,7 +450,7 @@ impl Namespace<'_> {
             return Err(ENXIO);
         }
 
-        // INVARIANT: libnvdimm checked it just now.
+        // INVARIANT: libnvdimm has just checked that the namespace itself is not bound.
         Ok(Claim(self))
     }
 }
@@ -447,7 +459,7 @@ impl Namespace<'_> {
 ///
 /// # Invariants
 ///
-/// While the device that claims the namespace is bound, the namespace itself is not.
+/// While the device that claims the namespace is bound, no driver is bound to the namespace itself.
 pub struct Claim<'a>(&'a Namespace<'a>);
 
 impl<'a> Claim<'a> {
@@ -455,12 +467,12 @@ impl<'a> Claim<'a> {
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if its addresses are somebody else's, [`ENOMEM`] or an error of mapping them.
-    /// What was acquired until then goes when the probe fails.
+    /// [`EBUSY`] if another user has its addresses, [`ENOMEM`], or an error of mapping them. Devres
+    /// releases what was acquired before the error, when the probe fails.
     #[inline]
     pub fn enable(self) -> Result<InfoBlockAccess<'a>> {
-        // SAFETY: By the type invariants, device and namespace are valid, and nobody else has
-        // the namespace enabled.
+        // SAFETY: By the type invariants, device and namespace are valid, and no other driver has
+        // enabled the namespace.
         to_result(unsafe {
             bindings::devm_namespace_enable(
                 self.0.dax.as_ref().as_raw(),
@@ -469,22 +481,22 @@ impl<'a> Claim<'a> {
             )
         })?;
 
-        // INVARIANT: It is enabled now.
+        // INVARIANT: The call above enabled it.
         Ok(InfoBlockAccess(self.0))
     }
 }
 
-/// Access to the info block of a namespace; ends when dropped.
+/// Access to the info block of a namespace. Dropping it ends the access.
 ///
 /// # Invariants
 ///
-/// The namespace is enabled, for the device that claims it.
+/// The namespace is enabled for the device that claims it.
 pub struct InfoBlockAccess<'a>(&'a Namespace<'a>);
 
 impl Drop for InfoBlockAccess<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant, the namespace is enabled for this device.
         unsafe {
             bindings::devm_namespace_disable(self.0.dax.as_ref().as_raw(), self.0.ndns.as_ptr())
         };
@@ -492,21 +504,22 @@ impl Drop for InfoBlockAccess<'_> {
 }
 
 impl InfoBlockAccess<'_> {
-    /// Reads the info block, or what is in its place.
+    /// Reads the info block. If there is none, the result has the bytes that are there instead.
     ///
     /// # Errors
     ///
-    /// [`EIO`] if the media has an error there.
+    /// [`EIO`] if the media has an error there; [`ENOMEM`].
     #[inline]
     pub fn read(&self) -> Result<InfoBlock> {
         let ndns = self.0.ndns.as_ptr();
-        // SAFETY: An enabled namespace is valid, and has the function set or null.
+        // SAFETY: An enabled namespace is valid, and its callback is null or a function.
         let rw_bytes = unsafe { (*ndns).rw_bytes }.ok_or(ENXIO)?;
         let mut sb = KBox::<bindings::nd_pfn_sb>::zeroed(GFP_KERNEL)?;
         let buf: *mut bindings::nd_pfn_sb = &mut *sb;
 
-        // SAFETY: By the type invariant the namespace is enabled, for more than the info block;
-        // `buf` is valid for writes of its size.
+        // SAFETY: By the type invariant, the namespace is enabled. `enable()` mapped the first
+        // `INFO_BLOCK_RESERVE` bytes, which include the info block. `buf` is valid for writes of
+        // the given size.
         let read = to_result(unsafe {
             rw_bytes(
                 ndns,
@@ -519,38 +532,39 @@ impl InfoBlockAccess<'_> {
         });
 
         read.map(|()| {
-            // SAFETY: An info block of any kind has the size and the checksum of a `struct
-            // nd_gen_sb`.
+            // SAFETY: `buf` is valid for reads. Every kind of info block has the size of a
+            // `struct nd_gen_sb`, and its checksum at the same offset.
             let checksum = unsafe { bindings::nd_sb_checksum(buf.cast()) };
 
             InfoBlock::new(&sb, checksum == u64::from_le(sb.checksum))
         })
     }
 
-    /// Reads the info block and describes the namespace's memory by it, in `pgmap`. If there is
-    /// none, writes one first, as the device is configured.
+    /// Reads the info block and fills `pgmap` from it. If there is no info block, libnvdimm first
+    /// writes one from the device's configuration.
     ///
     /// # Errors
     ///
-    /// [`EOPNOTSUPP`] for most that can be wrong with an info block; also [`ENXIO`], [`EINVAL`],
-    /// [`EBUSY`]. Of some, not all, libnvdimm tells in the log.
+    /// [`EOPNOTSUPP`] for most faults of an info block; also [`ENXIO`], [`EINVAL`], [`EBUSY`].
+    /// libnvdimm logs some of them, not all.
     #[inline]
     pub fn set_up(self, pgmap: &mut PageMap) -> Result<InfoBlock> {
         let nd_pfn = self.0.dax.pfn();
 
-        // SAFETY: `nd_pfn` is valid by the type invariant of `Dax`, and its namespace is enabled.
+        // SAFETY: By the type invariant of `Dax`, `nd_pfn` is valid. Its namespace is enabled.
         let fill = |pgmap| to_result(unsafe { bindings::nvdimm_setup_pfn(nd_pfn, pgmap) });
 
-        // SAFETY: On success, `nvdimm_setup_pfn` has described one range.
+        // SAFETY: On success, `nvdimm_setup_pfn` has filled in one range.
         if let Err(e) = unsafe { pgmap.fill_single(fill) } {
-            // To clear media errors it enables the namespace anew, for all of the metadata. If
-            // that failed then there is nothing to disable. Whatever there is goes when the probe
-            // fails.
+            // To clear media errors, libnvdimm disables the namespace and enables it again for all
+            // of the metadata. If the second step failed, a disable here would be wrong. Devres
+            // disables the namespace when the probe fails.
             core::mem::forget(self);
             return Err(e);
         }
 
-        // SAFETY: On success there is an info block, valid until the device is unbound.
+        // SAFETY: On success, `pfn_sb` points to an info block that is valid until the device is
+        // unbound.
         Ok(InfoBlock::new(unsafe { &*(*nd_pfn).pfn_sb }, true))
     }
 }
@@ -558,26 +572,26 @@ impl InfoBlockAccess<'_> {
 /// The info block of a namespace in devdax or fsdax mode, in this machine's byte order:
 /// `struct nd_pfn_sb`.
 ///
-/// Fields that an old minor version does not have are as libnvdimm assumes them then.
+/// An old minor version lacks some fields. They have the values that libnvdimm assumes for them.
 #[derive(Clone, Copy)]
 pub struct InfoBlock {
-    /// Whether it says that it is for devdax mode.
+    /// Whether the signature is that of devdax mode.
     is_devdax: bool,
-    /// Whether its checksum is right.
+    /// Whether the checksum is right.
     pub is_intact: bool,
-    /// Major and minor version. libnvdimm writes 1.4, and does not look at the major one.
+    /// Major and minor version. libnvdimm writes 1.4, and ignores the major version when it reads.
     pub version: (u16, u16),
-    /// The UUID of the device that it was written for.
+    /// The UUID of the device that the block was written for.
     uuid: [u8; 16],
-    /// Where the page map is, as a number of libnvdimm's.
+    /// Where the memmap is, as libnvdimm's number.
     pub mode: u32,
     /// Where the data begins, in bytes from the beginning of the namespace plus `start_pad`.
     pub data_offset: u64,
-    /// How many pages of data there are.
+    /// The number of pages of data.
     pub npfns: u64,
-    /// Bytes at the beginning of the namespace that are not used. Linux writes 0 since 5.1.
+    /// Unused bytes at the beginning of the namespace. Linux writes 0 since 5.1.
     pub start_pad: u32,
-    /// Bytes at the end of the namespace that are not used.
+    /// Unused bytes at the end of the namespace.
     pub end_trunc: u32,
     /// Size of the page-table entries that map the data, in bytes.
     pub align: u64,
@@ -606,19 +620,19 @@ impl InfoBlock {
             start_pad: since(1, sb.start_pad),
             end_trunc: since(1, sb.end_trunc),
             align: match since(2, sb.align) {
-                // The greatest power of two not above the offset.
+                // The largest power of two that is not above the offset.
                 0 => data_offset.checked_ilog2().map_or(0, |bit| 1 << bit),
                 align => align.into(),
             },
         }
     }
 
-    /// Where the page map is; [`None`] if `mode` is no number of libnvdimm's.
-    pub fn map(&self) -> Option<PageMapLocation> {
-        PageMapLocation::from_raw(self.mode)
+    /// Returns where the memmap is, or [`None`] if libnvdimm does not know the number in `mode`.
+    pub fn map(&self) -> Option<MemmapLocation> {
+        MemmapLocation::from_raw(self.mode)
     }
 
-    /// Whether it was written for this device, and not for a former one at the same place.
+    /// Whether the block was written for this device, not for an earlier one at the same addresses.
     pub fn is_of(&self, dax: &Dax<Core<'_>>) -> bool {
         self.is_devdax && dax.uuid() == Some(self.uuid)
     }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * DAX sample: a file system of one file, the memory of a device DAX instance.
+ * DAX sample: a file system with one file, the memory of a device DAX instance.
  *
  *	mount -t onefile -o size=1073741824 /dev/dax0.0 /mnt
  *
- * shows the first GiB of the instance as /mnt/data. The instance has to be
- * bound to fsdev_dax. This is what a file system without a block device does
- * with one: it becomes the holder, maps and copies through fs/dax.c, and hears
- * of memory that fails or goes away. There is no metadata and no allocation.
+ * shows the first GiB of the instance as /mnt/data. The instance must be bound
+ * to fsdev_dax. The sample does what a file system without a block device must
+ * do: it becomes the holder of the dax device, maps and copies through fs/dax.c,
+ * and handles memory that fails or goes away. It has no metadata and allocates
+ * nothing.
  *
- * The tests of fsdev_dax use it, as no file system in Linux does.
+ * The tests of fsdev_dax use it, because no file system in Linux uses fsdev_dax.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -34,7 +35,7 @@ struct onefile {
 	struct dax_device *dax_dev;
 	struct inode *inode;
 	u64 size;
-	bool gone;	/* the memory; under the invalidate lock of the inode */
+	bool gone;	/* memory removed; protected by the inode's invalidate lock */
 };
 
 static int onefile_iomap_begin(struct inode *inode, loff_t pos, loff_t length,
@@ -164,7 +165,7 @@ static int onefile_notify_failure(struct dax_device *dax_dev, u64 offset,
 
 	if (mf_flags & MF_MEM_PRE_REMOVE) {
 		pr_info("the memory goes away\n");
-		/* No new entries; then unmap, wait for DMA, and let go. */
+		/* Prevent new entries, unmap, wait for DMA, release the folios. */
 		filemap_invalidate_lock(mapping);
 		of->gone = true;
 		dax_break_layout_final(of->inode);
@@ -214,7 +215,7 @@ static int onefile_hold(struct super_block *sb, const char *source)
 	ret = fs_dax_get(dax_dev, sb, &onefile_holder_ops);
 	if (!ret)
 		of->dax_dev = dax_dev;
-	/* fs_dax_get() took a reference of its own. */
+	/* fs_dax_get() took its own reference. */
 	put_dax(dax_dev);
 	return ret;
 }
@@ -247,7 +248,7 @@ static int onefile_fill_super(struct super_block *sb, struct fs_context *fc)
 	i_size_write(of->inode, of->size);
 	dput(dentry);
 
-	/* Last: from here on failures may be reported. */
+	/* Last: after this, the core may report failures. */
 	return onefile_hold(sb, fc->source);
 }
 

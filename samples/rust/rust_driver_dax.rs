@@ -2,13 +2,13 @@
 
 //! Rust DAX sample: a provider and a consumer on the dax bus.
 //!
-//! The *provider* offers a piece of physical memory as a region with one instance, `dax1000.0`.
-//! Which piece, it is told by the parameters `start` and `size`; it has to be kept from the page
-//! allocator, for instance by `memmap=64M$0x100000000` on the kernel's command line. A real
-//! provider finds its memory on some bus.
+//! The *provider* offers a range of physical memory as a region with one instance, `dax1000.0`. The
+//! parameters `start` and `size` give the range. The page allocator must not have it: use
+//! `memmap=64M$0x100000000` on the kernel's command line, for example. A real provider finds its
+//! memory on a bus.
 //!
-//! The *consumer* is a small version of `device_dax`: it makes `/dev/dax1000.0` of the instance,
-//! which is mapped page by page.
+//! The *consumer* is a small version of `device_dax`. It makes `/dev/dax1000.0`, which programs map
+//! page by page.
 //!
 //! See Documentation/driver-api/dax/writing-drivers.rst.
 
@@ -43,11 +43,11 @@ use kernel::{
     InPlaceModule, //
 };
 
-/// The number of the region. Drivers whose regions come and go get one from `memregion_alloc()`,
-/// which counts from 0.
+/// The number of the region. A real provider gets a number from its bus or from
+/// `memregion_alloc()`, which counts from 0.
 const REGION: i32 = 1000;
 
-/// NUMA_NO_NODE: it is not said which node the memory would be as System RAM.
+/// NUMA_NO_NODE: the target node of the memory is unknown.
 const NO_NODE: i32 = -1;
 
 module! {
@@ -72,21 +72,21 @@ module! {
 struct Sample {
     #[pin]
     _consumer: driver::Registration<dax::Adapter<Consumer>>,
-    // The region and its instance belong to this device, and go with it.
+    // This device owns the region and its instance. They are removed with it.
     _provider: faux::Registration,
 }
 
 impl InPlaceModule for Sample {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            // First, so that it is there when the instance looks for a driver.
+            // First, so that the driver is registered when the instance appears.
             _consumer <- driver::Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),
             _provider: provide()?,
         })
     }
 }
 
-/// The provider: makes a region, and an instance of all of its memory.
+/// The provider: makes a region, and one instance with all of its memory.
 fn provide() -> Result<faux::Registration> {
     let start = module_parameters::start.value();
     let size = module_parameters::size.value();
@@ -112,7 +112,7 @@ fn provide() -> Result<faux::Registration> {
                 Flags::DYNAMIC,
             )
             .inspect_err(|&error| {
-                let why = match error {
+                let reason = match error {
                     EINVAL => "start= and size= must be multiples of the size of a page",
                     EBUSY => "another provider has some of it, see the message above",
                     _ => "there is no memory for it",
@@ -123,7 +123,7 @@ fn provide() -> Result<faux::Registration> {
                     "no region of {:#x} bytes at {:#x}: {}\n",
                     size,
                     start,
-                    why
+                    reason
                 );
             })
         })?;
@@ -132,11 +132,11 @@ fn provide() -> Result<faux::Registration> {
     Ok(parent)
 }
 
-/// The consumer. It has no data of its own: devres undoes all that `probe` does.
+/// The consumer. It has no data: devres undoes all that `probe` sets up.
 struct Consumer;
 
 impl dax::Driver for Consumer {
-    // The bus offers it whatever instance has no driver and is not meant for kmem.
+    // The bus offers this driver each instance that has no driver and is not meant for kmem.
     const KIND: dax::Kind = dax::Kind::Device;
 
     type Data<'bound> = Self;
@@ -150,7 +150,7 @@ impl dax::Driver for Consumer {
 
 impl Consumer {
     fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
-        // With this errno the bus goes on to the next driver.
+        // This errno makes the bus try the next driver.
         if dev.region_id() != REGION {
             return Err(ENODEV);
         }
@@ -164,7 +164,7 @@ impl Consumer {
             return Err(EINVAL);
         }
 
-        // Reserve the memory, create its struct pages, let accesses in: in this order only.
+        // Reserve the memory, create its memmap, make it alive. The types enforce this order.
         dev.reserve()?.map_generic()?.run()?;
         // Last, so that nobody opens an instance that is not alive.
         mapping::register::<Self>(dev)?;
@@ -179,7 +179,7 @@ impl Consumer {
 #[vtable]
 impl mapping::Operations for Consumer {
     fn mmap(dev: &dax::Device, desc: &mut VmaDesc) -> Result {
-        // A file may be older than the driver's last unbind.
+        // The file may have been opened before an unbind.
         if dev.live().is_none() {
             return Err(ENXIO);
         }
@@ -195,7 +195,7 @@ impl mapping::Operations for Consumer {
     }
 
     fn may_split(_dev: &dax::Device, _addr: usize) -> Result {
-        // Page by page: any page boundary will do.
+        // Each page is an entry of its own, so a mapping can be split at any page.
         Ok(())
     }
 
@@ -207,11 +207,11 @@ impl mapping::Operations for Consumer {
         if order != PTE_ORDER {
             return FaultResult::FALLBACK;
         }
-        // Is the instance alive? It is until `live` goes.
+        // The instance stays alive as long as `live` exists.
         let Some(live) = fault.live() else {
             return FaultResult::SIGBUS;
         };
-        // Which page of the instance is it?
+        // Find the page of the instance at the faulting address.
         match live.entry(order) {
             Some(entry) => entry.map(|| 0),
             None => FaultResult::SIGBUS,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the DAX core has to do in C, because it takes a macro of C: offer the
- * functions of the Rust part to modules, define the SRCU domain, and start
- * early. Everything else is in the Rust files beside this one.
+ * The part of the DAX core that needs C macros: it exports the Rust functions
+ * to modules, defines the SRCU domain and starts the core. The rest of the
+ * core is in Rust.
  */
 
 #include <linux/dax.h>
@@ -13,13 +13,13 @@
 #include "exports.h"
 
 /*
- * Readers of this domain have seen a dax_device alive. It exists before any
- * initcall, so that dax_read_lock() works, and finds nothing alive, even
- * before the core has started.
+ * dax_read_lock() enters this domain. The domain is defined statically so that
+ * dax_read_lock() also works before the core has started. No dax_device is
+ * alive at that time.
  */
 DEFINE_SRCU(dax_srcu);
 
-/* dax_device.rs: include/linux/dax.h */
+/* Declared in include/linux/dax.h */
 EXPORT_SYMBOL_GPL(alloc_dax);
 EXPORT_SYMBOL_GPL(dax_alive);
 EXPORT_SYMBOL_GPL(dax_dev_get);
@@ -52,12 +52,12 @@ EXPORT_SYMBOL_GPL(fs_dax_get_by_bdev);
 #endif
 #endif
 
-/* dax_device.rs: drivers/dax/dax-private.h */
+/* Declared in drivers/dax/dax-private.h */
 EXPORT_SYMBOL_GPL(dax_inode);
 EXPORT_SYMBOL_GPL(inode_dax);
 EXPORT_SYMBOL_GPL(run_dax);
 
-/* ffi/bus.rs: drivers/dax/bus.h, and the rest of dax-private.h */
+/* Declared in drivers/dax/bus.h, dax-private.h and exports.h */
 EXPORT_SYMBOL_GPL(__dax_driver_register);
 EXPORT_SYMBOL_GPL(alloc_dax_region);
 #if IS_ENABLED(CONFIG_DEV_DAX_PMEM_COMPAT)
@@ -70,9 +70,8 @@ EXPORT_SYMBOL_GPL(kill_dev_dax);
 EXPORT_SYMBOL_GPL(static_dev_dax);
 
 /*
- * Before device_initcall, when the drivers of the memory start: those that
- * are built in register with the core right away. The module! macro of Rust
- * knows no other level than device_initcall.
+ * Built-in providers register with the core at device_initcall, so the core
+ * must start before. Rust's module! macro can only use device_initcall.
  */
 subsys_initcall(dax_core_start);
 

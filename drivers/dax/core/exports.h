@@ -6,13 +6,16 @@
 
 struct dax_device_driver;
 
-/* What exports.c and the Rust part of the core have from each other. */
+/* Shared by exports.c and the core in Rust. */
 
 extern struct srcu_struct dax_srcu;
 
 int dax_core_start(void);
 
-/* For dax_pmem_compat: device_dax, loaded if need be, with its module held. */
+/*
+ * For dax_pmem_compat: loads device_dax if necessary, takes a reference on its
+ * module and returns its driver.
+ */
 struct dax_device_driver *dax_class_driver_get(void);
 
 #endif /* __DAX_CORE_EXPORTS_H__ */

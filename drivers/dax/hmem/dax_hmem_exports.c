@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What dax_hmem has to do in C, because it takes a macro of C: export a
- * function, and declare a parameter that can be changed at run time.
+ * The part of dax_hmem that needs C macros: it exports a function and declares
+ * a parameter that root can change at run time.
  */
 
 #include <linux/module.h>

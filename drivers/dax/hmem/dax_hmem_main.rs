@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `dax_hmem`: device DAX over memory for a specific purpose.
+//! `dax_hmem`: the provider for soft-reserved memory.
 //!
-//! Firmware keeps such memory from the page allocator, for whoever knows what it is good for. The
-//! registry, which is built in, knows where it is. This module takes what of it is really
-//! soft-reserved and not CXL's, makes a platform device for each piece, and of each of these a
-//! region of the dax bus with one instance.
+//! Firmware marks memory for a specific purpose, and the kernel keeps it from the page allocator.
+//! The registry, which is built in, knows the ranges that firmware reports. This module has two
+//! drivers:
 //!
-//! Memory in a window of CXL is CXL's if its drivers make a region of it; that they can tell only
-//! after all devices have been probed. So the decision about it is made later, by a work item, and
-//! `dax_cxl` waits for that: [`wait_for_decision`].
+//! - [`HmemPlatform`] is bound to `hmem_platform.0`. It asks the registry and makes a platform
+//!   device `hmem.N` for each range that is soft-reserved and does not belong to CXL.
+//! - [`Hmem`] is bound to `hmem.N`. It makes a region of the dax bus with one instance.
+//!
+//! Memory in a CXL window belongs to CXL if the CXL drivers make a region of it. This is known only
+//! after all devices have been probed. So a work item, [`Decision`], decides later, and `dax_cxl`
+//! waits for it: [`wait_for_decision`].
 
 use kernel::{
     alloc::append::Append,
@@ -71,25 +74,26 @@ module! {
 
 kernel::hmem_decision! { wait: wait_for_decision }
 
-/// The parameter `region_idle`: whoever sets it wants to divide the memory before anybody uses it.
+/// The parameter `region_idle`: new instances get no memory, so that root can divide the region
+/// first.
 #[export_name = "dax_hmem_region_idle"]
 static REGION_IDLE: Atomic<bool> = Atomic::new(false);
 
-/// The queue for decisions, while the module is loaded.
+/// The queue for [`Decision`]s while the module is loaded.
 static QUEUE: Lazy<Mutex<Option<Arc<OrderedQueue>>>> = Lazy::new();
 
 fn queue() -> &'static Mutex<Option<Arc<OrderedQueue>>> {
     QUEUE.get_or_init(new_mutex!(None, "dax_hmem::QUEUE"))
 }
 
-/// Replaces the queue, and waits for what is in the old one.
+/// Replaces the queue. Dropping the old queue waits for its work items.
 fn set_queue(new: Option<Arc<OrderedQueue>>) {
     let old = mem::replace(&mut *queue().lock(), new);
 
     drop(old);
 }
 
-/// Waits until it is decided who has the memory in windows of CXL.
+/// Waits for the decision about memory in CXL windows.
 fn wait_for_decision() {
     let queue = queue().lock().clone();
 
@@ -98,35 +102,35 @@ fn wait_for_decision() {
     }
 }
 
-/// What is loaded, in the order in which it is taken back.
+/// The module. Its fields are dropped in this order.
 #[pin_data]
 struct DaxHmem {
     #[pin]
-    _pieces: driver::Registration<hmem::Adapter<Piece>>,
+    _hmem: driver::Registration<hmem::Adapter<Hmem>>,
     #[pin]
-    _host: driver::Registration<platform::Adapter<Host>>,
-    _queue: Running,
+    _platform: driver::Registration<platform::Adapter<HmemPlatform>>,
+    _queue: QueueGuard,
 }
 
 impl InPlaceModule for DaxHmem {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         if cfg!(CONFIG_DEV_DAX_CXL) {
-            // Where the windows are they find out.
+            // The CXL drivers find the windows.
             cxl::load_drivers();
         }
 
         try_pin_init!(Self {
-            _queue: Running::start()?,
-            _host <- driver::Registration::new(hmem::Host::NAME, module),
-            _pieces <- driver::Registration::new(hmem::Adapter::<Piece>::NAME, module),
+            _queue: QueueGuard::start()?,
+            _platform <- driver::Registration::new(hmem::Host::NAME, module),
+            _hmem <- driver::Registration::new(hmem::Adapter::<Hmem>::NAME, module),
         })
     }
 }
 
-/// The queue is there.
-struct Running;
+/// Keeps the queue. Dropping it removes the queue.
+struct QueueGuard;
 
-impl Running {
+impl QueueGuard {
     fn start() -> Result<Self> {
         let queue = Arc::new(OrderedQueue::new(c"dax_hmem_wq")?, GFP_KERNEL)?;
 
@@ -135,25 +139,25 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for QueueGuard {
     fn drop(&mut self) {
         set_queue(None);
     }
 }
 
-/// The driver of the device that stands for all of the registry's memory.
-struct Host(Arc<State>);
+/// The driver of `hmem_platform.0`, the device for all memory in the registry.
+struct HmemPlatform(Arc<State>);
 
-/// What the driver and its decision share; the latter may come when the former has gone.
+/// The state that [`HmemPlatform`] and [`Decision`] share. The decision may come after the unbind.
 #[pin_data]
 struct State {
     dev: ARef<platform::Device>,
-    /// The devices for pieces of memory. None any more, and no new ones, when the driver is unbound.
+    /// The devices `hmem.N`. [`None`] after the unbind, so that a late decision adds none.
     #[pin]
     devices: Mutex<Option<KVec<hmem::Registration>>>,
 }
 
-impl platform::Driver for Host {
+impl platform::Driver for HmemPlatform {
     type IdInfo = ();
     type Data<'bound> = Self;
 
@@ -165,7 +169,7 @@ impl platform::Driver for Host {
     }
 }
 
-impl Host {
+impl HmemPlatform {
     fn bind(dev: &platform::Device<Core<'_>>) -> Result<Self> {
         let host = hmem::Host::of(dev).ok_or(ENODEV)?;
         let state = Arc::pin_init(
@@ -177,13 +181,13 @@ impl Host {
         )?;
         let mut contested = KVec::new();
 
-        hmem::candidates(|memory| state.divide(memory, &mut contested))?;
+        hmem::candidates(|memory| state.classify(memory, &mut contested))?;
 
         if host.has_yielded() {
             for memory in &contested {
                 dev_info!(
                     dev,
-                    "memory {} is left to CXL, which had some of it before; what it has not is offered after a reboot\n",
+                    "memory {} is left to CXL, which had some of it before; the rest is offered after a reboot\n",
                     Addresses(&memory.range)
                 );
             }
@@ -197,7 +201,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for HmemPlatform {
     fn drop(&mut self) {
         let devices = self.0.devices.lock().take();
 
@@ -205,7 +209,7 @@ impl Drop for Host {
     }
 }
 
-/// The decision about memory in windows of CXL: what its drivers have made no region of is offered.
+/// The decision about memory in CXL windows. It offers the memory that no CXL region contains.
 #[pin_data]
 struct Decision {
     state: Arc<State>,
@@ -236,26 +240,27 @@ impl WorkItem for Decision {
 
         cxl::wait_for_drivers();
         for memory in &this.contested {
+            // Whether CXL has nothing of this memory.
             let mut whole = false;
 
             for range in offered::unclaimed(memory.range.clone(), cxl::region_contains) {
                 whole = range == memory.range;
                 if !whole {
-                    state.set_yielded();
+                    state.set_cxl_has_some();
                 }
                 state.offer(range, memory.target_node);
             }
             if !whole {
-                state.set_yielded();
+                state.set_cxl_has_some();
             }
         }
     }
 }
 
 impl State {
-    /// Offers what of the memory is soft-reserved, but what is in windows of CXL, which it adds to
-    /// `contested`.
-    fn divide(&self, memory: &Candidate, contested: &mut KVec<Candidate>) -> Result {
+    /// Looks for the soft-reserved ranges of `memory`. Offers those outside of CXL windows, and
+    /// appends the others to `contested`.
+    fn classify(&self, memory: &Candidate, contested: &mut KVec<Candidate>) -> Result {
         let target_node = memory.target_node;
 
         firmware_map::soft_reserved(&memory.range, |Range { start: mut at, end }| {
@@ -271,14 +276,15 @@ impl State {
         })
     }
 
-    /// Keeps in mind that CXL has some of the memory.
-    fn set_yielded(&self) {
+    /// Records that CXL has some of the memory. The record survives the module.
+    fn set_cxl_has_some(&self) {
         if let Some(host) = hmem::Host::of(&self.dev) {
             host.set_yielded();
         }
     }
 
-    /// Makes a device for what of a range can be mapped. If that fails, the others go on.
+    /// Makes a device for the aligned part of a range. Logs an error and returns, so that one range
+    /// does not affect the others.
     fn offer(&self, range: Range<u64>, target_node: i32) {
         let align = u64::from(DEFAULT_ALIGN);
 
@@ -317,7 +323,7 @@ impl State {
             target_node,
         };
         let mut devices = self.devices.lock();
-        // Otherwise the driver was unbound while this waited for CXL.
+        // `None`: the driver was unbound while the decision waited for CXL.
         let Some(devices) = &mut *devices else {
             return;
         };
@@ -325,11 +331,11 @@ impl State {
             .and_then(|device| Ok(devices.append(device, GFP_KERNEL)?));
 
         if let Err(error) = made {
-            self.complain(&memory.range, error);
+            self.log_error(&memory.range, error);
         }
     }
 
-    fn complain(&self, range: &Range<u64>, error: Error) {
+    fn log_error(&self, range: &Range<u64>, error: Error) {
         dev_err!(
             self.dev,
             "no device for memory {}: error {}; to try again, unbind and bind hmem_platform.0\n",
@@ -339,10 +345,10 @@ impl State {
     }
 }
 
-/// The driver of the device for a piece of memory.
-struct Piece;
+/// The driver of `hmem.N`, the device for one range.
+struct Hmem;
 
-impl hmem::Driver for Piece {
+impl hmem::Driver for Hmem {
     fn probe(dev: &hmem::Device<Core<'_>>) -> Result {
         let Candidate { range, target_node } = dev.memory();
         let (flags, size) = if REGION_IDLE.load(Relaxed) {
@@ -361,7 +367,7 @@ impl hmem::Driver for Piece {
         )
         .and_then(|region| region.create(size))
         .inspect_err(|error| {
-            let first = match *error {
+            let advice = match *error {
                 EBUSY => "unbind what has it, see the message above and /proc/iomem, then ",
                 _ => "",
             };
@@ -371,7 +377,7 @@ impl hmem::Driver for Piece {
                 "no instance for memory {}: error {}; {}bind this device to hmem again\n",
                 Addresses(&range),
                 error.to_errno(),
-                first
+                advice
             );
         })
     }

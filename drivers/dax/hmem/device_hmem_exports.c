@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the built-in part of hmem has to do in C, because it takes a macro of C:
- * export a function, declare a parameter, and start at the right time.
+ * The part of the built-in half of hmem that needs C macros: it exports a
+ * function, declares a parameter and starts at the right time.
  */
 
 #include <linux/dax.h>
@@ -14,5 +14,5 @@ EXPORT_SYMBOL_GPL(walk_hmem_resources);
 module_param_named(disable, device_hmem_disable, bool, 0444);
 MODULE_PARM_DESC(disable, "Offer no memory for a specific purpose (default: N)");
 
-/* After the HMAT has been read, which knows more of the same memory. */
+/* The HMAT, which knows the nodes of the same memory, is read before this. */
 device_initcall(device_hmem_start);

@@ -4,7 +4,7 @@
 
 #include <linux/types.h>
 
-/* What the C files here have from the Rust files. */
+/* Defined in Rust, used by the C files in this directory. */
 
 /* device_hmem_main.rs */
 extern bool device_hmem_disable;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arithmetic of ranges: what of a piece of memory a device is made for.
+//! Range arithmetic of `dax_hmem`: the usable part of a range.
 //!
-//! In a [`Range`] the end is the first address behind.
+//! The end of a [`Range`] is exclusive.
 
 use core::{
     iter,
     ops::Range, //
 };
 
-/// Returns what of `range` can be mapped with entries of `align` bytes, a power of two.
+/// Returns the part of `range` that entries of `align` bytes can map, or [`None`] if there is none.
+/// `align` must be a power of two.
 pub(crate) fn aligned(range: &Range<u64>, align: u64) -> Option<Range<u64>> {
     let start = range.start.checked_next_multiple_of(align)?;
     let end = range.end & !align.wrapping_sub(1);
@@ -17,10 +18,10 @@ pub(crate) fn aligned(range: &Range<u64>, align: u64) -> Option<Range<u64>> {
     (start < end).then_some(start..end)
 }
 
-/// Returns the parts of `range` that no CXL region has.
+/// Returns the parts of `range` that are in no CXL region.
 ///
-/// CXL only tells whether one region has all of a range. Decoders work in units of 256 MiB, and so
-/// this asks for each unit.
+/// The CXL core only tells whether one CXL region contains a whole range. Decoders work in units of
+/// 256 MiB, so this asks about each unit.
 pub(crate) fn unclaimed(
     range: Range<u64>,
     is_claimed: impl Fn(&Range<u64>) -> bool,

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arithmetic of ranges: what of a range is left.
+//! Range arithmetic of the registry: the part of a range that is not known yet.
 //!
-//! In a [`Range`] the end is the first address behind.
+//! The end of a [`Range`] is exclusive.
 
 use core::{
     iter,
     ops::Range, //
 };
 
-/// Returns the parts of `whole` that are in none of `taken`, which come in ascending order.
+/// Returns the parts of `whole` that overlap no range in `taken`. `taken` must be in ascending
+/// order.
 pub(crate) fn gaps<'a>(
     whole: Range<u64>,
     mut taken: impl Iterator<Item = &'a Range<u64>> + 'a,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The text of the file `state`.
+//! Parser for the file `state`.
 
-/// The one of the known states, each with its name, whose name was written, perhaps with a newline.
+/// Returns the state in `known` whose name was written. A newline may follow the name.
 pub(crate) fn parse<'a, S>(
     input: &[u8],
     known: impl IntoIterator<Item = (&'a [u8], S)>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an info block says about a namespace, and what can be wrong with it.
+//! The data area that an info block describes, and the faults that an info block can have.
 //!
-//! All of it is arithmetic and sentences; `mod.rs` has what is done.
+//! This file only has arithmetic and the text of messages. `mod.rs` calls libnvdimm and the core.
 
 use kernel::{
     fmt::{
@@ -12,7 +12,7 @@ use kernel::{
     mm::memremap::pages::Misfit,
     nvdimm::{
         InfoBlock,
-        PageMapLocation,
+        MemmapLocation,
         INFO_BLOCK_RESERVE,
         PAGE_STRUCT_SIZE, //
     },
@@ -45,10 +45,10 @@ pub(super) struct Data {
 }
 
 impl Data {
-    /// Works out where in `namespace` the data is. Of all that an info block can say, this accepts
-    /// what describes the namespace as it is: the whole of it, nothing beyond.
+    /// Works out where in `namespace` the data is. Accepts an info block only if it describes the
+    /// whole namespace and nothing else.
     pub(super) fn new(block: &InfoBlock, namespace: &Range<u64>) -> Result<Self, Refusal> {
-        // What libnvdimm returns for a valid info block that does not fit the namespace.
+        // `EOPNOTSUPP` is libnvdimm's error for a valid info block that does not fit the namespace.
         let refuse = |fault, numbers| Err(Refusal::with(EOPNOTSUPP, fault, numbers));
 
         if !block.is_intact {
@@ -92,12 +92,12 @@ impl Data {
             return refuse(&Fault::MISALIGNED, [start, end, align.into()]);
         }
 
-        // The page map covers itself, too.
+        // The memmap also describes its own pages.
         let room = block.data_offset - INFO_BLOCK_RESERVE;
         let needed = room.saturating_add(size) / PAGE_SIZE as u64 * PAGE_STRUCT_SIZE;
 
-        if map == PageMapLocation::Namespace && room < needed {
-            return refuse(&Fault::PAGE_MAP, [room, needed, 0]);
+        if map == MemmapLocation::Namespace && room < needed {
+            return refuse(&Fault::MEMMAP, [room, needed, 0]);
         }
 
         Ok(Self {
@@ -112,7 +112,7 @@ impl Data {
 pub(super) struct Refusal {
     pub(super) errno: Error,
     pub(super) fault: &'static Fault,
-    /// What goes into the sentence about it.
+    /// The numbers for the `#` and `%` in [`Fault::what`].
     numbers: [u64; 3],
 }
 
@@ -121,7 +121,7 @@ impl Refusal {
         Self::with(errno, fault, [0; 3])
     }
 
-    /// For a page map whose compound pages are not those of the data.
+    /// For compound pages that do not match the page-table entries of the data.
     pub(super) fn misfit(misfit: &Misfit) -> Self {
         let pages = match misfit {
             Misfit::Unit { range, .. } => range,
@@ -164,15 +164,15 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What can be wrong with a namespace.
+/// A fault of a namespace.
 ///
-/// These are sentences as data: as a format of its own each of them would be more code than all
-/// that this module does with a namespace.
+/// The messages are data because a format string for each of them would compile to more code than
+/// the rest of the module.
 pub(super) struct Fault {
-    /// A sentence, with `#` for a number in hexadecimal, and `%` for one in decimal. Sizes and
-    /// addresses are in bytes.
+    /// The message. `#` stands for a hexadecimal number, `%` for a decimal one. Sizes and addresses
+    /// are in bytes.
     what: &'static str,
-    /// What to do about it; the name of the namespace follows.
+    /// The advice. The name of the namespace is appended to it.
     pub(super) remedy: &'static str,
 }
 
@@ -248,8 +248,8 @@ impl Fault {
         what: "struct pages for #-# cannot be those of its data",
         remedy: "for a smaller align: ndctl create-namespace -f -m devdax -a 2M -e",
     };
-    const PAGE_MAP: Self = Self {
-        what: "its info block leaves # bytes for the page map, which needs #",
+    const MEMMAP: Self = Self {
+        what: "its info block leaves # bytes for the memmap, which needs #",
         remedy: START_OVER,
     };
     pub(super) const SETTINGS: Self = Self {

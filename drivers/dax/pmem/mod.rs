@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Namespaces of persistent memory as regions of device DAX.
+//! The common part of `dax_pmem` and `dax_pmem_compat`: namespaces as regions of device DAX.
 //!
-//! What `dax_pmem` and `dax_pmem_compat` have in common: from each libnvdimm namespace in devdax
-//! mode they make a region with one instance. Which part of the namespace that is, and with which
-//! alignment, its info block says. libnvdimm checks that block, but not all of it, and often
-//! without a word. So this checks the rest before memory is mapped by it, and whatever makes a
-//! probe fail is told in the log, with what to do about it.
+//! Each libnvdimm namespace in devdax mode becomes a region with one instance. The info block of
+//! the namespace says where the data is and what its align is. libnvdimm checks a part of that
+//! block, and often fails without a message. So this module checks the rest before anybody relies
+//! on the block. If a probe fails, it logs the reason and what to do.
 //!
-//! It neither maps memory nor creates pages for it: that is `device_dax`.
+//! This module neither maps memory nor creates its memmap; `device_dax` does.
 
 use kernel::{
     dax::region::{
@@ -35,9 +34,9 @@ use data::{
     Refusal, //
 };
 
-/// Offers the namespace of `dax`, to the dax bus or to what stood in its place.
+/// Makes a region and an instance of the namespace that `dax` claims.
 pub(crate) fn probe(dax: &Dax<Core<'_>>, flags: Flags) -> Result {
-    // A seed: libnvdimm offers it before user space has configured it. No reason to complain.
+    // libnvdimm also probes a seed, which user space has not configured yet. That is no error.
     let namespace = &dax.namespace().ok_or(ENODEV)?;
     let refused = |e| refuse(dax, namespace, e, &Fault::CORE);
     let mut pgmap = PageMap::empty();
@@ -46,7 +45,7 @@ pub(crate) fn probe(dax: &Dax<Core<'_>>, flags: Flags) -> Result {
         .ids()
         .map_err(|e| refuse(dax, namespace, e, &Fault::NAME))?;
 
-    // The metadata is reserved here, the data by device_dax.
+    // device_dax reserves the data.
     namespace
         .reserve_metadata(data.offset)
         .map_err(|e| refuse(dax, namespace, e, &Fault::BUSY))?;
@@ -63,7 +62,7 @@ pub(crate) fn probe(dax: &Dax<Core<'_>>, flags: Flags) -> Result {
     .map_err(refused)
 }
 
-/// Tells why the probe fails.
+/// Logs `fault` as the reason why the probe fails, and returns the error.
 #[cold]
 #[inline(never)]
 fn refuse(
@@ -72,13 +71,13 @@ fn refuse(
     errno: Error,
     fault: &'static Fault,
 ) -> Error {
-    tell(dax, namespace, Refusal::new(errno, fault))
+    report(dax, namespace, Refusal::new(errno, fault))
 }
 
-/// Tells why the probe fails.
+/// Logs why the probe fails, and returns the error.
 #[cold]
 #[inline(never)]
-fn tell(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, mut refusal: Refusal) -> Error {
+fn report(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, mut refusal: Refusal) -> Error {
     let name = namespace.name();
 
     if refusal.errno == ENOMEM {
@@ -95,7 +94,7 @@ fn tell(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, mut refusal: Refusal) ->
     refusal.errno
 }
 
-/// Lets libnvdimm read the info block and prepare the page map. Returns what the data is.
+/// Lets libnvdimm read the info block and fill in the dev_pagemap. Returns where the data is.
 fn set_up(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, pgmap: &mut PageMap) -> Result<Data> {
     let claim = namespace.claim().map_err(|e| {
         let fault = match e {
@@ -115,11 +114,11 @@ fn set_up(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, pgmap: &mut PageMap) -
     let found = access.read();
 
     match &found {
-        // Who could not look at it must not write one.
+        // libnvdimm must not write a new block over one that could not be read.
         Err(ENOMEM) => return Err(refuse(dax, namespace, ENOMEM, &Fault::NO_MEMORY)),
-        // Before libnvdimm goes by it, or takes a damaged one for none and writes a new one. That
-        // is right for what another device left behind, but this device's own block may be worth a
-        // repair.
+        // libnvdimm treats a damaged block as no block, and writes a new one. That is right for a
+        // block that another device left. But a damaged block of this device may be worth a repair,
+        // so check it before libnvdimm uses it.
         Ok(block) if block.is_of(dax) => {
             check(dax, namespace, block)?;
         }
@@ -131,21 +130,22 @@ fn set_up(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, pgmap: &mut PageMap) -
         .map_err(|e| explain(e, dax, namespace, &found))?;
     let data = check(dax, namespace, &block)?;
 
-    // libnvdimm's page map begins with the namespace, which may be between two multiples of the
-    // data's align.
+    // The memmap that libnvdimm describes begins with the namespace, which need not begin at a
+    // multiple of the data's align.
     pgmap
         .fit(&data.range, data.align.into())
-        .map_err(|misfit| tell(dax, namespace, Refusal::misfit(&misfit)))?;
+        .map_err(|misfit| report(dax, namespace, Refusal::misfit(&misfit)))?;
     Ok(data)
 }
 
-/// Checks an info block, of which libnvdimm knows only a part. Returns what the data is.
+/// Checks an info block, including the fields that libnvdimm does not check. Returns where the data
+/// is.
 #[inline(never)]
 fn check(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, block: &InfoBlock) -> Result<Data> {
-    Data::new(block, &namespace.range()).map_err(|refusal| tell(dax, namespace, refusal))
+    Data::new(block, &namespace.range()).map_err(|refusal| report(dax, namespace, refusal))
 }
 
-/// Finds out why libnvdimm could not set up a namespace, and tells it.
+/// Finds out and logs why libnvdimm could not set up a namespace.
 fn explain(
     errno: Error,
     dax: &Dax<Core<'_>>,
@@ -157,7 +157,7 @@ fn explain(
     let fault = match found {
         _ if errno == EBUSY => &Fault::BUSY,
         _ if !is_aligned(start, boundary) => {
-            return tell(dax, namespace, Refusal::start(errno, start, boundary));
+            return report(dax, namespace, Refusal::start(errno, start, boundary));
         }
         _ if dax.map().is_none() => &Fault::NOT_CONFIGURED,
         Err(_) => &Fault::UNREADABLE,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Instances of device DAX: page faults in them, their binds, and the memory
- * that they get and lose. See Documentation/admin-guide/device-dax.rst.
+ * Events of device DAX instances: page faults, binds, kills, and ranges that an
+ * instance gets or returns. See Documentation/admin-guide/device-dax.rst.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM dax
@@ -78,7 +78,10 @@ TRACE_EVENT(dax_kill,
 	TP_printk("dev=%s", __get_str(dev))
 );
 
-/* The instance is that of the name dax<region>.<id>; it may have no device yet, or no more. */
+/*
+ * Numbers instead of a struct dev_dax: the device of the instance may not be
+ * registered yet, or no longer.
+ */
 DECLARE_EVENT_CLASS(dax_range,
 	TP_PROTO(unsigned int region, unsigned int id, u64 start, u64 end),
 	TP_ARGS(region, id, start, end),

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The arithmetic of a dax region: which physical ranges are free, which a device gets, and which
-//! address a page of the device is at.
+//! The range arithmetic of a region: the free ranges, the ranges that a device gets, and the
+//! physical address of a page of a device.
 //!
-//! Nothing here knows of devices, locks or sysfs; it decides, and the bus carries out. It uses
-//! nothing of the kernel but vectors whose growth can fail and the page size, so the same source is
-//! also compiled and tested on the host (`tools/testing/dax/host`).
+//! This module knows nothing of devices, locks or sysfs. It computes a result, and the rest of the
+//! core applies it. From the kernel it only uses fallible vectors and the page size, so the same
+//! source also compiles on the host, where its tests run (`tools/testing/dax/host`).
 //!
-//! - [`Range`] and [`Align`]: physical ranges, and which entries can map them;
-//! - [`Space`]: the allocated and the free part of a region;
-//! - [`Parts`]: the ranges of a device, and which it gains or loses when its size is set;
-//! - [`lookup`]: from a page of a device to its physical address, for the fault path;
-//! - [`parse`]: the strings written to sysfs.
+//! - [`Range`] and [`Align`]: physical ranges, and the entries that can map them;
+//! - [`Space`]: the allocated and the free memory of a region;
+//! - [`Parts`]: the ranges of a device, and the changes when its size is set;
+//! - [`lookup`]: the physical address of a page of a device, for the fault path;
+//! - [`parse`]: the text that user space writes to sysfs.
 //!
-//! All sizes are in bytes, all addresses are physical, page offsets are in units of `PAGE_SIZE`.
+//! Sizes are in bytes, addresses are physical, page offsets are in units of `PAGE_SIZE`.
 
 pub(crate) mod parse;
 mod resize;
@@ -37,12 +37,12 @@ pub(crate) use self::{
     }, //
 };
 
-/// A non-empty range of physical addresses, both ends included like C's `struct range`.
+/// A non-empty range of physical addresses. Both ends are inclusive, as in C's `struct range`.
 ///
 /// # Invariants
 ///
-/// `start <= end` and `end < u64::MAX`, so that neither the length nor the first address behind the
-/// range overflows.
+/// `start <= end` and `end < u64::MAX`. So neither the length nor the first address after the range
+/// overflows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Range {
     start: u64,
@@ -50,7 +50,7 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// The range from `start` to `end`, both included.
+    /// Returns the range from `start` to `end`, both inclusive.
     pub(crate) const fn new(start: u64, end: u64) -> Option<Self> {
         if start <= end && end < u64::MAX {
             // INVARIANT: Just checked.
@@ -60,7 +60,7 @@ impl Range {
         }
     }
 
-    /// The `len` bytes from `start` on.
+    /// Returns the range of `len` bytes that begins at `start`.
     pub(crate) const fn from_len(start: u64, len: u64) -> Option<Self> {
         match start.checked_add(len) {
             Some(after) => Self::until(start, after),
@@ -68,7 +68,7 @@ impl Range {
         }
     }
 
-    /// The range from `start` to right before `after`.
+    /// Returns the range from `start` up to, not including, `after`.
     const fn until(start: u64, after: u64) -> Option<Self> {
         match after.checked_sub(1) {
             Some(end) => Self::new(start, end),
@@ -86,13 +86,13 @@ impl Range {
         self.end
     }
 
-    /// The first address behind the range.
+    /// The first address after the range.
     pub(crate) const fn after(&self) -> u64 {
         // By the type invariants this does not wrap.
         self.end.wrapping_add(1)
     }
 
-    /// The number of bytes, never zero.
+    /// The number of bytes. Never zero.
     pub(crate) const fn len(&self) -> u64 {
         // By the type invariants this does not wrap.
         self.after().wrapping_sub(self.start)
@@ -103,16 +103,16 @@ impl Range {
         self.start <= other.start && other.end <= self.end
     }
 
-    /// This range with `behind`, if that is right behind it.
-    pub(crate) const fn joined(&self, behind: &Range) -> Option<Self> {
-        if self.after() == behind.start {
-            Self::new(self.start, behind.end)
+    /// Returns the union with `next`, if `next` begins right after this range.
+    pub(crate) const fn joined(&self, next: &Range) -> Option<Self> {
+        if self.after() == next.start {
+            Self::new(self.start, next.end)
         } else {
             None
         }
     }
 
-    /// The last `by` bytes of this range.
+    /// Returns the last `by` bytes of this range.
     pub(crate) const fn tail(&self, by: u64) -> Option<Self> {
         match self.after().checked_sub(by) {
             Some(start) => Self::new(start, self.end),
@@ -120,7 +120,7 @@ impl Range {
         }
     }
 
-    /// This range without its last `by` bytes; `None` if nothing would be left.
+    /// Returns this range without its last `by` bytes, or `None` if nothing is left.
     pub(crate) const fn trimmed(&self, by: u64) -> Option<Self> {
         match self.after().checked_sub(by) {
             Some(after) => Self::until(self.start, after),
@@ -129,8 +129,8 @@ impl Range {
     }
 }
 
-/// The unit in which ranges can be mapped: the size of the page-table entries of the device, or
-/// what `memremap_compat_align()` asks for, whichever is larger. A power of two.
+/// The unit of ranges: the size of the device's page-table entries, or `memremap_compat_align()` if
+/// that is larger. A power of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Align {
     /// The unit less one.
@@ -138,10 +138,10 @@ pub(crate) struct Align {
 }
 
 impl Align {
-    /// What every range is aligned to.
+    /// An alignment that every range has.
     pub(crate) const BYTE: Self = Self { mask: 0 };
 
-    /// An alignment of `bytes`, which must be a power of two.
+    /// Returns an alignment of `bytes`, or `None` if that is not a power of two.
     pub(crate) const fn new(bytes: u64) -> Option<Self> {
         if bytes.is_power_of_two() {
             Some(Self {
@@ -158,7 +158,7 @@ impl Align {
         self.mask.wrapping_add(1)
     }
 
-    /// The stricter of the two.
+    /// Returns the larger alignment.
     pub(crate) const fn max(self, other: Self) -> Self {
         if self.mask > other.mask {
             self
@@ -172,13 +172,13 @@ impl Align {
         value & self.mask == 0
     }
 
-    /// Whether entries of this size can map the whole of `range`: its start and its length, and
-    /// with them its end, must be multiples of the unit.
+    /// Whether entries of this size can map the whole of `range`: its start and its length must be
+    /// multiples of the unit.
     pub(crate) const fn fits(self, range: &Range) -> bool {
         self.divides(range.start) && self.divides(range.after())
     }
 
-    /// The largest part of `range` that entries of this size can map.
+    /// Returns the largest part of `range` that entries of this size can map.
     const fn usable(self, range: &Range) -> Option<Range> {
         match range.start.checked_add(self.mask) {
             Some(start) => Range::until(start & !self.mask, range.after() & !self.mask),
@@ -186,7 +186,7 @@ impl Align {
         }
     }
 
-    /// The length of the largest part of `range` that entries of this size can map.
+    /// Returns the length of the largest part of `range` that entries of this size can map.
     const fn usable_len(self, range: &Range) -> u64 {
         match self.usable(range) {
             Some(usable) => usable.len(),
@@ -195,19 +195,19 @@ impl Align {
     }
 }
 
-/// Why a request is refused. Whatever was refused has changed nothing.
+/// The reason why a request is refused. A refused request changes nothing.
 ///
-/// Its text says what is wrong and what would be right; it has no device name and no newline.
-/// The errno behind each is what the bus returns to user space.
+/// `Display` says what is wrong and what would be right, without the device name and without a
+/// newline. The bus returns the errno in parentheses to user space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Error {
     /// There is no memory for the bookkeeping (`ENOMEM`).
     NoMemory,
-    /// The text is not of the form that is expected (`EINVAL`).
+    /// The text does not have the expected form (`EINVAL`).
     Malformed,
     /// The number does not fit its type (`ERANGE`).
     TooLarge,
-    /// The range ends before it starts, or behind the last physical address (`EINVAL`).
+    /// The range ends before it starts, or after the last physical address (`EINVAL`).
     Empty,
     /// The range is not in the region (`EINVAL`).
     Outside {
@@ -216,24 +216,24 @@ pub(crate) enum Error {
     },
     /// A part of the range belongs to a device already (`EBUSY`).
     InUse {
-        /// The first address that is taken.
+        /// The first allocated address.
         at: u64,
     },
-    /// A part of the range that is given back is free already (`ENXIO`); a mistake of the caller.
+    /// The caller releases a range with a free part, which is a bug (`ENXIO`).
     NotAllocated {
-        /// An address in it that is free.
+        /// A free address in it.
         at: u64,
     },
     /// A size is not a multiple of the unit (`EINVAL`).
     SizeMisaligned {
-        /// What it should be a multiple of.
+        /// The unit.
         align: Align,
     },
     /// A start or length is not a multiple of the unit (`EINVAL`).
     RangeMisaligned {
-        /// The range that cannot be mapped with such entries.
+        /// The range that such entries cannot map.
         range: Range,
-        /// What its start and length should be multiples of.
+        /// The unit.
         align: Align,
     },
     /// The region was not made for this unit (`EINVAL`).
@@ -241,16 +241,16 @@ pub(crate) enum Error {
         /// The unit.
         align: Align,
     },
-    /// So much is not free (`ENOSPC`).
+    /// Not enough bytes are free (`ENOSPC`).
     NoSpace {
         /// The free bytes of the region.
         available: u64,
     },
-    /// So much is free, but not in pieces that fit the unit (`ENOSPC`).
+    /// Enough bytes are free, but too few of them in aligned ranges (`ENOSPC`).
     NoAlignedSpace {
         /// The free bytes of the region.
         available: u64,
-        /// Those of them that can be mapped with entries of the unit.
+        /// The free bytes that entries of the unit can map.
         usable: u64,
         /// The unit.
         align: Align,
@@ -304,19 +304,19 @@ impl fmt::Display for Error {
                 align,
             } => write!(
                 f,
-                "of 0x{available:x} free bytes only 0x{usable:x} lie in pieces aligned to 0x{:x}",
+                "of 0x{available:x} free bytes only 0x{usable:x} are in ranges aligned to 0x{:x}",
                 align.bytes()
             ),
         }
     }
 }
 
-/// A range together with its place in the device: C's `struct dev_dax_range`.
+/// A range with its page offset in the device: C's `struct dev_dax_range`.
 ///
-/// A device has a slice of these in which each one starts, in pages of the device, where the one
-/// before it ends; the first starts at 0. Their physical addresses are in no order.
+/// A device has a slice of these. The first one has page offset 0, and each other one has the page
+/// offset at which its predecessor ends. The physical addresses are in no order.
 pub(crate) trait Extent {
-    /// The page of the device at which the range starts.
+    /// The page offset in the device.
     fn pgoff(&self) -> u64;
 
     /// The first physical address.
@@ -327,16 +327,17 @@ pub(crate) trait Extent {
 }
 
 /// Returns the physical address of page `pgoff` of the device, if the `size` bytes from there on
-/// lie in one range.
+/// are in one range.
 ///
-/// For the fault path: no loop for a device of one range, O(log n) for a device of n.
+/// This is in the fault path: it has no loop for a device with one range, and takes O(log n) for n
+/// ranges.
 #[inline]
 pub(crate) fn lookup<E: Extent>(extents: &[E], pgoff: u64, size: u64) -> Option<u64> {
-    // The last one that starts at or before the page is the only one that can hold it.
+    // Only the last extent that starts at or before the page can contain it.
     let extent = last_where(extents, |extent| extent.pgoff() <= pgoff)?;
 
     let len = extent.end().wrapping_sub(extent.start()).wrapping_add(1);
-    // Wraps to a huge number for a page in front of the range, which then is none of its pages.
+    // For a page before the range this wraps to a huge number, which the check below refuses.
     let page = pgoff.wrapping_sub(extent.pgoff());
     if page >= len >> PAGE_SHIFT {
         return None;
@@ -350,7 +351,7 @@ pub(crate) fn lookup<E: Extent>(extents: &[E], pgoff: u64, size: u64) -> Option<
     Some(extent.start().wrapping_add(offset))
 }
 
-/// Checks that a device of these ranges can be mapped with entries of size `align`.
+/// Checks that entries of size `align` can map a device with these ranges.
 pub(crate) fn check_align<E: Extent>(extents: &[E], align: Align) -> Result<(), Error> {
     for extent in extents {
         let range = Range::new(extent.start(), extent.end()).ok_or(Error::Empty)?;
@@ -361,9 +362,9 @@ pub(crate) fn check_align<E: Extent>(extents: &[E], align: Align) -> Result<(), 
     Ok(())
 }
 
-/// The number of bytes in a device of these ranges.
+/// Returns the size in bytes of a device with these ranges.
 pub(crate) fn size_of_device<E: Extent>(extents: &[E]) -> u64 {
-    // The page offsets are contiguous, so the last range says where the device ends.
+    // The page offsets are contiguous, so the device ends with the last range.
     match extents.last() {
         Some(last) => (last.pgoff() << PAGE_SHIFT)
             .wrapping_add(last.end().wrapping_sub(last.start()))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The strings that user space writes to the sysfs files of a region and its devices.
+//! Parsers for the text that user space writes to the sysfs files of a region and its devices.
 //!
-//! Numbers are what `kstrtoull()` takes: a `+` may precede them, a newline may follow. The text
-//! ends at the first NUL, which `daxctl` sends along; nothing but NULs may follow that.
+//! A number has the form that `kstrtoull()` accepts: a `+` may precede it, a newline may follow.
+//! The text ends at the first NUL, because `daxctl` writes one. Only more NULs may follow it.
 
 use super::{
     Error,
@@ -19,7 +19,7 @@ pub(crate) struct Name {
     pub(crate) instance: u32,
 }
 
-/// Parses the name of a device, exactly as it is printed; a newline may follow.
+/// Parses the name of a device, exactly as the kernel prints it. A newline may follow.
 pub(crate) fn name(text: &[u8]) -> Result<Name, Error> {
     let text = without_newline(until_nul(text)?);
     let ids = text.strip_prefix(b"dax").ok_or(Error::Malformed)?;
@@ -30,7 +30,7 @@ pub(crate) fn name(text: &[u8]) -> Result<Name, Error> {
     })
 }
 
-/// Parses a range: both ends, included, in hexadecimal with or without `0x`, and `-` between them.
+/// Parses a range: two inclusive ends in hexadecimal, with or without `0x`, and `-` between them.
 pub(crate) fn range(text: &[u8]) -> Result<Range, Error> {
     let text = without_newline(until_nul(text)?);
     let (start, end) = split_at_byte(text, b'-').ok_or(Error::Malformed)?;
@@ -42,7 +42,7 @@ pub(crate) fn size(text: &[u8]) -> Result<u64, Error> {
     number(without_newline(until_nul(text)?), 0)
 }
 
-/// Parses the number of devices to create, of which only 1 is accepted.
+/// Parses the number of devices to create. Only 1 is accepted.
 pub(crate) fn create(text: &[u8]) -> Result<(), Error> {
     match size(text)? {
         1 => Ok(()),
@@ -64,14 +64,15 @@ fn without_newline(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\n").unwrap_or(text)
 }
 
-/// What is before and what is behind the first `separator`.
+/// Returns the text before and after the first `separator`.
 fn split_at_byte(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = text.iter().position(|byte| *byte == separator)?;
     let (before, rest) = text.split_at_checked(at)?;
     Some((before, rest.get(1..)?))
 }
 
-/// An id as it is printed: decimal, no sign, no leading zeros, and an `int` in C.
+/// Parses an id as the kernel prints it: decimal, no sign, no leading zeros, and in the range of
+/// C's `int`.
 fn id(text: &[u8]) -> Result<u32, Error> {
     if !text.first().is_some_and(u8::is_ascii_digit) || (text.len() > 1 && text.starts_with(b"0")) {
         return Err(Error::Malformed);
@@ -82,7 +83,7 @@ fn id(text: &[u8]) -> Result<u32, Error> {
     }
 }
 
-/// `kstrtoull()`: base 0 finds out the base from the number.
+/// Parses a number as `kstrtoull()` does. With base 0 the prefix of the number gives the base.
 fn number(text: &[u8], base: u64) -> Result<u64, Error> {
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let (base, digits) = match (base, text) {
@@ -97,13 +98,13 @@ fn number(text: &[u8], base: u64) -> Result<u64, Error> {
         return Err(Error::Malformed);
     }
 
-    // After an overflow the rest must still be a number for the error to be that.
+    // After an overflow, check the remaining digits: a malformed number has another error.
     let mut value = 0u64;
     let mut overflow = false;
     for byte in digits {
         let digit = match byte {
             b'0'..=b'9' => byte.wrapping_sub(b'0'),
-            // The letters of both cases differ in one bit.
+            // Upper and lower case letters differ in one bit.
             _ => match (byte | 0x20).wrapping_sub(b'a') {
                 letter @ 0..=5 => letter.wrapping_add(10),
                 _ => return Err(Error::Malformed),

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory of a device, and how it becomes more and less.
+//! The ranges of a device, and how they change when its size is set.
 //!
-//! Growing takes the free space with the lowest addresses, as much of each gap as is needed and can
-//! be mapped with the device's entries. It extends the last range of the device if that is where
-//! the first gap begins, and adds a range for every other gap. Shrinking takes away from the end of
-//! the device, so that what stays keeps its place in it. So whatever a device has gained is taken
-//! back by giving it the size that it had before.
+//! - A device that grows gets the free memory with the lowest addresses that its entries can map.
+//!   If the first gap begins where the last range of the device ends, that range becomes longer.
+//!   Every other gap adds a range.
+//! - A device that shrinks loses memory at its end, so that the rest keeps its page offsets.
+//!
+//! So setting the old size undoes a growth.
 
 use super::{
     check_align,
@@ -29,7 +30,7 @@ use kernel::{
 
 use core::ops::Deref;
 
-/// A range of a device, and the page of the device at which it starts.
+/// A range of a device and its page offset in the device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Part {
     pub(crate) pgoff: u64,
@@ -50,7 +51,7 @@ impl Extent for Part {
     }
 }
 
-/// The ranges of a device, in the order of its pages.
+/// The ranges of a device, in the order of their page offsets.
 pub(crate) struct Parts(KVVec<Part>);
 
 impl Deref for Parts {
@@ -62,17 +63,17 @@ impl Deref for Parts {
 }
 
 impl Parts {
-    /// A device without memory.
+    /// Returns the ranges of a device without memory: none.
     pub(crate) fn new() -> Self {
         Self(KVVec::new())
     }
 
-    /// The number of bytes in the device.
+    /// Returns the size of the device in bytes.
     pub(crate) fn size(&self) -> u64 {
         size_of_device(self)
     }
 
-    /// Checks that the device, mapped in units of `align`, can be given the size `size`.
+    /// Checks that a device with the unit `align` can get the size `size`.
     pub(crate) fn check_size(&self, space: &Space, size: u64, align: Align) -> Result<(), Error> {
         if !align.divides(size) {
             return Err(Error::SizeMisaligned { align });
@@ -97,9 +98,8 @@ impl Parts {
                 align,
             });
         }
-        // What is appended to something that is not aligned is not aligned either. That no range is
-        // like this was seen to when the align was set, so the last one and the sum are looked at,
-        // not each.
+        // A misaligned range makes the memory after it misaligned, too. The ranges were checked
+        // when the align was set, so it is enough to check the last range and the growth.
         let suspects = match &**self {
             [.., last] if align.divides(by) => core::slice::from_ref(last),
             all => all,
@@ -107,7 +107,7 @@ impl Parts {
         check_align(suspects, align)
     }
 
-    /// Checks what stays of the range that is cut when the device shrinks.
+    /// Checks the rest of the range that is cut when the device shrinks.
     fn check_rest(&self, size: u64, align: Align) -> Result<(), Error> {
         let cut = last_where(self, |part| part.pgoff << PAGE_SHIFT < size);
         let rest = cut.and_then(|part| {
@@ -122,9 +122,9 @@ impl Parts {
         }
     }
 
-    /// Makes a device that is smaller than `size` grow by one range, and returns that.
+    /// Adds one range to a device that is smaller than `size`, and returns that range.
     ///
-    /// If there is no memory for it, the device stays as it is, with what it got before.
+    /// On failure the device is unchanged. It keeps the ranges that earlier calls added.
     pub(crate) fn grow(
         &mut self,
         space: &mut Space,
@@ -138,24 +138,24 @@ impl Parts {
 
         self.0.make_room(1, GFP_KERNEL)?;
         let last = self.last().map(|part| part.range);
-        let piece = space.allocate(last, lack, align)?;
-        let joined = last.and_then(|last| last.joined(&piece));
+        let new = space.allocate(last, lack, align)?;
+        let joined = last.and_then(|last| last.joined(&new));
         match (joined, self.0.last_mut()) {
             (Some(joined), Some(last)) => last.range = joined,
-            _ => self.push(piece)?,
+            _ => self.push(new)?,
         }
-        Ok(Some(piece))
+        Ok(Some(new))
     }
 
-    /// Makes a device that is larger than `size` shrink by one range, or to that size, and returns
-    /// what it loses.
+    /// Removes the last range of a device that is larger than `size`, or cuts it to reach that
+    /// size. Returns the removed memory.
     pub(crate) fn shrink(&mut self, space: &mut Space, size: u64) -> Option<Range> {
         let excess = self.size().saturating_sub(size);
         if excess == 0 {
             return None;
         }
 
-        // Neither can fail: it was allocated for the device.
+        // `release` and `trim` cannot fail: the range was allocated for the device.
         let last = self.0.last_mut()?;
         let range = last.range;
         let Some(rest) = range.trimmed(excess) else {
@@ -168,7 +168,7 @@ impl Parts {
         range.tail(excess)
     }
 
-    /// Adds exactly `range` to the device, wherever that is.
+    /// Adds exactly `range` to the device.
     pub(crate) fn add(
         &mut self,
         space: &mut Space,
@@ -183,7 +183,7 @@ impl Parts {
         self.push(range)
     }
 
-    /// Adds a range behind the others. There is room for it.
+    /// Adds a range after the others. The caller has made room in the vector.
     fn push(&mut self, range: Range) -> Result<(), Error> {
         let pgoff = self.size() >> PAGE_SHIFT;
 

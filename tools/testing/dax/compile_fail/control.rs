@@ -13,7 +13,7 @@ use kernel::{
     nvdimm::{
         self,
         Dax,
-        Turn, //
+        DriverToken, //
     },
     prelude::*, //
 };
@@ -42,9 +42,9 @@ struct Control(#[expect(dead_code)] nvdimm::Registration<Provider>);
 
 impl kernel::Module for Control {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let turn = Turn::take().ok_or(EBUSY)?;
+        let token = DriverToken::take().ok_or(EBUSY)?;
 
-        Ok(Self(nvdimm::Registration::new::<Self>(turn, module)?))
+        Ok(Self(nvdimm::Registration::new::<Self>(token, module)?))
     }
 }
 

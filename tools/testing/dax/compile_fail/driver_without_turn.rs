@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0603 struct `Adapter` is private
 
-//! Two drivers would take namespaces from each other: one is registered without a `Turn`.
+//! Two drivers would take namespaces from each other: one is registered without a
+//! `DriverToken`.
 
 use kernel::{
     driver,
@@ -12,7 +13,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// A driver of namespaces, whoever has the turn.
+/// Registers a driver of namespaces, whoever has the token.
 pub fn register<D: Driver>(
     module: &'static ThisModule,
 ) -> impl PinInit<driver::Registration<Adapter<D>>, Error> {

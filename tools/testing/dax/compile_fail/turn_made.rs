@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0423 cannot initialize a tuple struct which contains private fields
 
-//! Two drivers would take namespaces from each other: a `Turn` is not taken, but made.
+//! Two drivers would take namespaces from each other: one makes a `DriverToken` instead of taking it.
 
-use kernel::nvdimm::Turn;
+use kernel::nvdimm::DriverToken;
 
-/// The right to have the namespaces, whoever has it.
-pub fn turn() -> Turn {
-    Turn(())
+/// Makes a token, whoever has one.
+pub fn token() -> DriverToken {
+    DriverToken(())
 }

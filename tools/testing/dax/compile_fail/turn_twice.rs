@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-// fails: E0382 use of moved value: `turn`
+// fails: E0382 use of moved value: `token`
 
-//! Two drivers would take namespaces from each other: both have the same `Turn`.
+//! Two drivers would take namespaces from each other: both have the same `DriverToken`.
 
 use kernel::{
     nvdimm::{
         Driver,
-        Registration,
-        Turn, //
+        DriverToken,
+        Registration, //
     },
     prelude::*,
     ModuleMetadata, //
@@ -15,11 +15,11 @@ use kernel::{
 
 /// Registers two drivers.
 pub fn both<M: ModuleMetadata, D: Driver, E: Driver>(
-    turn: Turn,
+    token: DriverToken,
     module: &'static ThisModule,
 ) -> Result<(Registration<D>, Registration<E>)> {
     Ok((
-        Registration::new::<M>(turn, module)?,
-        Registration::new::<M>(turn, module)?,
+        Registration::new::<M>(token, module)?,
+        Registration::new::<M>(token, module)?,
     ))
 }

@@ -163,7 +163,7 @@ fn refusals_say_why() {
     let message = refused(none, 64 * UNIT, 64 * UNIT).to_string();
     assert_eq!(
         message,
-        "of 0x40000 free bytes only 0x0 lie in pieces aligned to 0x40000"
+        "of 0x40000 free bytes only 0x0 are in ranges aligned to 0x40000"
     );
 }
 

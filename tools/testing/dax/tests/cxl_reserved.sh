@@ -80,7 +80,7 @@ modprobe dax_cxl
 settle
 is "from then on dax_hmem leaves the window alone" "$(regions)" "cxl 2G "
 if ! in_c dax_hmem; then
-	log_has "and says so" 'memory 0x590000000-0x68fffffff is left to CXL, which had some of it before; what it has not is offered after a reboot'
+	log_has "and says so" 'memory 0x590000000-0x68fffffff is left to CXL, which had some of it before; the rest is offered after a reboot'
 fi
 cxl disable-region region0 >/dev/null 2>&1
 cxl destroy-region region0 >/dev/null 2>&1

@@ -74,8 +74,8 @@ refused "$what" "${ours}its info block is for a size of 0x1200000, but it has $(
 	infoblock npfns=0x1000
 repaired "$what"
 
-what="no room for the page map"
-refused "$what" "${ours}its info block leaves 0x1fe000 bytes for the page map, which needs 0x[0-9a-f]+; to $over" \
+what="no room for the memmap"
+refused "$what" "${ours}its info block leaves 0x1fe000 bytes for the memmap, which needs 0x[0-9a-f]+; to $over" \
 	infoblock mode=2
 repaired "$what"
 

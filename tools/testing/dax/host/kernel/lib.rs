@@ -73,12 +73,12 @@ pub mod prelude {
 pub mod nvdimm {
     /// What every namespace with an info block keeps free at its beginning, in bytes.
     pub const INFO_BLOCK_RESERVE: u64 = 8 << 10;
-    /// What the page map takes for each page, in bytes.
+    /// Size in bytes of the memmap's entry for one page.
     pub const PAGE_STRUCT_SIZE: u64 = 64;
 
-    /// Where the page map is.
+    /// Where the memmap is.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub enum PageMapLocation {
+    pub enum MemmapLocation {
         /// In System RAM.
         Ram,
         /// In the namespace.
@@ -100,11 +100,11 @@ pub mod nvdimm {
     }
 
     impl InfoBlock {
-        /// Where it says that the page map is.
-        pub fn map(&self) -> Option<PageMapLocation> {
+        /// Where the memmap is, by the block.
+        pub fn map(&self) -> Option<MemmapLocation> {
             match self.mode {
-                1 => Some(PageMapLocation::Ram),
-                2 => Some(PageMapLocation::Namespace),
+                1 => Some(MemmapLocation::Ram),
+                2 => Some(MemmapLocation::Namespace),
                 _ => None,
             }
         }
