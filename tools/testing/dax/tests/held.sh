@@ -172,9 +172,10 @@ check "and can be bound again" bind
 hold pipe
 log_mark
 unbind_behind
-sleep $((1 * PACE))
+# Not longer on a slow kernel: 10 s of this end the wait.
+sleep 2
 tell h put $DRV/bind "$DEV"
-sleep $((1 * PACE))
+sleep 2
 check "an unbind waits although the holder waits for the device" still_waits
 check "but not for ever" ends_within 20
 log_has "and says why" "$DEV: $LEFT.*another task waits for the device"
