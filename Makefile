@@ -30,6 +30,9 @@ help:
 	@echo 'make check-<which>        static checks: rustfmt, lint (clippy and W=1), checkpatch, rustdoc'
 	@echo 'make overlay KSRC=<tree>  put the overlay into a Linux 7.3 tree of your own'
 	@echo 'make overlay-remove KSRC=<tree>   take it out again'
+	@echo 'make series               cut the overlay into commits for review, with a cover letter'
+	@echo 'make series-check         build each of these commits, with all static checks; an hour or'
+	@echo '                          more, and if interrupted, it goes on when it is run again'
 	@echo 'make setup                toolchain, kernel source and guest image only'
 	@echo 'make clean                remove all that was built and fetched'
 	@echo
@@ -72,4 +75,11 @@ overlay overlay-remove:
 	@test -n '$(KSRC)' || { echo 'dax: say which tree: make $@ KSRC=<a Linux 7.3 tree>' >&2; exit 1; }
 	@python3 $(DAX)/overlay.py $(if $(filter overlay,$@),apply,remove) '$(KSRC)'
 
-.PHONY: help run shell kernel setup clean test test-all test-matrix ndctl-suite bench objdump overlay overlay-remove
+series:
+	@$(LAB) series make
+
+series-check:
+	@$(LAB) series check
+
+.PHONY: help run shell kernel setup clean test test-all test-matrix ndctl-suite bench objdump overlay overlay-remove \
+	series series-check

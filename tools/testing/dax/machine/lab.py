@@ -9,6 +9,7 @@
   lab.py run             the demonstration
   lab.py shell IMPL      a prompt in the booted machine
   lab.py check WHICH     one of the static checks: {checks}
+  lab.py series WHAT     make the series of commits, or check it: see series.py
   lab.py objdump IMPL OBJECT [NAME]   the code of an object's functions with NAME in their names
   lab.py inside COMMAND  run a command in the toolchain tree, see Lab.inside
   lab.py clean           remove all that these made
@@ -23,6 +24,7 @@ The build folder:
   plot/          gnuplot
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
   linux/         Linux with the overlay applied
+  series/        Linux as a git repository, with the series of commits on top
   out-IMPL/      objects
   kernel-IMPL/   the result: bzImage, vmlinux, config, modules/, and modules-nfit/ with
                  the doubles of tools/testing/nvdimm
@@ -72,8 +74,8 @@ GUEST = """
 """.split()
 
 # What a kernel is configured with, on top of allnoconfig; the last one wins.
-# The objects of "check" are for the static checks, those of "quiet" for the benchmark: they are never
-# linked.
+# The objects of "check" are for the static checks, those of "series" for the commits of the series,
+# those of "quiet" for the benchmark: they are never linked.
 FRAGMENTS = {"rust": ["kernel.config"],
              "c": ["kernel.config", "c-core.config", "c-modules.config"],
              "c-core": ["kernel.config", "c-core.config"],
@@ -81,8 +83,9 @@ FRAGMENTS = {"rust": ["kernel.config"],
              "debug": ["kernel.config", "debug.config"],
              "kcsan": ["kernel.config", "kcsan.config"],
              "check": ["kernel.config"],
+             "series": ["kernel.config"],
              "quiet": ["kernel.config"]}
-KERNELS = tuple(name for name in FRAGMENTS if name not in ("check", "quiet"))
+KERNELS = tuple(name for name in FRAGMENTS if name not in ("check", "series", "quiet"))
 # What "quiet" has other than "rust": nothing makes a message, nor what goes into one.
 QUIET = {
     "rust/kernel/device.rs": [
@@ -445,20 +448,24 @@ class Lab:
             raise Stop(f"the toolchain tree lacks {SOURCE}; run 'make clean' and start again")
         return found.group(1)
 
+    def unpack_source(self, new):
+        """Linux's own source, in a directory of the build directory."""
+        self.need_space("the kernel source", LINUX_MB + LINUX_MB // 10)
+        new.mkdir()
+        with Progress("kernel source", lambda: f"{size_mb(new)} of about {LINUX_MB} MB"):
+            status, _ = self.logged("source.log", self.inside(
+                ["tar", "-C", f"/build/{new.relative_to(self.build)}", "--strip-components=1",
+                 "--no-same-owner", "-I", "xz -T0", "-xf", f"/usr/src/{SOURCE}.tar.xz"]))
+            if status:
+                raise Stop(f"the kernel source could not be unpacked; read {self.logs}/source.log")
+
     def make_source(self):
         """The kernel's source, unpacked, with the overlay in it as it is now."""
         made_of = digest(self.source_version())
         if read(self.linux / ".source") != made_of:
-            self.need_space("the kernel source", LINUX_MB + LINUX_MB // 10)
             new = self.fresh("linux")
-            new.mkdir()
             self.linux.mkdir(exist_ok=True)
-            with Progress("kernel source", lambda: f"{size_mb(new)} of about {LINUX_MB} MB"):
-                status, _ = self.logged("source.log", self.inside(
-                    ["tar", "-C", f"/build/{new.name}", "--strip-components=1", "--no-same-owner",
-                     "-I", "xz -T0", "-xf", f"/usr/src/{SOURCE}.tar.xz"]))
-                if status:
-                    raise Stop(f"the kernel source could not be unpacked; read {self.logs}/source.log")
+            self.unpack_source(new)
             (new / ".source").write_text(made_of)
             self.apply_overlay(new)
             # A file that did not change keeps its time, so that make does not build on it again.
@@ -777,7 +784,7 @@ class Lab:
 
     def clean(self):
         names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests", "quiet",
-                 "results", "host-tests", "bench", "upstream"]
+                 "results", "host-tests", "bench", "upstream", "series"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
@@ -817,6 +824,10 @@ def main(argv):
             lab.make_toolchain()
             lab.make_source()
             return checks.run(lab, rest[0])
+        elif what == "series" and rest and rest[0] in ("make", "check"):
+            import series
+            lab.make_toolchain()
+            return series.run(lab.build, rest[0])
         else:
             print(__doc__.format(checks=" ".join(CHECKS)), file=sys.stderr)
             return 2
