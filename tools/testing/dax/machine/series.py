@@ -444,7 +444,10 @@ class Check:
 
     def __init__(self, series, made):
         self.series, self.lab, self.made = series, series.lab, made
-        self.ours = [path for path in series.manifest.files]
+        # Linux's own files that have our patches, too.
+        self.ours = [*series.manifest.files, *{path for name in series.manifest.config["patches"]
+                                               for path in overlay.patched_files(
+                                                   PROJECT / overlay.PATCHES / f"{name}.patch")}]
         self.results = self.lab.place / "passed"
         self.results.mkdir(exist_ok=True)
 
@@ -492,11 +495,9 @@ class Check:
         note.write_text(title)
         return True
 
-    def there(self, *suffixes):
-        return [path for path in self.ours if path.endswith(suffixes) and (self.lab.linux / path).is_file()]
-
     def text(self, title, commit):
-        files = [f"/linux/{path}" for path in self.there(".rs")
+        files = [f"/linux/{path}" for path in self.series.manifest.files
+                 if path.endswith(".rs") and (self.lab.linux / path).is_file()
                  if not path.startswith("tools/")]
         found = []
         if files:
