@@ -41,7 +41,6 @@ use crate::{
     }, //
 };
 use kernel::{
-    alloc::append::Append,
     bindings,
     dax::{
         class::Service,
@@ -55,11 +54,11 @@ use kernel::{
     dev_info_ratelimited,
     device::{
         attribute::{
+            AttachTarget,
+            Attached,
+            Attachment,
             Groups,
-            GroupsRegistration,
-            Guest,
-            HostDevice,
-            Hosted, //
+            GroupsRegistration, //
         },
         name::Name,
         subclass::{
@@ -187,7 +186,7 @@ impl Slot {
             return Ok(None);
         }
 
-        self.mappings.make_room(1, GFP_KERNEL)?;
+        self.mappings.reserve(1, GFP_KERNEL)?;
         Ok(Some(index))
     }
 }
@@ -224,8 +223,8 @@ pub(crate) struct Region {
     state: Mutex<State>,
 }
 
-impl Guest for Region {
-    const GROUPS: &'static Groups<Hosted<Self>> = &attributes::REGION_GROUPS;
+impl Attachment for Region {
+    const GROUPS: &'static Groups<Attached<Self>> = &attributes::REGION_GROUPS;
 }
 
 /// Which physical memory is in a region.
@@ -321,7 +320,7 @@ pub(crate) struct Request {
 ///
 /// Refused, with the reason in the log, if the range cannot be mapped with entries of the align, if
 /// another region has some of it, or if the driver of the device has data of its own there.
-pub(crate) fn register(host: HostDevice<'_>, request: Request) -> Result<Arc<Region>> {
+pub(crate) fn register(host: AttachTarget<'_>, request: Request) -> Result<Arc<Region>> {
     let Request {
         id,
         range: raw,
@@ -483,7 +482,7 @@ impl Region {
         self.with_slot(key, |slot| {
             let mut ranges = KVVec::new();
 
-            ranges.make_room(slot.parts.len(), GFP_KERNEL)?;
+            ranges.reserve(slot.parts.len(), GFP_KERNEL)?;
             for Part { pgoff, range } in slot.parts.iter() {
                 let range = bindings::dev_dax_range {
                     pgoff: *pgoff as usize,

@@ -15,7 +15,6 @@
 //! waits for it: [`wait_for_decision`].
 
 use kernel::{
-    alloc::append::Append,
     cxl,
     dax::{
         hmem::{
@@ -31,9 +30,9 @@ use kernel::{
     },
     device::Core,
     driver,
-    io::firmware_map,
+    io::resource,
     new_mutex,
-    numa,
+    numa::NumaNode,
     platform,
     prelude::*,
     sync::{
@@ -42,14 +41,15 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        lazy::Lazy,
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
     workqueue::{
+        self,
         impl_has_work,
         new_work,
-        ordered::OrderedQueue,
+        OwnedQueue,
         Work,
         WorkItem, //
     },
@@ -80,14 +80,14 @@ kernel::hmem_decision! { wait: wait_for_decision }
 static REGION_IDLE: Atomic<bool> = Atomic::new(false);
 
 /// The queue for [`Decision`]s while the module is loaded.
-static QUEUE: Lazy<Mutex<Option<Arc<OrderedQueue>>>> = Lazy::new();
+static QUEUE: SetOnce<Mutex<Option<Arc<OwnedQueue>>>> = SetOnce::new();
 
-fn queue() -> &'static Mutex<Option<Arc<OrderedQueue>>> {
-    QUEUE.get_or_init(new_mutex!(None, "dax_hmem::QUEUE"))
+fn queue() -> &'static Mutex<Option<Arc<OwnedQueue>>> {
+    QUEUE.get_or_pin_init(new_mutex!(None, "dax_hmem::QUEUE"))
 }
 
 /// Replaces the queue. Dropping the old queue waits for its work items.
-fn set_queue(new: Option<Arc<OrderedQueue>>) {
+fn set_queue(new: Option<Arc<OwnedQueue>>) {
     let old = mem::replace(&mut *queue().lock(), new);
 
     drop(old);
@@ -132,7 +132,10 @@ struct QueueGuard;
 
 impl QueueGuard {
     fn start() -> Result<Self> {
-        let queue = Arc::new(OrderedQueue::new(c"dax_hmem_wq")?, GFP_KERNEL)?;
+        let queue = Arc::new(
+            workqueue::Builder::ordered().build(c"dax_hmem_wq")?,
+            GFP_KERNEL,
+        )?;
 
         set_queue(Some(queue));
         Ok(Self)
@@ -263,12 +266,12 @@ impl State {
     fn classify(&self, memory: &Candidate, contested: &mut KVec<Candidate>) -> Result {
         let target_node = memory.target_node;
 
-        firmware_map::soft_reserved(&memory.range, |Range { start: mut at, end }| {
+        resource::walk_soft_reserved(&memory.range, |Range { start: mut at, end }| {
             if cfg!(CONFIG_DEV_DAX_CXL) {
-                firmware_map::cxl_windows(&(at..end), |range| {
+                resource::walk_cxl_windows(&(at..end), |range| {
                     self.offer(at..range.start, target_node);
                     at = range.end;
-                    Ok(contested.append(Candidate { range, target_node }, GFP_KERNEL)?)
+                    Ok(contested.push(Candidate { range, target_node }, GFP_KERNEL)?)
                 })?;
             }
             self.offer(at..end, target_node);
@@ -285,7 +288,7 @@ impl State {
 
     /// Makes a device for the aligned part of a range. Logs an error and returns, so that one range
     /// does not affect the others.
-    fn offer(&self, range: Range<u64>, target_node: i32) {
+    fn offer(&self, range: Range<u64>, target_node: NumaNode) {
         let align = u64::from(DEFAULT_ALIGN);
 
         if range.is_empty() {
@@ -310,7 +313,7 @@ impl State {
                     .saturating_sub(aligned.end.saturating_sub(aligned.start))
             );
         }
-        if target_node == numa::NO_NODE {
+        if target_node == NumaNode::NO_NODE {
             dev_warn!(
                 self.dev,
                 "firmware names no NUMA node for memory {}: it can be mapped, but not be System RAM\n",
@@ -328,7 +331,7 @@ impl State {
             return;
         };
         let made = hmem::Registration::new(&self.dev, &memory)
-            .and_then(|device| Ok(devices.append(device, GFP_KERNEL)?));
+            .and_then(|device| Ok(devices.push(device, GFP_KERNEL)?));
 
         if let Err(error) = made {
             self.log_error(&memory.range, error);

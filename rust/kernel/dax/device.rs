@@ -25,9 +25,10 @@ use super::memmap::{
     ReserveFunctions, //
 };
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
+use crate::alloc::NumaNode;
+#[cfg(CONFIG_MEMORY_HOTPLUG)]
 use crate::mm::memory_hotplug::{
     Blocks,
-    Node,
     Span, //
 };
 use crate::{
@@ -54,10 +55,7 @@ use crate::{
         PAGE_SIZE, //
     },
     prelude::*,
-    str::{
-        c_name::c_name,
-        CString, //
-    },
+    str::CString,
     sync::{
         aref::{
             ARef,
@@ -432,7 +430,7 @@ impl Device {
     pub fn name(&self) -> &CStr {
         // SAFETY: By the type invariant the device is valid; it has its name as long as it lives.
         unsafe {
-            c_name(bindings::dev_name(
+            CStr::from_char_ptr(bindings::dev_name(
                 AsRef::<device::Device>::as_ref(self).as_raw(),
             ))
         }
@@ -459,9 +457,9 @@ impl Device<device::Bound> {
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
 impl Device<device::Bound> {
     /// The NUMA node that the memory is to be as System RAM, if it is known.
-    pub fn target_node(&self) -> Option<Node> {
+    pub fn target_node(&self) -> Option<NumaNode> {
         // SAFETY: By the type invariant. The field does not change.
-        Node::new(unsafe { (*self.as_raw()).target_node })
+        NumaNode::new(unsafe { (*self.as_raw()).target_node }).ok()
     }
 
     /// Whether the memory map is to be in the memory, when that is System RAM.

@@ -25,8 +25,9 @@ use crate::{
     error::from_err_ptr,
     faux,
     fmt,
-    io::firmware_map,
+    io::resource,
     mm::memremap::PageMap,
+    numa::NumaNode,
     prelude::*, //
 };
 use core::{
@@ -144,8 +145,7 @@ impl Memory {
             bindings::IORES_DESC_PERSISTENT_MEMORY_LEGACY,
         ];
 
-        if size == 0 || !(persistent.into_iter().any(is) || firmware_map::is_soft_reserved(&range))
-        {
+        if size == 0 || !(persistent.into_iter().any(is) || resource::is_soft_reserved(&range)) {
             return Err(EINVAL);
         }
         // INVARIANT: Firmware says so.
@@ -182,7 +182,7 @@ impl<'a> Region<'a> {
         parent: &'a impl Parent,
         id: i32,
         memory: Memory,
-        target_node: i32,
+        target_node: NumaNode,
         align: u32,
         flags: Flags,
     ) -> Result<Self> {
@@ -206,7 +206,7 @@ impl<'a> Region<'a> {
                 parent.device().as_raw(),
                 id,
                 &mut range,
-                target_node,
+                target_node.as_raw(),
                 align,
                 flags.0 | IORESOURCE_DAX_ERRNO as c_ulong,
             )
