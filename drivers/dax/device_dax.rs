@@ -9,23 +9,21 @@
 //! It is one entry, but for pages of 4 KiB that are touched one after the other: there a fault maps
 //! those behind it as well, as faults in files do ([`pages_ahead`]).
 //!
-//! This file is the rules. How a mapping reaches the memory is in the `kernel::dax` abstractions;
-//! where the instances come from is in the core.
+//! This file has the rules. The `kernel::dax` abstractions have the way from a mapping to the memory,
+//! and what may outlive this module: the struct pages, their failure, and the counters. The core has
+//! the instances.
 
 use kernel::{
     dax::{
         self,
-        device::{
-            Count,
-            Served, //
-        },
+        driver::BoundTo,
+        live::Count,
         mapping::{
             self,
             Fault,
             Placement,
             Requester, //
-        },
-        stats::STATS, //
+        }, //
     },
     dev_info_ratelimited,
     device::{
@@ -46,6 +44,9 @@ use kernel::{
     prelude::*, //
 };
 
+use core::cmp::Ordering;
+use pin_init::pin_init_scope;
+
 kernel::module_dax_driver! {
     type: DeviceDax,
     name: "device_dax",
@@ -59,6 +60,10 @@ kernel::module_dax_driver! {
             description: "What a fault of a 4 KiB device maps at most, if the page in front is mapped; 0: one page",
         },
     },
+}
+
+mod device_dax {
+    pub(crate) mod stats;
 }
 
 /// Says in the log why what somebody asked for is refused. Each use has a rate limit of its own.
@@ -76,23 +81,19 @@ struct DeviceDax;
 
 impl dax::Driver for DeviceDax {
     const KIND: dax::Kind = dax::Kind::Device;
-    const GROUPS: Option<&'static Groups<Served<Self>>> = Some(Served::<Self>::groups(&STATS));
+    const GROUPS: Option<&'static Groups<BoundTo<Self>>> = Some(&device_dax::stats::STATS);
 
     type Data<'bound> = Self;
 
     fn probe<'bound>(
         dev: &'bound dax::Device<Core<'_>>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        Self::bind(dev)
-    }
-}
-
-impl DeviceDax {
-    fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
-        dev.reserve()?.map_generic()?.run()?;
-        // Only now, so that nobody opens an instance that is not alive yet.
-        mapping::register::<Self>(dev)?;
-        Ok(Self)
+        pin_init_scope(move || {
+            dev.reserve()?.map_generic()?.run()?;
+            // Last, so that nobody opens an instance that is not alive yet.
+            mapping::register::<Self>(dev)?;
+            Ok(try_init!(Self {}))
+        })
     }
 }
 
@@ -170,24 +171,14 @@ impl mapping::Operations for DeviceDax {
     }
 
     #[inline]
-    fn fault(fault: &Fault<'_>, order: u32) -> FaultResult {
-        // A fault is first tried with the largest entries that mm has; say no at once.
-        let size = PAGE_SIZE.wrapping_shl(order);
+    fn fault(fault: &Fault<'_>) -> FaultResult {
         let align = fault.device().align();
-        if size != align {
-            return if size > align {
-                FaultResult::FALLBACK
-            } else {
-                refuse_smaller(fault, align)
-            };
-        }
 
-        let Some(live) = fault.live() else {
-            return FaultResult::SIGBUS;
-        };
-        match live.entry(order) {
-            Some(entry) => entry.map(pages_ahead),
-            None => live.refuse(Count::RefusedAlign),
+        match fault.size().cmp(&align) {
+            Ordering::Equal => fault.map(pages_ahead),
+            // mm tries the largest entries that it has first.
+            Ordering::Greater => FaultResult::FALLBACK,
+            Ordering::Less => refuse_smaller(fault, align),
         }
     }
 }
@@ -197,7 +188,7 @@ impl mapping::Operations for DeviceDax {
 #[cold]
 fn refuse_smaller(fault: &Fault<'_>, align: usize) -> FaultResult {
     let dev = fault.device();
-    let Some(live) = fault.live() else {
+    let Some(live) = dev.live() else {
         return FaultResult::SIGBUS;
     };
 
@@ -216,7 +207,8 @@ fn refuse_smaller(fault: &Fault<'_>, align: usize) -> FaultResult {
             align
         );
     }
-    live.refuse(Count::RefusedAlign)
+    live.count(Count::RefusedAlign);
+    FaultResult::SIGBUS
 }
 
 /// Refuses what cannot be mapped, with the reason in the log.
