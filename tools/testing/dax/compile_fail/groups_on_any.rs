@@ -7,9 +7,9 @@
 use kernel::{
     device::{
         attribute::{
-            GroupsRegistration,
-            Attachment,
             AttachTarget, //
+            Attachment,
+            GroupsRegistration,
         },
         Bound,
         Device, //
