@@ -12,10 +12,6 @@
 //!
 //! C header: `drivers/dax/bus.h`
 
-use super::layout::{
-    IORESOURCE_DAX_CLASS,
-    IORESOURCE_DAX_ERRNO, //
-};
 use crate::{
     bindings,
     device::{
@@ -38,6 +34,14 @@ use core::{
         NonNull, //
     },
 };
+
+/// Among the flags of a region: its instance appears in the class `dax`. The flag belongs to the core
+/// in Rust. `bus.h` has the others, and this is the next bit.
+pub const IORESOURCE_DAX_CLASS: usize = 1 << 2;
+
+/// Among the flags of a request for a region: if it is refused, the caller wants an `ERR_PTR()` instead
+/// of null. This flag belongs to the core in Rust, too. The core in C keeps it, and returns null.
+pub const IORESOURCE_DAX_ERRNO: usize = 1 << 3;
 
 /// A device that can be the parent of a [`Region`].
 ///
@@ -251,7 +255,7 @@ impl<'a> Region<'a> {
         self.create_instance(-1, size, ptr::null_mut(), false)
     }
 
-    /// Creates an instance like [`create`](Self::create), and asks `kmem` to put the page map of its
+    /// Creates an instance like [`create`](Self::create), and asks `kmem` to put the memmap of its
     /// memory into that memory, as far as the kernel can.
     ///
     /// # Errors
@@ -278,7 +282,7 @@ impl<'a> Region<'a> {
             memmap_on_memory,
         };
 
-        // SAFETY: The region is registered, by the type invariant. The core copies the page map if
+        // SAFETY: The region is registered, by the type invariant. The core copies the dev_pagemap if
         // there is one, and uses neither it nor `data` after the call.
         from_err_ptr(unsafe { bindings::devm_create_dev_dax(&mut data) })?;
 
