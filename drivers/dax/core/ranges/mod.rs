@@ -4,7 +4,7 @@
 //! physical address of a page of a device.
 //!
 //! This module knows nothing of devices, locks or sysfs. It computes a result, and the rest of the
-//! core applies it. From the kernel it only uses fallible vectors and the page size, so the same
+//! core applies it. From the kernel it only uses fallible vectors and trees, and the page size, so the same
 //! source also compiles on the host, where its tests run (`tools/testing/dax/host`).
 //!
 //! - [`Range`] and [`Align`]: physical ranges, and the entries that can map them;
