@@ -63,7 +63,8 @@ use kernel::{
             AtomicFlag,
             Relaxed, //
         },
-        static_srcu, SetOnce,
+        srcu,
+        SetOnce, //
     },
 };
 
@@ -74,10 +75,10 @@ pub(crate) type DaxInode = Inode<DaxDevice>;
 pub(crate) type DaxRef = ARef<DaxInode>;
 
 /// A read-side section, in which a device that was seen alive keeps its memory and its driver.
-pub(crate) type ReadSection<'a> = static_srcu::Held<'a, DaxSrcu>;
+pub(crate) type ReadSection<'a> = srcu::Held<'a, DaxSrcu>;
 
-/// Enters a read-side section. [`static_srcu::Guard::held`] makes a [`ReadSection`] of it.
-pub(crate) fn read_lock() -> static_srcu::Guard<DaxSrcu> {
+/// Enters a read-side section. [`srcu::StaticGuard::held`] makes a [`ReadSection`] of it.
+pub(crate) fn read_lock() -> srcu::StaticGuard<DaxSrcu> {
     domain().read_lock()
 }
 

@@ -27,7 +27,7 @@ use crate::{
             AtomicFlag,
             Release, //
         },
-        static_srcu::{
+        srcu::{
             Held,
             StaticSrcu, //
         },

@@ -38,7 +38,7 @@ use kernel::{
     },
     fs::pseudo::FileSystem,
     prelude::*,
-    sync::static_srcu::StaticSrcu, //
+    sync::srcu::StaticSrcu, //
 };
 
 /// The file system of the dax devices' inodes.

@@ -9,7 +9,7 @@ use kernel::{
         PinnedInstance, //
     },
     prelude::*,
-    sync::static_srcu::StaticSrcu, //
+    sync::srcu::StaticSrcu, //
 };
 
 /// The name of a domain.
