@@ -42,9 +42,9 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        lazy::Lazy,
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
     workqueue::{
         impl_has_work,
@@ -80,10 +80,10 @@ kernel::hmem_decision! { wait: wait_for_decision }
 static REGION_IDLE: Atomic<bool> = Atomic::new(false);
 
 /// The queue for [`Decision`]s while the module is loaded.
-static QUEUE: Lazy<Mutex<Option<Arc<OrderedQueue>>>> = Lazy::new();
+static QUEUE: SetOnce<Mutex<Option<Arc<OrderedQueue>>>> = SetOnce::new();
 
 fn queue() -> &'static Mutex<Option<Arc<OrderedQueue>>> {
-    QUEUE.get_or_init(new_mutex!(None, "dax_hmem::QUEUE"))
+    QUEUE.get_or_pin_init(new_mutex!(None, "dax_hmem::QUEUE"))
 }
 
 /// Replaces the queue. Dropping the old queue waits for its work items.

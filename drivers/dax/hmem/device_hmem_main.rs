@@ -23,8 +23,8 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        lazy::Lazy,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
 };
 
@@ -48,7 +48,7 @@ const __LOG_PREFIX: &[u8] = b"device_hmem\0";
 #[export_name = "device_hmem_disable"]
 static DISABLE: Atomic<bool> = Atomic::new(false);
 
-static REGISTRY: Lazy<Mutex<Registry>> = Lazy::new();
+static REGISTRY: SetOnce<Mutex<Registry>> = SetOnce::new();
 
 struct Registry {
     /// In ascending order, none overlapping.
@@ -58,7 +58,7 @@ struct Registry {
 }
 
 fn registry() -> &'static Mutex<Registry> {
-    REGISTRY.get_or_init(new_mutex!(
+    REGISTRY.get_or_pin_init(new_mutex!(
         Registry {
             known: KVec::new(),
             has_host: false,

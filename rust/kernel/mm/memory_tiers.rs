@@ -16,9 +16,9 @@ use crate::{
     error::from_err_ptr,
     prelude::*,
     sync::{
-        lazy::Lazy,
         new_mutex,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
 };
 
@@ -41,10 +41,10 @@ struct Provided {
 // SAFETY: References to memory types are counted, and belong to no thread.
 unsafe impl Send for Provided {}
 
-static PROVIDED: Lazy<Mutex<KVec<Provided>>> = Lazy::new();
+static PROVIDED: SetOnce<Mutex<KVec<Provided>>> = SetOnce::new();
 
 fn provided() -> &'static Mutex<KVec<Provided>> {
-    PROVIDED.get_or_init(new_mutex!(KVec::new(), "memory_tiers::PROVIDED"))
+    PROVIDED.get_or_pin_init(new_mutex!(KVec::new(), "memory_tiers::PROVIDED"))
 }
 
 /// The memory type of a node, provided for as long as this exists. To be dropped after the last
