@@ -41,7 +41,6 @@ use crate::{
     }, //
 };
 use kernel::{
-    alloc::append::Append,
     bindings,
     dax::{
         class::Service,
@@ -187,7 +186,7 @@ impl Slot {
             return Ok(None);
         }
 
-        self.mappings.make_room(1, GFP_KERNEL)?;
+        self.mappings.reserve(1, GFP_KERNEL)?;
         Ok(Some(index))
     }
 }
@@ -483,7 +482,7 @@ impl Region {
         self.with_slot(key, |slot| {
             let mut ranges = KVVec::new();
 
-            ranges.make_room(slot.parts.len(), GFP_KERNEL)?;
+            ranges.reserve(slot.parts.len(), GFP_KERNEL)?;
             for Part { pgoff, range } in slot.parts.iter() {
                 let range = bindings::dev_dax_range {
                     pgoff: *pgoff as usize,

@@ -15,7 +15,6 @@
 //! waits for it: [`wait_for_decision`].
 
 use kernel::{
-    alloc::append::Append,
     cxl,
     dax::{
         hmem::{
@@ -268,7 +267,7 @@ impl State {
                 firmware_map::cxl_windows(&(at..end), |range| {
                     self.offer(at..range.start, target_node);
                     at = range.end;
-                    Ok(contested.append(Candidate { range, target_node }, GFP_KERNEL)?)
+                    Ok(contested.push(Candidate { range, target_node }, GFP_KERNEL)?)
                 })?;
             }
             self.offer(at..end, target_node);
@@ -328,7 +327,7 @@ impl State {
             return;
         };
         let made = hmem::Registration::new(&self.dev, &memory)
-            .and_then(|device| Ok(devices.append(device, GFP_KERNEL)?));
+            .and_then(|device| Ok(devices.push(device, GFP_KERNEL)?));
 
         if let Err(error) = made {
             self.log_error(&memory.range, error);

@@ -10,7 +10,6 @@
 //! It decides nothing: that a range is here does not say that it may be taken.
 
 use kernel::{
-    alloc::append::Append,
     dax::hmem::{
         Candidate,
         Host, //
@@ -73,13 +72,13 @@ impl Registry {
         let mut new = KVec::new();
 
         for range in pieces::gaps(range, self.known.iter().map(|known| &known.range)) {
-            new.append(range, GFP_KERNEL)?;
+            new.push(range, GFP_KERNEL)?;
         }
-        self.known.make_room(new.len(), GFP_KERNEL)?;
+        self.known.reserve(new.len(), GFP_KERNEL)?;
 
         for range in new {
             self.known
-                .append(Candidate { range, target_node }, GFP_KERNEL)?;
+                .push(Candidate { range, target_node }, GFP_KERNEL)?;
 
             let mut unsorted = &mut self.known[..];
             while let [rest @ .., new] = unsorted {
@@ -132,9 +131,9 @@ fn known() -> Result<KVec<Candidate>> {
     let registry = registry().lock();
     let mut known = KVec::new();
 
-    known.make_room(registry.known.len(), GFP_KERNEL)?;
+    known.reserve(registry.known.len(), GFP_KERNEL)?;
     for candidate in &registry.known {
-        known.append(candidate.clone(), GFP_KERNEL)?;
+        known.push(candidate.clone(), GFP_KERNEL)?;
     }
     Ok(known)
 }

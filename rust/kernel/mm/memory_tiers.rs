@@ -11,7 +11,6 @@
 
 use super::memory_hotplug::Node;
 use crate::{
-    alloc::append::Append,
     bindings,
     error::from_err_ptr,
     prelude::*,
@@ -66,7 +65,7 @@ impl NodeType {
             return Ok(Self(node));
         }
 
-        provided.make_room(1, GFP_KERNEL)?;
+        provided.reserve(1, GFP_KERNEL)?;
         // SAFETY: `distance` is valid, and is only replaced by who knows better.
         unsafe { bindings::mt_calc_adistance(node.id(), &mut distance) };
         // SAFETY: Takes any number.

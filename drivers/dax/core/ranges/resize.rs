@@ -20,7 +20,6 @@ use super::{
 };
 use kernel::{
     alloc::{
-        append::Append,
         flags::GFP_KERNEL,
         KVVec, //
     },
@@ -136,7 +135,7 @@ impl Parts {
             return Ok(None);
         }
 
-        self.0.make_room(1, GFP_KERNEL)?;
+        self.0.reserve(1, GFP_KERNEL)?;
         let last = self.last().map(|part| part.range);
         let new = space.allocate(last, lack, align)?;
         let joined = last.and_then(|last| last.joined(&new));
@@ -178,7 +177,7 @@ impl Parts {
         if !align.fits(&range) {
             return Err(Error::RangeMisaligned { range, align });
         }
-        self.0.make_room(1, GFP_KERNEL)?;
+        self.0.reserve(1, GFP_KERNEL)?;
         space.reserve(range)?;
         self.push(range)
     }

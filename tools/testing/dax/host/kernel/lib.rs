@@ -256,30 +256,6 @@ pub mod alloc {
         }
     }
 
-    /// Growing without a panic.
-    pub mod append {
-        use super::*;
-
-        /// Growing without a panic.
-        pub trait Append<T> {
-            /// Makes room for so many more elements.
-            fn make_room(&mut self, more: usize, flags: Flags) -> Result<(), AllocError>;
-
-            /// Appends an element.
-            fn append(&mut self, element: T, flags: Flags) -> Result<(), AllocError>;
-        }
-
-        impl<T> Append<T> for KVVec<T> {
-            fn make_room(&mut self, more: usize, flags: Flags) -> Result<(), AllocError> {
-                self.reserve(more, flags)
-            }
-
-            fn append(&mut self, element: T, flags: Flags) -> Result<(), AllocError> {
-                self.push(element, flags)
-            }
-        }
-    }
-
     impl<T> Drop for KVVec<T> {
         fn drop(&mut self) {
             self.set_capacity(0);
