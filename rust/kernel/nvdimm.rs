@@ -38,10 +38,7 @@ use crate::{
     page::PAGE_SIZE,
     prelude::*,
     sizes::SZ_4K,
-    str::{
-        c_name::c_name,
-        CStrExt as _, //
-    },
+    str::CStrExt as _,
     sync::atomic::{
         AtomicFlag,
         Full,
@@ -349,7 +346,7 @@ impl Namespace<'_> {
     /// Returns the name, `namespaceR.I`.
     pub fn name(&self) -> &CStr {
         // SAFETY: By the type invariant, the namespace and the device in it are valid.
-        unsafe { c_name(bindings::dev_name(&raw mut (*self.ndns.as_ptr()).dev)) }
+        unsafe { CStr::from_char_ptr(bindings::dev_name(&raw mut (*self.ndns.as_ptr()).dev)) }
     }
 
     /// Returns R and I of the name: the number of the libnvdimm region, and that of the namespace

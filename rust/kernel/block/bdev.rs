@@ -7,10 +7,7 @@
 use crate::{
     bindings,
     block::SECTOR_SHIFT,
-    str::{
-        c_name::c_name,
-        CStr, //
-    },
+    prelude::*,
     types::Opaque, //
 };
 
@@ -38,7 +35,7 @@ impl BlockDevice {
     pub fn name(&self) -> &CStr {
         // SAFETY: By the type invariant the block device is open, so that its `struct device` is
         // initialised and lives at least as long as `self`.
-        unsafe { c_name(bindings::dev_name(&raw mut (*self.0.get()).bd_device)) }
+        unsafe { CStr::from_char_ptr(bindings::dev_name(&raw mut (*self.0.get()).bd_device)) }
     }
 
     /// Returns the `struct gendisk` that this is, or is a part of.

@@ -54,10 +54,7 @@ use crate::{
         PAGE_SIZE, //
     },
     prelude::*,
-    str::{
-        c_name::c_name,
-        CString, //
-    },
+    str::CString,
     sync::{
         aref::{
             ARef,
@@ -432,7 +429,7 @@ impl Device {
     pub fn name(&self) -> &CStr {
         // SAFETY: By the type invariant the device is valid; it has its name as long as it lives.
         unsafe {
-            c_name(bindings::dev_name(
+            CStr::from_char_ptr(bindings::dev_name(
                 AsRef::<device::Device>::as_ref(self).as_raw(),
             ))
         }

@@ -34,10 +34,7 @@ use crate::{
     platform,
     prelude::*,
     static_lock_class,
-    str::{
-        c_name::c_name,
-        CStrExt as _, //
-    },
+    str::CStrExt as _,
     sync::atomic::{
         Atomic,
         Relaxed, //
@@ -351,7 +348,7 @@ fn named<Ctx: DeviceContext>(
 #[inline(never)]
 unsafe fn is_named(pdev: *const bindings::platform_device, name: &CStr) -> bool {
     // SAFETY: By the safety requirement.
-    unsafe { c_name((*pdev).name) == name }
+    unsafe { CStr::from_char_ptr((*pdev).name) == name }
 }
 
 /// A platform device for a piece of memory, `hmem.N`, registered until this is dropped.

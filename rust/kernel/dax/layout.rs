@@ -36,7 +36,6 @@ use crate::{
     },
     error::to_result,
     prelude::*,
-    str::c_name::c_name,
     types::Opaque, //
 };
 use core::{
@@ -161,7 +160,7 @@ impl Driver {
     /// The name of the driver, which is that of its module.
     pub fn name(&self) -> &CStr {
         // SAFETY: The driver is valid; the name was set before it was registered, and stays.
-        unsafe { c_name((*self.as_drv_raw()).name) }
+        unsafe { CStr::from_char_ptr((*self.as_drv_raw()).name) }
     }
 
     /// A number that tells this driver from every other registered one.

@@ -25,10 +25,7 @@ use crate::{
         PAGE_SIZE, //
     },
     prelude::*,
-    str::{
-        c_name::c_name,
-        CString, //
-    },
+    str::CString,
 };
 use core::{
     mem::ManuallyDrop,
@@ -97,7 +94,7 @@ impl OnlineType {
     /// The name in sysfs.
     pub fn name(self) -> &'static CStr {
         // SAFETY: The number is one of `enum mmop`, for which C has a static string.
-        unsafe { c_name(bindings::mhp_online_type_to_str(self.as_raw())) }
+        unsafe { CStr::from_char_ptr(bindings::mhp_online_type_to_str(self.as_raw())) }
     }
 }
 
