@@ -32,9 +32,10 @@ use kernel::{
         Mutex, //
     },
     workqueue::{
+        self,
         impl_has_work,
         new_work,
-        ordered::OrderedQueue,
+        OwnedQueue,
         Work,
         WorkItem, //
     },
@@ -60,7 +61,7 @@ type LateRegistration = Mutex<Option<Pin<KBox<Registration>>>>;
 struct DaxCxl {
     // Dropped first, which waits for the work item. After that nothing registers the driver any
     // more.
-    _queue: OrderedQueue,
+    _queue: OwnedQueue,
     _registration: Arc<LateRegistration>,
 }
 
@@ -73,7 +74,7 @@ impl InPlaceModule for DaxCxl {
 impl DaxCxl {
     fn start(module: &'static ThisModule) -> Result<Self> {
         let registration: Arc<LateRegistration> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
-        let queue = OrderedQueue::new(c"dax_cxl")?;
+        let queue = workqueue::Builder::ordered().build(c"dax_cxl")?;
         let shared = registration.clone();
 
         queue.enqueue(KBox::pin_init(

@@ -46,9 +46,10 @@ use kernel::{
         SetOnce, //
     },
     workqueue::{
+        self,
         impl_has_work,
         new_work,
-        ordered::OrderedQueue,
+        OwnedQueue,
         Work,
         WorkItem, //
     },
@@ -79,14 +80,14 @@ kernel::hmem_decision! { wait: wait_for_decision }
 static REGION_IDLE: Atomic<bool> = Atomic::new(false);
 
 /// The queue for [`Decision`]s while the module is loaded.
-static QUEUE: SetOnce<Mutex<Option<Arc<OrderedQueue>>>> = SetOnce::new();
+static QUEUE: SetOnce<Mutex<Option<Arc<OwnedQueue>>>> = SetOnce::new();
 
-fn queue() -> &'static Mutex<Option<Arc<OrderedQueue>>> {
+fn queue() -> &'static Mutex<Option<Arc<OwnedQueue>>> {
     QUEUE.get_or_pin_init(new_mutex!(None, "dax_hmem::QUEUE"))
 }
 
 /// Replaces the queue. Dropping the old queue waits for its work items.
-fn set_queue(new: Option<Arc<OrderedQueue>>) {
+fn set_queue(new: Option<Arc<OwnedQueue>>) {
     let old = mem::replace(&mut *queue().lock(), new);
 
     drop(old);
@@ -131,7 +132,7 @@ struct QueueGuard;
 
 impl QueueGuard {
     fn start() -> Result<Self> {
-        let queue = Arc::new(OrderedQueue::new(c"dax_hmem_wq")?, GFP_KERNEL)?;
+        let queue = Arc::new(workqueue::Builder::ordered().build(c"dax_hmem_wq")?, GFP_KERNEL)?;
 
         set_queue(Some(queue));
         Ok(Self)
