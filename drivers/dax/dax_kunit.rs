@@ -35,7 +35,7 @@ impl kernel::Module for DaxKunit {
 #[kunit_tests(dax_api)]
 mod api {
     use kernel::{
-        io::firmware_map,
+        io::resource,
         numa, //
     };
 
@@ -52,7 +52,7 @@ mod api {
     #[test]
     fn not_soft_reserved() {
         for range in [0..4096, 0..u64::MAX, 4096..4096, u64::MAX..u64::MAX] {
-            assert!(!firmware_map::is_soft_reserved(&range));
+            assert!(!resource::is_soft_reserved(&range));
         }
     }
 }

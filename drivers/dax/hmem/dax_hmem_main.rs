@@ -30,7 +30,7 @@ use kernel::{
     },
     device::Core,
     driver,
-    io::firmware_map,
+    io::resource,
     new_mutex,
     numa,
     platform,
@@ -263,9 +263,9 @@ impl State {
     fn classify(&self, memory: &Candidate, contested: &mut KVec<Candidate>) -> Result {
         let target_node = memory.target_node;
 
-        firmware_map::soft_reserved(&memory.range, |Range { start: mut at, end }| {
+        resource::walk_soft_reserved(&memory.range, |Range { start: mut at, end }| {
             if cfg!(CONFIG_DEV_DAX_CXL) {
-                firmware_map::cxl_windows(&(at..end), |range| {
+                resource::walk_cxl_windows(&(at..end), |range| {
                     self.offer(at..range.start, target_node);
                     at = range.end;
                     Ok(contested.push(Candidate { range, target_node }, GFP_KERNEL)?)

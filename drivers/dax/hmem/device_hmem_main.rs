@@ -14,7 +14,7 @@ use kernel::{
         Candidate,
         Host, //
     },
-    io::firmware_map,
+    io::resource,
     new_mutex, numa,
     prelude::*,
     sync::{
@@ -140,7 +140,7 @@ fn known() -> Result<KVec<Candidate>> {
 
 /// Takes note of the soft-reserved memory that nobody has reported; at `device_initcall`.
 fn start() -> Result {
-    firmware_map::soft_reserved(&(0..u64::MAX), |range| {
+    resource::walk_soft_reserved(&(0..u64::MAX), |range| {
         let target_node = numa::target_node(range.start);
 
         register(range, target_node);

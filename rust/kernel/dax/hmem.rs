@@ -28,7 +28,7 @@ use crate::{
         from_result,
         to_result, //
     },
-    io::firmware_map,
+    io::resource,
     memregion,
     numa,
     platform,
@@ -371,7 +371,7 @@ impl Registration {
     /// [`EINVAL`] if not all of the memory is soft-reserved: it is not for drivers to take then.
     /// [`ENOMEM`], and what else the driver core has against a device.
     pub fn new(host: &platform::Device, memory: &Candidate) -> Result<Self> {
-        if !firmware_map::is_soft_reserved(&memory.range) {
+        if !resource::is_soft_reserved(&memory.range) {
             return Err(EINVAL);
         }
 

@@ -25,7 +25,7 @@ use crate::{
     error::from_err_ptr,
     faux,
     fmt,
-    io::firmware_map,
+    io::resource,
     mm::memremap::PageMap,
     prelude::*, //
 };
@@ -144,7 +144,7 @@ impl Memory {
             bindings::IORES_DESC_PERSISTENT_MEMORY_LEGACY,
         ];
 
-        if size == 0 || !(persistent.into_iter().any(is) || firmware_map::is_soft_reserved(&range))
+        if size == 0 || !(persistent.into_iter().any(is) || resource::is_soft_reserved(&range))
         {
             return Err(EINVAL);
         }
