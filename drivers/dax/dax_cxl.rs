@@ -25,7 +25,10 @@ use kernel::{
     device::Core,
     driver,
     new_mutex,
-    numa,
+    numa::{
+        self,
+        NumaNode, //
+    },
     prelude::*,
     sync::{
         Arc,
@@ -130,14 +133,14 @@ impl cxl::Driver for CxlDax {
         let range = dev.range();
         let size = range.end.saturating_sub(range.start);
         let target_node = match numa::target_node(range.start) {
-            numa::NO_NODE => {
+            NumaNode::NO_NODE => {
                 let node = numa::default_node(range.start);
 
                 dev_warn!(
                     dev,
                     "firmware names no NUMA node for {}; as System RAM it will be in node {}\n",
                     Addresses(&range),
-                    node
+                    node.as_raw()
                 );
                 node
             }

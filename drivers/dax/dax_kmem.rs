@@ -149,7 +149,7 @@ impl SystemRam {
             dev_warn!(
                 dev,
                 "not System RAM: NUMA node {} takes no memory, error {}; it has to be one of /sys/devices/system/node/possible\n",
-                node.id(),
+                node.as_raw(),
                 why.to_errno()
             )
         })?;

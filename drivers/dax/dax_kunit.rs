@@ -36,16 +36,22 @@ impl kernel::Module for DaxKunit {
 mod api {
     use kernel::{
         io::resource,
-        numa, //
+        numa::{
+            self,
+            NumaNode, //
+        },
     };
 
     /// The C function looks up each node in a bitmap without a bounds check.
     #[test]
     fn nodes_beyond_the_bitmap() {
         for node in [i32::MIN, -4096, -2, -1, 1 << 20, i32::MAX] {
-            assert!(numa::nearest_online_node(node) == numa::NO_NODE);
+            let node = NumaNode::from_raw(node);
+
+            assert!(numa::nearest_online_node(node) == NumaNode::NO_NODE);
         }
-        assert!(numa::nearest_online_node(0) == 0);
+        let first = NumaNode::from_raw(0);
+        assert!(numa::nearest_online_node(first) == first);
     }
 
     /// The first page, at least, is not soft-reserved.

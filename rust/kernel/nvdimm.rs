@@ -18,6 +18,7 @@
 //! `drivers/nvdimm/pfn.h`
 
 use crate::{
+    alloc::NumaNode,
     bindings,
     container_of,
     dax,
@@ -218,14 +219,16 @@ impl<Ctx: DeviceContext> Dax<Ctx> {
 
     /// Returns the target node of the libnvdimm region.
     #[inline]
-    pub fn target_node(&self) -> i32 {
-        // SAFETY: By the type invariant, the parent is a `struct nd_region`. It is valid, since a
-        // device keeps its parent alive. Its node is set before it is registered.
-        unsafe {
+    pub fn target_node(&self) -> NumaNode {
+        // SAFETY: By the type invariant, the parent is a valid `struct nd_region`. The device keeps its
+        // parent alive. libnvdimm sets the node before it registers the region.
+        let node = unsafe {
             let parent = (*self.pfn()).dev.parent;
 
             (*container_of!(parent, bindings::nd_region, dev)).target_node
-        }
+        };
+
+        NumaNode::from_raw(node)
     }
 }
 

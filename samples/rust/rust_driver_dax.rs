@@ -38,6 +38,7 @@ use kernel::{
         },
         vma_desc::VmaDesc, //
     },
+    numa::NumaNode,
     page::PAGE_SIZE,
     prelude::*,
     InPlaceModule, //
@@ -46,9 +47,6 @@ use kernel::{
 /// The number of the region. A real provider gets a number from its bus or from
 /// `memregion_alloc()`, which counts from 0.
 const REGION: i32 = 1000;
-
-/// NUMA_NO_NODE: the target node of the memory is unknown.
-const NO_NODE: i32 = -1;
 
 module! {
     type: Sample,
@@ -107,7 +105,8 @@ fn provide() -> Result<faux::Registration> {
                 &parent,
                 REGION,
                 memory,
-                NO_NODE,
+                // The target node of the memory is unknown.
+                NumaNode::NO_NODE,
                 PAGE_SIZE as u32,
                 Flags::DYNAMIC,
             )

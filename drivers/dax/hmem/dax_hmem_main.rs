@@ -32,7 +32,7 @@ use kernel::{
     driver,
     io::resource,
     new_mutex,
-    numa,
+    numa::NumaNode,
     platform,
     prelude::*,
     sync::{
@@ -285,7 +285,7 @@ impl State {
 
     /// Makes a device for the aligned part of a range. Logs an error and returns, so that one range
     /// does not affect the others.
-    fn offer(&self, range: Range<u64>, target_node: i32) {
+    fn offer(&self, range: Range<u64>, target_node: NumaNode) {
         let align = u64::from(DEFAULT_ALIGN);
 
         if range.is_empty() {
@@ -310,7 +310,7 @@ impl State {
                     .saturating_sub(aligned.end.saturating_sub(aligned.start))
             );
         }
-        if target_node == numa::NO_NODE {
+        if target_node == NumaNode::NO_NODE {
             dev_warn!(
                 self.dev,
                 "firmware names no NUMA node for memory {}: it can be mapped, but not be System RAM\n",

@@ -15,7 +15,11 @@ use kernel::{
         Host, //
     },
     io::resource,
-    new_mutex, numa,
+    new_mutex,
+    numa::{
+        self,
+        NumaNode, //
+    },
     prelude::*,
     sync::{
         atomic::{
@@ -68,7 +72,7 @@ fn registry() -> &'static Mutex<Registry> {
 
 impl Registry {
     /// Adds what is not known of a range.
-    fn add(&mut self, range: Range<u64>, target_node: i32) -> Result {
+    fn add(&mut self, range: Range<u64>, target_node: NumaNode) -> Result {
         let mut new = KVec::new();
 
         for range in pieces::gaps(range, self.known.iter().map(|known| &known.range)) {
@@ -94,7 +98,7 @@ impl Registry {
 }
 
 /// Takes note of a range of memory. What of it is known already stays as it is.
-fn register(range: Range<u64>, target_node: i32) {
+fn register(range: Range<u64>, target_node: NumaNode) {
     if DISABLE.load(Relaxed) {
         return;
     }
@@ -111,7 +115,7 @@ fn register(range: Range<u64>, target_node: i32) {
     }
 }
 
-fn add(range: Range<u64>, target_node: i32) -> Result {
+fn add(range: Range<u64>, target_node: NumaNode) -> Result {
     let had_host = {
         let mut registry = registry().lock();
 

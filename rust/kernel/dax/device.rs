@@ -25,9 +25,10 @@ use super::memmap::{
     ReserveFunctions, //
 };
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
+use crate::alloc::NumaNode;
+#[cfg(CONFIG_MEMORY_HOTPLUG)]
 use crate::mm::memory_hotplug::{
     Blocks,
-    Node,
     Span, //
 };
 use crate::{
@@ -456,9 +457,9 @@ impl Device<device::Bound> {
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
 impl Device<device::Bound> {
     /// The NUMA node that the memory is to be as System RAM, if it is known.
-    pub fn target_node(&self) -> Option<Node> {
+    pub fn target_node(&self) -> Option<NumaNode> {
         // SAFETY: By the type invariant. The field does not change.
-        Node::new(unsafe { (*self.as_raw()).target_node })
+        NumaNode::new(unsafe { (*self.as_raw()).target_node }).ok()
     }
 
     /// Whether the memory map is to be in the memory, when that is System RAM.

@@ -30,7 +30,10 @@ use crate::{
     },
     io::resource,
     memregion,
-    numa,
+    numa::{
+        self,
+        NumaNode, //
+    },
     platform,
     prelude::*,
     static_lock_class,
@@ -63,8 +66,8 @@ use core::{
 pub struct Candidate {
     /// The physical addresses; the end is the first one behind.
     pub range: Range<u64>,
-    /// The NUMA node that the memory would have as System RAM; [`numa::NO_NODE`] if none is known.
-    pub target_node: i32,
+    /// The NUMA node that the memory would have as System RAM; [`NumaNode::NO_NODE`] if none is known.
+    pub target_node: NumaNode,
 }
 
 /// Calls `f` with what the registry knows of, in ascending order, until it fails. May sleep.
@@ -88,7 +91,10 @@ unsafe extern "C" fn call<F: FnMut(&Candidate) -> Result>(
     let (f, range) = unsafe { (&mut *f.cast::<F>(), range_of(res)) };
 
     from_result(|| {
-        f(&Candidate { range, target_node })?;
+        f(&Candidate {
+            range,
+            target_node: NumaNode::from_raw(target_node),
+        })?;
         Ok(0)
     })
 }
@@ -97,7 +103,7 @@ unsafe extern "C" fn call<F: FnMut(&Candidate) -> Result>(
 ///
 /// - `start: fn() -> Result` takes note of the memory that nobody has reported. It is called once, at
 ///   `device_initcall`, by `device_hmem_exports.c`.
-/// - `register: fn(Range<u64>, i32)` takes note of physical addresses and their NUMA node, for the
+/// - `register: fn(Range<u64>, NumaNode)` takes note of physical addresses and their NUMA node, for the
 ///   driver of the HMAT (`hmem_register_resource`). May sleep.
 /// - `known: fn() -> Result<KVec<Candidate>>` returns what is known, in ascending order, for
 ///   [`candidates`] and `dax_hmem` in C (`walk_hmem_resources`). May sleep.
@@ -117,6 +123,7 @@ macro_rules! hmem_registry {
                 bindings,
                 dax::hmem,
                 error::from_result,
+                numa::NumaNode,
                 prelude::*, //
             };
 
@@ -137,7 +144,7 @@ macro_rules! hmem_registry {
                 res: *mut bindings::resource,
             ) {
                 // SAFETY: By the safety requirement.
-                $register(unsafe { hmem::range_of(res) }, target_nid);
+                $register(unsafe { hmem::range_of(res) }, NumaNode::from_raw(target_nid));
             }
 
             /// # Safety
@@ -194,12 +201,12 @@ pub unsafe fn walk(
             start: memory.range.start,
             end: memory.range.end.wrapping_sub(1),
             flags: bindings::IORESOURCE_MEM as c_ulong,
-            desc: memory.target_node as c_ulong,
+            desc: memory.target_node.as_raw() as c_ulong,
             ..pin_init::zeroed()
         };
 
         // SAFETY: By the safety requirement; `res` is a valid resource.
-        match unsafe { visit(host, memory.target_node, &res) } {
+        match unsafe { visit(host, memory.target_node.as_raw(), &res) } {
             0 => (),
             stop => return Ok(stop),
         }
@@ -378,7 +385,7 @@ impl Registration {
         let id = memregion::Id::new()?;
         let last = memory.range.end.checked_sub(1).ok_or(EINVAL)?;
         let info = bindings::memregion_info {
-            target_node: memory.target_node,
+            target_node: memory.target_node.as_raw(),
             range: bindings::range {
                 start: memory.range.start,
                 end: last,
@@ -401,7 +408,7 @@ impl Registration {
             (*raw).dev.parent = host.as_raw();
             #[cfg(CONFIG_NUMA)]
             {
-                (*raw).dev.numa_node = numa::nearest_online_node(memory.target_node);
+                (*raw).dev.numa_node = numa::nearest_online_node(memory.target_node).as_raw();
             }
             to_result(bindings::platform_device_add_data(
                 raw,
@@ -532,7 +539,7 @@ impl<Ctx: DeviceContext> Device<Ctx> {
 
         Candidate {
             range: info.range.start..info.range.end.saturating_add(1),
-            target_node: info.target_node,
+            target_node: NumaNode::from_raw(info.target_node),
         }
     }
 

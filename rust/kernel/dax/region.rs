@@ -26,6 +26,7 @@ use crate::{
     faux,
     fmt,
     io::resource,
+    numa::NumaNode,
     mm::memremap::PageMap,
     prelude::*, //
 };
@@ -182,7 +183,7 @@ impl<'a> Region<'a> {
         parent: &'a impl Parent,
         id: i32,
         memory: Memory,
-        target_node: i32,
+        target_node: NumaNode,
         align: u32,
         flags: Flags,
     ) -> Result<Self> {
@@ -206,7 +207,7 @@ impl<'a> Region<'a> {
                 parent.device().as_raw(),
                 id,
                 &mut range,
-                target_node,
+                target_node.as_raw(),
                 align,
                 flags.0 | IORESOURCE_DAX_ERRNO as c_ulong,
             )
