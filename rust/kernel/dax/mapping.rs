@@ -50,7 +50,10 @@ use crate::{
     },
     prelude::*,
     str::CStr,
-    task::Task, //
+    task::{
+        Task,
+        TASK_COMM_LEN, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -468,16 +471,15 @@ pub struct Requester;
 
 impl fmt::Display for Requester {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let task = Task::current_raw();
-        let mut comm = [0u8; bindings::TASK_COMM_LEN as usize];
+        let mut buffer = [0; TASK_COMM_LEN];
+        let task = current!();
 
-        // SAFETY: `current` is valid, and the buffer is as long as the function expects.
-        unsafe { bindings::get_task_comm(comm.as_mut_ptr(), task) };
-        // SAFETY: The number of a task does not change.
-        let pid = unsafe { (*task).pid };
-        let comm = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
-
-        write!(f, "{}[{}]", fmt::Adapter(comm), pid)
+        write!(
+            f,
+            "{}[{}]",
+            fmt::Adapter(task.comm(&mut buffer)),
+            task.pid()
+        )
     }
 }
 
