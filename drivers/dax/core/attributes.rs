@@ -20,7 +20,7 @@ use kernel::{
     device::{
         attribute::{
             Attribute,
-            Hosted,
+            Attached,
             Mode,
             Output, //
         },
@@ -59,7 +59,7 @@ attribute_groups! {
 
 attribute_groups! {
     /// The folder `dax_region` of the device that a region was found on.
-    pub(crate) static REGION_GROUPS: Hosted<Region> = of_device DeviceAttribute Some(c"dax_region"), [
+    pub(crate) static REGION_GROUPS: Attached<Region> = of_device DeviceAttribute Some(c"dax_region"), [
         AvailableSize,
         RegionSize,
         RegionAlign,
@@ -276,8 +276,8 @@ attribute! {
 
 attribute! {
     /// The number of the region.
-    RegionId(Hosted<Region>, c"id", 0o444) {
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+    RegionId(Attached<Region>, c"id", 0o444) {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             out.number(region.id().into());
             Ok(())
         }
@@ -286,8 +286,8 @@ attribute! {
 
 attribute! {
     /// Size of the region in bytes.
-    RegionSize(Hosted<Region>, c"size", 0o444) {
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+    RegionSize(Attached<Region>, c"size", 0o444) {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             out.number(region.range().len());
             Ok(())
         }
@@ -296,8 +296,8 @@ attribute! {
 
 attribute! {
     /// The align that new instances get.
-    RegionAlign(Hosted<Region>, c"align", 0o444) {
-        fn mode(region: &Hosted<Region>) -> Mode {
+    RegionAlign(Attached<Region>, c"align", 0o444) {
+        fn mode(region: &Attached<Region>) -> Mode {
             // Instances on the bus have an align of their own, for everybody to read.
             if region.is_in_class() {
                 Self::MODE
@@ -306,7 +306,7 @@ attribute! {
             }
         }
 
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             out.number(region.align());
             Ok(())
         }
@@ -315,12 +315,12 @@ attribute! {
 
 attribute! {
     /// Bytes of the region that no instance has.
-    AvailableSize(Hosted<Region>, c"available_size", 0o444) {
-        fn mode(region: &Hosted<Region>) -> Mode {
+    AvailableSize(Attached<Region>, c"available_size", 0o444) {
+        fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)
         }
 
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             out.number(region.available());
             Ok(())
         }
@@ -329,16 +329,16 @@ attribute! {
 
 attribute! {
     /// Writing 1 makes a new instance without memory; read, the name of the one made last.
-    Create(Hosted<Region>, c"create", 0o644) {
-        fn mode(region: &Hosted<Region>) -> Mode {
+    Create(Attached<Region>, c"create", 0o644) {
+        fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)
         }
 
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             show_name(region, region.youngest(), out)
         }
 
-        fn store(region: &Hosted<Region>, input: &[u8]) -> Result {
+        fn store(region: &Attached<Region>, input: &[u8]) -> Result {
             parse::create(input)?;
             Region::create_empty(&region.arc().into())
         }
@@ -347,12 +347,12 @@ attribute! {
 
 attribute! {
     /// The name of the first instance that has not been bound yet.
-    Seed(Hosted<Region>, c"seed", 0o444) {
-        fn mode(region: &Hosted<Region>) -> Mode {
+    Seed(Attached<Region>, c"seed", 0o444) {
+        fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)
         }
 
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             show_name(region, region.seed(), out)
         }
     }
@@ -360,12 +360,12 @@ attribute! {
 
 attribute! {
     /// Removes an instance that is idle and has no memory, by name.
-    Delete(Hosted<Region>, c"delete", 0o200) {
-        fn mode(region: &Hosted<Region>) -> Mode {
+    Delete(Attached<Region>, c"delete", 0o200) {
+        fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)
         }
 
-        fn store(region: &Hosted<Region>, input: &[u8]) -> Result {
+        fn store(region: &Attached<Region>, input: &[u8]) -> Result {
             // A name that is none is that of no instance.
             let name = parse::name(input).map_err(|_| ENXIO)?;
 

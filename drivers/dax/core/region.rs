@@ -56,9 +56,9 @@ use kernel::{
         attribute::{
             Groups,
             GroupsRegistration,
-            Guest,
-            HostDevice,
-            Hosted, //
+            Attachment,
+            AttachTarget,
+            Attached, //
         },
         name::Name,
         subclass::{
@@ -223,8 +223,8 @@ pub(crate) struct Region {
     state: Mutex<State>,
 }
 
-impl Guest for Region {
-    const GROUPS: &'static Groups<Hosted<Self>> = &attributes::REGION_GROUPS;
+impl Attachment for Region {
+    const GROUPS: &'static Groups<Attached<Self>> = &attributes::REGION_GROUPS;
 }
 
 /// Which physical memory is in a region.
@@ -320,7 +320,7 @@ pub(crate) struct Request {
 ///
 /// Refused, with the reason in the log, if the range cannot be mapped with entries of the align, if
 /// another region has some of it, or if the driver of the device has data of its own there.
-pub(crate) fn register(host: HostDevice<'_>, request: Request) -> Result<Arc<Region>> {
+pub(crate) fn register(host: AttachTarget<'_>, request: Request) -> Result<Arc<Region>> {
     let Request {
         id,
         range: raw,

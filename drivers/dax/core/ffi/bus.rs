@@ -30,7 +30,7 @@ use kernel::{
         PageMap, //
     },
     device::{
-        attribute::HostDevice,
+        attribute::AttachTarget,
         class::Class,
         name::Name,
         subclass::{
@@ -117,7 +117,7 @@ unsafe extern "C" fn alloc_dax_region(
     // SAFETY: By the caller.
     let (parent, range) = unsafe { (Device::<Bound>::from_raw(parent), *range) };
     // SAFETY: By the contract of this function the driver data of `parent` is the core's.
-    let parent = unsafe { HostDevice::new(parent) };
+    let parent = unsafe { AttachTarget::new(parent) };
     let request = region::Request {
         id: region_id,
         range,
