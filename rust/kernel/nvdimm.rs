@@ -16,6 +16,29 @@
 //!
 //! C headers: [`include/linux/nd.h`](srctree/include/linux/nd.h), `drivers/nvdimm/nd.h`,
 //! `drivers/nvdimm/pfn.h`
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     device::Core,
+//!     nvdimm::{
+//!         self,
+//!         Dax, //
+//!     },
+//! };
+//!
+//! struct Example;
+//!
+//! impl nvdimm::Driver for Example {
+//!     fn probe(dax: &Dax<Core<'_>>) -> Result {
+//!         let namespace = dax.namespace().ok_or(ENODEV)?;
+//!
+//!         dev_info!(dax, "{} at 0x{:x}\n", namespace.name(), namespace.range().start);
+//!         Ok(())
+//!     }
+//! }
+//! ```
 
 use crate::{
     alloc::NumaNode,
