@@ -71,7 +71,8 @@ def lint(lab):
 
 
 def rustdoc(lab):
-    return built(lab, "rustdoc", "rustdoc")
+    # The second target compiles the examples.
+    return built(lab, "rustdoc and its examples", "rustdoc", "rust/")
 
 
 def run(lab, which):

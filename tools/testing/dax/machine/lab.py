@@ -82,7 +82,7 @@ FRAGMENTS = {"rust": ["kernel.config"],
              "c-modules": ["kernel.config", "c-modules.config"],
              "debug": ["kernel.config", "debug.config"],
              "kcsan": ["kernel.config", "kcsan.config"],
-             "check": ["kernel.config"],
+             "check": ["kernel.config", "check.config"],
              "series": ["kernel.config"],
              "quiet": ["kernel.config"]}
 KERNELS = tuple(name for name in FRAGMENTS if name not in ("check", "series", "quiet"))
