@@ -65,9 +65,8 @@ pub fn nearest_online_node(node: NumaNode) -> NumaNode {
     #[cfg(CONFIG_NUMA)]
     if node != NumaNode::NO_NODE {
         // SAFETY: The function looks the node up in a bitmap, which has a bit for each node.
-        let online = unsafe {
-            bindings::numa_nearest_node(node.as_raw(), bindings::node_states_N_ONLINE)
-        };
+        let online =
+            unsafe { bindings::numa_nearest_node(node.as_raw(), bindings::node_states_N_ONLINE) };
 
         return NumaNode::from_raw(online);
     }

@@ -19,8 +19,8 @@ use kernel::{
     dax::layout::Driver,
     device::{
         attribute::{
-            Attribute,
             Attached,
+            Attribute,
             Mode,
             Output, //
         },

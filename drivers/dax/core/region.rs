@@ -54,11 +54,11 @@ use kernel::{
     dev_info_ratelimited,
     device::{
         attribute::{
-            Groups,
-            GroupsRegistration,
-            Attachment,
             AttachTarget,
-            Attached, //
+            Attached,
+            Attachment,
+            Groups,
+            GroupsRegistration, //
         },
         name::Name,
         subclass::{

@@ -132,7 +132,10 @@ struct QueueGuard;
 
 impl QueueGuard {
     fn start() -> Result<Self> {
-        let queue = Arc::new(workqueue::Builder::ordered().build(c"dax_hmem_wq")?, GFP_KERNEL)?;
+        let queue = Arc::new(
+            workqueue::Builder::ordered().build(c"dax_hmem_wq")?,
+            GFP_KERNEL,
+        )?;
 
         set_queue(Some(queue));
         Ok(Self)

@@ -144,7 +144,10 @@ macro_rules! hmem_registry {
                 res: *mut bindings::resource,
             ) {
                 // SAFETY: By the safety requirement.
-                $register(unsafe { hmem::range_of(res) }, NumaNode::from_raw(target_nid));
+                $register(
+                    unsafe { hmem::range_of(res) },
+                    NumaNode::from_raw(target_nid),
+                );
             }
 
             /// # Safety

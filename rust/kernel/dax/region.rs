@@ -26,8 +26,8 @@ use crate::{
     faux,
     fmt,
     io::resource,
-    numa::NumaNode,
     mm::memremap::PageMap,
+    numa::NumaNode,
     prelude::*, //
 };
 use core::{
@@ -145,8 +145,7 @@ impl Memory {
             bindings::IORES_DESC_PERSISTENT_MEMORY_LEGACY,
         ];
 
-        if size == 0 || !(persistent.into_iter().any(is) || resource::is_soft_reserved(&range))
-        {
+        if size == 0 || !(persistent.into_iter().any(is) || resource::is_soft_reserved(&range)) {
             return Err(EINVAL);
         }
         // INVARIANT: Firmware says so.

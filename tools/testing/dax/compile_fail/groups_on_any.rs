@@ -7,9 +7,9 @@
 use kernel::{
     device::{
         attribute::{
-            GroupsRegistration,
+            AttachTarget,
             Attachment,
-            AttachTarget, //
+            GroupsRegistration, //
         },
         Bound,
         Device, //
@@ -19,6 +19,6 @@ use kernel::{
 };
 
 /// Puts attributes on any device.
-pub fn put<G: Attachment>(dev: &Device<Bound>, guest: Arc<G>) -> Result<GroupsRegistration<G>> {
-    GroupsRegistration::new(AttachTarget::new(dev), guest)
+pub fn put<A: Attachment>(dev: &Device<Bound>, attachment: Arc<A>) -> Result<GroupsRegistration<A>> {
+    GroupsRegistration::new(AttachTarget::new(dev), attachment)
 }
