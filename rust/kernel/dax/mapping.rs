@@ -49,7 +49,6 @@ use crate::{
         PAGE_SIZE, //
     },
     prelude::*,
-    str::CStr,
     task::{
         Task,
         TASK_COMM_LEN, //
