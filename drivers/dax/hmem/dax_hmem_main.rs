@@ -294,7 +294,7 @@ impl State {
         let Some(aligned) = offered::aligned(&range, align) else {
             dev_warn!(
                 self.dev,
-                "memory {} stays unused: nothing of it is aligned to 0x{:x}\n",
+                "memory {} stays unused: no part of it is aligned to 0x{:x}\n",
                 Addresses(&range),
                 align
             );
@@ -368,7 +368,7 @@ impl hmem::Driver for Hmem {
         .and_then(|region| region.create(size))
         .inspect_err(|error| {
             let advice = match *error {
-                EBUSY => "unbind what has it, see the message above and /proc/iomem, then ",
+                EBUSY => "unbind its user, see the message above and /proc/iomem, then ",
                 _ => "",
             };
 

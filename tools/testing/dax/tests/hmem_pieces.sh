@@ -20,7 +20,7 @@ while read -r message; do
 done <<-LOG
 	memory 0x40000000-0x40500fff is not aligned to 0x200000; 0x101000 bytes at its ends stay unused
 	memory 0x48001000-0x48500fff is not aligned to 0x200000; 0x300000 bytes at its ends stay unused
-	memory 0x50003000-0x50003fff stays unused: nothing of it is aligned to 0x200000
+	memory 0x50003000-0x50003fff stays unused: no part of it is aligned to 0x200000
 LOG
 
 if ! in_c dax_hmem; then

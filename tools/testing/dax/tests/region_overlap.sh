@@ -78,7 +78,7 @@ hmem)
 	log_has "the core says why" "$core"
 	if ! in_c dax_hmem; then
 		log_has "hmem says what to do" \
-			"no instance for memory 0x180000000-0x27fffffff: error -16; unbind what has it, see the message above and /proc/iomem, then bind this device to hmem again"
+			"no instance for memory 0x180000000-0x27fffffff: error -16; unbind its user, see the message above and /proc/iomem, then bind this device to hmem again"
 		nothing_about_memory "the sample has it"
 	fi
 	is "the sample's device alone is there" "$(left)" dax1000.0
