@@ -108,7 +108,7 @@ def references():
             mine = (PROJECT / found).is_file() or not found.startswith(
                 ("Documentation/driver-api/dax/", "Documentation/admin-guide/device-dax"))
             yield f"{name} refers to {found}", "" if mine else "no such document"
-        for found in re.findall(r"\b((?:drivers/dax|rust/kernel|samples/rust|tools/testing/dax)/"
+        for found in re.findall(r"\b((?:drivers/dax|rust/kernel|samples/rust|tools/testing(?:/selftests)?/dax)/"
                                 r"[\w/.-]*\w)", text):
             # Of an object there is the source.
             here = (PROJECT / re.sub(r"\.o$", ".rs", found)).exists() or found in UPSTREAM

@@ -4,7 +4,7 @@
 
   powercut.py [CUTS [SEED]]      print what each machine lost
 
-Three programs append records (tests/powercut.c): to a device of dax_pmem, mapped with 2 MiB, and
+Three programs append records (guest/powercut.c): to a device of dax_pmem, mapped with 2 MiB, and
 to a growing file in ext4 and in xfs, mapped with MAP_SYNC. Each says on a port of its own what
 it has made durable. The machine is killed at a random moment, and after the next boot with the
 same memory each record that was reported has to be there, and the namespaces have to be as they
@@ -62,7 +62,7 @@ LOOK = r"""
 port=$(grep -lx report /sys/class/virtio-ports/*/name)
 port=${port%/name}
 exec 3>"/dev/${port##*/}"
-export PATH=/mnt/tests:$PATH
+export PATH=/mnt/tests/dax:$PATH
 modprobe -a dax_pmem device_dax xfs
 udevadm settle
 named() { ndctl list -NX | jq -r --arg n "$1" '.[] | select(.name == $n)'; }

@@ -22,7 +22,7 @@ PRELUDE = """
 exec 2>/dev/null
 modprobe -a dax_pmem device_dax kmem
 udevadm settle
-dump() { udevadm settle; echo "== $*"; python3 /mnt/dax/sysfs_dump.py dax device_dax dax_pmem kmem dax_hmem dax_cxl; }
+dump() { udevadm settle; echo "== $*"; python3 /mnt/dax/guest/sysfs_dump.py dax device_dax dax_pmem kmem dax_hmem dax_cxl; }
 drivers=/sys/bus/dax/drivers
 """
 

@@ -1,54 +1,126 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What the system tests share. A test is a bash script in this folder that sources
-# this file, calls the functions below, and ends with "done_testing". Its head says
-# where and how it runs:
+# What the tests share. A test is a bash script in this directory that sources this file, calls the
+# functions below, and ends with "done_testing". Its head says where and how it runs:
 #
-#   # machines: nvdimm legacy    machines that it runs on (default: nvdimm)
+#   # machines: nvdimm legacy    machines that it runs on, see machine.sh (default: nvdimm)
 #   # boots: 2                   boots with the same persistent memory (default: 1);
 #                                $BOOT says which this is
 #   # limit: 120                 seconds that it may take in one boot (default: 120)
-#   # append: maxcpus=1        more for the kernel's command line; it has a boot of its own
+#   # append: maxcpus=1          more for the kernel's command line
 #   # leaves: memory             what it leaves behind, on purpose; give it an append
 #   # impl: rust core - why      runs only where these parts are Rust; without any, all
-#   # tier: all                  takes long: runs with TIER=all, or when it is named
-#   # kernel: debug              kernels that it is for (default: all)
+#   # needs: fio                 programs that not every machine has
+#   # tier: all                  takes long: it has to be asked for
+#   # kernel: debug              kernels of tools/testing/dax that it is for (default: all)
+#   # splat: REGEX               what the kernel may say meanwhile
 #
-# From the session: MACHINE, IN_C (the parts of drivers/dax that are upstream's C here: core,
-# device_dax ...), BOOT, PERSIST, a folder that is the same in each boot, and PACE, by which
-# limits of time are multiplied. The output is KTAP; a line "# count: 100 power cuts" tells how
-# often something was tried, and run_tests.py adds these up.
+# The output is KTAP, by the kernel's own helpers; a line "# count: 100 power cuts" tells how often
+# something was tried.
+#
+# tools/testing/dax runs the tests in its own machines and says which one this is: MACHINE, IN_C (the
+# parts of drivers/dax that are upstream's C here: core, device_dax ...), BOOT, PERSIST, a directory
+# that is the same in each boot, and PACE, by which limits of time are multiplied.
+#
+# On any other machine, "make -C tools/testing/selftests TARGETS=dax run_tests", what is not given is
+# found out, and a test that does not fit the machine is skipped with the reason. The tests make and
+# destroy namespaces, and take memory from whoever has it. So they are skipped, too, unless it is said
+# that they may:
+#
+#   DAX_TEST_DESTROY=yes   no data in memory that DAX can reach is of value
+#   DAX_TEST_LONG=yes      also the tests that take long; raise kselftest's own limit for them
 
 set -u
-export LC_ALL=C
+export LC_ALL=C PATH=$PWD:$PATH
+. ../kselftest/ktap_helpers.sh
+. ./machine.sh
 
-nr=0
-failed=0
+skip_all() { ktap_skip_all "$*"; exit "$KSFT_SKIP"; }
+
+# rust_here [PART...]: these parts are Rust; without any, all
+rust_here()
+{
+	local part
+	for part in ${*:-$IN_C}; do
+		in_c "$part" && return 1
+	done
+	return 0
+}
+
+# anywhere: find out what tools/testing/dax would have said, or skip the test
+anywhere()
+{
+	local each kind impl
+	[ $UID = 0 ] || skip_all "only root can run it"
+	[ "${DAX_TEST_DESTROY:-}" = yes ] ||
+		skip_all "it takes the memory of the machine; DAX_TEST_DESTROY=yes allows that"
+	[ "$(head_of "$0" tier)" != all ] || [ "${DAX_TEST_LONG:-}" = yes ] ||
+		skip_all "it takes long; DAX_TEST_LONG=yes runs it"
+	[ -z "$(head_of "$0" boots)" ] || skip_all "it needs a reboot; see tools/testing/dax"
+	for each in ndctl daxctl jq udevadm daxtest $(head_of "$0" needs); do
+		command -v "$each" >/dev/null || skip_all "there is no $each"
+	done
+	for each in $(head_of "$0" append); do
+		[[ " $(cat /proc/cmdline) " = *" $each "* ]] ||
+			skip_all "the kernel was not started with $each"
+	done
+	case $(head_of "$0" kernel) in
+	*debug*) [ -e /proc/self/fail-nth ] || skip_all "the kernel injects no failures" ;;
+	?*) [ -d ./upstream ] || skip_all "there are no modules in C beside those of the kernel" ;;
+	esac
+
+	kind=$(head_of "$0" machines)
+	for each in ${kind:-nvdimm}; do
+		machine_is "$each" && MACHINE=$each && break
+	done
+	[ -n "$MACHINE" ] || skip_all "the machine has nothing that is like ${kind:-nvdimm}; see machine.sh"
+	prepare >/dev/null 2>&1
+	IN_C=$(parts_in_c | tr '\n' ' ')
+	impl=$(head_of "$0" impl)
+	impl=${impl%% - *}
+	[ -z "$impl" ] || rust_here ${impl#rust} || skip_all "$(head_of "$0" impl); C here: $IN_C"
+}
+
+# Its limit of time: timeout ends it with the status that kselftest's runner knows.
+if [ -z "${DAX_TEST_LIMITED:-}" ]; then
+	limit=$(head_of "$0" limit)
+	DAX_TEST_LIMITED=yes exec timeout -k 5 $((${limit:-120} * ${PACE:-1})) bash "$0"
+fi
+unset DAX_TEST_LIMITED
+
+MACHINE=${MACHINE:-} IN_C=${IN_C:-} BOOT=${BOOT:-1} PERSIST=${PERSIST:-} PACE=${PACE:-1}
+ktap_print_header
+[ -n "$MACHINE" ] || anywhere
+
 todo=
 TMP=$(mktemp -d /tmp/test.XXXXXX)
 at_exit=()
 
-echo "KTAP version 1"
-
 # ---- results ----
 
-ok() { nr=$((nr + 1)); todo=; echo "ok $nr - $1"; }
+# ktap HELPER ARG...: its arguments are not patterns for files, and its variables not the test's
+ktap()
+{
+	local - result description directive
+	set -f
+	"$@"
+}
+
+ok() { ktap ktap_test_pass "$1"; todo=; }
 
 not_ok()
 {
-	nr=$((nr + 1))
 	if [ -n "$todo" ]; then
-		echo "not ok $nr - $1 # TODO $todo"
+		ktap ktap_test_xfail "$1 ($todo)"
 	else
-		failed=$((failed + 1))
-		echo "not ok $nr - $1"
+		ktap ktap_test_fail "$1"
 	fi
 	[ $# -lt 2 ] || [ -z "$2" ] || printf '%s\n' "$2" | head -16 | sed 's/^/# /'
 	todo=
 }
 
-skip() { nr=$((nr + 1)); echo "ok $nr - $1 # SKIP $2"; }
+skip() { ktap ktap_test_skip "$1 ($2)"; }
 
 # in_c PART...: one of these is C here
 in_c()
@@ -121,7 +193,7 @@ dax()
 selftest()
 {
 	local line what
-	DAX_KMEM_TEST_DEV=$1 bash ./selftests/dax/dax-kmem-hotplug.sh >"$TMP/selftest" 2>&1
+	DAX_KMEM_TEST_DEV=$1 bash ./dax-kmem-hotplug.sh >"$TMP/selftest" 2>&1
 	grep -qE '^ok ' "$TMP/selftest" || not_ok "the selftest runs" "$(cat "$TMP/selftest")"
 	while read -r line; do
 		what="selftest: ${line#*ok [0-9]* }"
@@ -133,9 +205,9 @@ selftest()
 	done <"$TMP/selftest"
 }
 
-bail_out() { echo "Bail out! $*"; exit 1; }
+bail_out() { ktap ktap_exit_fail_msg "$*"; }
 
-done_testing() { echo "1..$nr"; exit $((failed > 0)); }
+done_testing() { ktap_set_plan $((KTAP_TESTNO - 1)); ktap_finished; }
 
 # ---- the end ----
 

@@ -3,6 +3,7 @@
 # A namespace that is not what its info block says, or was not set up completely: no
 # device, nothing reserved, a sentence that says what is wrong, and ndctl repairs it.
 # machines: nvdimm legacy
+# needs: python3
 # limit: 600
 # impl: rust dax_pmem - C follows several of these info blocks blindly, or fails without a word
 . ./lib.sh

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Random requests to a dynamic region, valid and not, and what two models of it say: every errno,
-# every file, reservation and node, and the physical address of every fault. See host/regionmodel.rs.
+# every file, reservation and node, and the physical address of every fault. See regionmodel.rs.
 # machines: hmem
+# needs: regionmodel
 # append: memory_hotplug.memmap_on_memory=on maxcpus=1
 # limit: 180
 # impl: rust - the model is what the guide says, where it differs from C, too

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What daxstress does when it is given more time, and each time other changes.
 # machines: hmem
+# needs: daxstress
 # limit: 3600
 # tier: all
 # impl: rust - as region_stress

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # Processes that map a device, fault, fork, move, drop and unmap, while it is taken from them: unbound,
 # resized, given another align, made anew, made System RAM, its module and its provider removed. What
-# they touch is the right page, or nothing. See host/daxstress.rs.
+# they touch is the right page, or nothing. See daxstress.rs.
 # machines: hmem
+# needs: daxstress
 # limit: 240
 # impl: rust - C: known wrong: rebind.sh says what happens to files that stay open
 . ./lib.sh

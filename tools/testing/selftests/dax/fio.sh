@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # fio's own engine for device DAX, with verification.
 # machines: nvdimm
+# needs: fio
 # limit: 240
 . ./lib.sh
 

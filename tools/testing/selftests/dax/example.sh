@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The example of the admin guide does what the guide says.
 # machines: nvdimm
+# needs: example
 # limit: 120
 . ./lib.sh
 

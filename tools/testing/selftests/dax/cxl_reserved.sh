@@ -3,6 +3,7 @@
 # CXL memory that is soft-reserved, too. Who has it is decided once all drivers have been
 # probed: what CXL has made a region of is CXL's, the rest is dax_hmem's.
 # machines: cxl
+# needs: cxl
 # append: memmap=4G%0x590000000+0xefffffff modprobe.blacklist=dax_hmem,dax_cxl
 # limit: 120
 . ./lib.sh

@@ -3,6 +3,7 @@
 # Volatile CXL memory: made a region by the cxl tool, mapped, used as System RAM, and taken
 # away while it is. What is written is little, for CXL memory is slow here.
 # machines: cxl
+# needs: cxl
 # limit: 240
 . ./lib.sh
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What regionmodel finds when it is given more time, and each time other requests.
 # machines: hmem hmem-large
+# needs: regionmodel
 # append: memory_hotplug.memmap_on_memory=on maxcpus=1
 # limit: 3600
 # tier: all

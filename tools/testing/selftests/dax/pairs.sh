@@ -59,8 +59,8 @@ as_before()
 failed_before=0
 pair()
 {
-	[ "$failed" != "$failed_before" ] || echo "# pair: ${provider%%:*}|${provider#*:}|$1|$(language "$1")"
-	failed_before=$failed
+	[ "$KTAP_CNT_FAIL" != "$failed_before" ] || echo "# pair: ${provider%%:*}|${provider#*:}|$1|$(language "$1")"
+	failed_before=$KTAP_CNT_FAIL
 }
 language() { eval "echo \$lang_$1"; }
 

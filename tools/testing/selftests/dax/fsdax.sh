@@ -3,6 +3,7 @@
 # File systems that map persistent memory directly, on this core: ext4 and xfs with
 # -o dax=always, fio with verification, mapped writes, remount, the next boot.
 # machines: nvdimm virtio-pmem
+# needs: fio mkfs.ext4 mkfs.xfs
 # boots: 2
 # limit: 480
 . ./lib.sh

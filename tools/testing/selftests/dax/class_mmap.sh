@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Mappings and faults of a device in the class are those of a device on the bus.
 # machines: nvdimm
+# needs: fio
 # limit: 120
 # impl: rust core dax_pmem - Linux no longer has it
 . ./lib.sh

@@ -4,6 +4,7 @@
 # namespace, the device can be touched from end to end. The compound pages of its dev_pagemap begin
 # with the data, not with the namespace.
 # machines: nvdimm
+# needs: python3
 # limit: 240
 . ./lib.sh
 
