@@ -785,7 +785,7 @@ class Lab:
     def clean(self):
         names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests", "quiet",
                  "results", "host-tests", "bench", "upstream", "series"]
-        names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
+        names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
                 self.remove(self.build / path)

@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[4]
 DOCS = PROJECT / "Documentation"
 GUIDE = DOCS / "admin-guide/device-dax.rst"
 STRING = r'"((?:[^"\\]|\\.)*)"'

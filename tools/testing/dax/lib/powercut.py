@@ -1,8 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Cut the power of a machine that writes to persistent memory, and see what is there afterwards.
-
-  powercut.py [CUTS [SEED]]      print what each machine lost
 
 Three programs append records (guest/powercut.c): to a device of dax_pmem, mapped with 2 MiB, and
 to a growing file in ext4 and in xfs, mapped with MAP_SYNC. Each says on a port of its own what
@@ -21,19 +18,14 @@ to be there. As that is rare, each machine has such a block made once, after its
 """
 
 import concurrent.futures
-import os
 import random
 import re
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE / "machine")]
-
-import vm  # noqa: E402
+import vm
 
 # Each has as many cuts.
 LOGS = ("devdax", "ext4", "xfs")
@@ -62,7 +54,7 @@ LOOK = r"""
 port=$(grep -lx report /sys/class/virtio-ports/*/name)
 port=${port%/name}
 exec 3>"/dev/${port##*/}"
-export PATH=/mnt/tests/dax:$PATH
+export PATH=/mnt/tests/guest:$PATH
 modprobe -a dax_pmem device_dax xfs
 udevadm settle
 named() { ndctl list -NX | jq -r --arg n "$1" '.[] | select(.name == $n)'; }
@@ -264,23 +256,3 @@ def run(build, stage, cuts, machines, seed):
     return cases, {"power cuts": sum(life.cuts for life in found),
                    "power cuts that tore the journal of ext4": sum(life.torn for life in found),
                    **{f"records reported in {log}": made[log] for log in LOGS}}
-
-
-def main(argv):
-    # Here, as that one imports this.
-    import run_tests
-    cuts = int(argv[1]) if len(argv) > 1 else 4
-    seed = argv[2] if len(argv) > 2 else random.randrange(1 << 32)
-    status = 0
-    found, counts = run(run_tests.BUILD, run_tests.prepare_stage(), cuts, run_tests.MACHINES, seed)
-    print("".join(f"# count: {number} {what}\n" for what, number in counts.items()), end="")
-    for what, wrong in found:
-        print(f"{'not ok' if wrong else 'ok'} - {what}", flush=True)
-        if wrong:
-            print(wrong)
-            status = 1
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run the tests on several kernels, and print one table of what came of it.
 
-  test_all.py all       every test, also those that take long, on every kernel
-  test_all.py matrix    the modules in Rust on the core in C, those in C on the core in Rust, and
+  all_kernels.py all    every test, also those that take long, on every kernel
+  all_kernels.py matrix the modules in Rust on the core in C, those in C on the core in Rust, and
                         on each core every module with every other, in either language; writes
                         Documentation/driver-api/dax/interoperability.rst
 
@@ -20,13 +20,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-PROJECT = HERE.parents[2]
-sys.path[:0] = [str(HERE), str(HERE / "machine"), str(HERE / "bench")]
+HERE = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(HERE / name) for name in ("", "lib", "machine", "bench")]
 
 import lab as lab_module  # noqa: E402
 import overlay  # noqa: E402
-import run_tests  # noqa: E402
+import selftests  # noqa: E402
+from env import BUILD, JOBS, PROJECT  # noqa: E402
 from report import grid  # noqa: E402
 
 DOCUMENT = PROJECT / "Documentation/driver-api/dax/interoperability.rst"
@@ -55,7 +55,7 @@ def state_of_code():
 
 def kept(what):
     """The folder for the results of this run, with what is left of one that was interrupted."""
-    folder = run_tests.BUILD / "results" / what / state_of_code()
+    folder = BUILD / "results" / what / state_of_code()
     for other in folder.parent.glob("*"):
         if other != folder:
             shutil.rmtree(other)
@@ -64,9 +64,9 @@ def kept(what):
     have = 0
     for record in folder.glob("*.json"):
         # What takes no time is run again: it also looks at documents, say.
-        results = {name: test for name, test in json.loads(record.read_text()).items()
-                   if not test["failed"] and (test["system"] or test["tier"] == "all")}
-        record.write_text(json.dumps(results))
+        results = [test for test in read(record).values()
+                   if not test["failed"] and (test["system"] or test["tier"] == "all")]
+        record.write_text("".join(json.dumps(test) + "\n" for test in results))
         have += len(results)
     if have:
         print(f"goes on: {have} tests passed before it was interrupted; to start over, remove "
@@ -74,19 +74,35 @@ def kept(what):
     return folder
 
 
-def run(folder, kernel, names=(), tier=""):
-    """What run_tests.py says of each test."""
+def read(record):
+    """What came of each test."""
+    results = {}
+    for line in record.read_text().splitlines() if record.exists() else ():
+        test = json.loads(line)
+        first = results.get(test["name"])
+        if first:
+            # It also failed when its machine was powered off.
+            test["failed"] += first["failed"]
+            test = {**first, "failed": test["failed"]}
+        results[test["name"]] = test
+    return results
+
+
+def run(folder, kernel, names=(), everything=False):
+    """What pytest says of each test."""
     record = folder / f"{kernel}.json"
     print(f"\n==== {kernel} kernel", flush=True)
     status = subprocess.run([HERE / "machine/lab", "kernel", kernel], check=False).returncode
     status = status or subprocess.run(
-        [sys.executable, HERE / "run_tests.py", *names], check=False,
-        env={**os.environ, "KERNEL": kernel, "TIER": tier, "RESULTS": str(record)}).returncode
-    results = json.loads(record.read_text()) if record.exists() else {}
-    if status and not any(test["failed"] for test in results.values()):
+        [sys.executable, "-m", "pytest", HERE, "-n", str(JOBS), f"--results={record}",
+         f"--test={' '.join(names)}", *["--all"] * everything],
+        check=False, env={**os.environ, "KERNEL": kernel}).returncode
+    results = read(record)
+    # 5: all of them are in the record.
+    if status not in (0, 5) and not any(test["failed"] for test in results.values()):
         # It was not built, or the run did not come to its end.
-        results["the run"] = {"tier": "", "passed": 0, "failed": 1, "skipped": 0, "known": [],
-                              "counts": {}, "seconds": 0, "system": True}
+        results["the run"] = {"tier": "", "passed": 0, "failed": 1, "skipped": 0, "known": 0,
+                              "counts": {}, "pairs": [], "seconds": 0, "system": True}
     return results
 
 
@@ -99,15 +115,15 @@ def about(name):
 
 def cell(tests):
     passed = sum(test["passed"] for test in tests)
-    known = sum(len(test["known"]) for test in tests)
+    known = sum(test["known"] for test in tests)
     failed = sum(test["failed"] for test in tests)
     words = [f"{passed} passed"] * bool(passed) + [f"{known} known"] * bool(known)
     return ", ".join(words + [f"{failed} FAILED"] * bool(failed)) or "none"
 
 
 def matrix_table(results):
-    names = [test.name for test in run_tests.system_tests() if test.tier != "all"
-             and any(test.is_for(kernel) for kernel in MATRIX)]
+    names = [test.name for test in selftests.selftests().values() if test.tier != "all"
+             and not all(test.unfit(kernel) for kernel in MATRIX)]
     rows = [[module] + [cell([results[kernel][name] for name in names
                               if about(name) == module and name in results[kernel]])
                         for kernel in MATRIX]
@@ -217,14 +233,14 @@ def main(argv):
         print(__doc__, file=sys.stderr)
         return 2
     folder = kept(what)
-    names = [test.name for test in run_tests.system_tests() if test.tier != "all" or test.script == "pairs"]
+    names = [test.name for test in selftests.selftests().values() if test.tier != "all" or test.script == "pairs"]
     if what == "matrix":
         results = {kernel: run(folder, kernel, names) for kernel in MATRIX}
         results["rust"] = run(folder, "rust", ["pairs"])
     else:
-        results = {"rust": run(folder, "rust", tier="all"), "c": run(folder, "c"),
+        results = {"rust": run(folder, "rust", everything=True), "c": run(folder, "c"),
                    **{kernel: run(folder, kernel, names) for kernel in MATRIX},
-                   "debug": run(folder, "debug", tier="all"), "kcsan": run(folder, "kcsan", RACES)}
+                   "debug": run(folder, "debug", everything=True), "kcsan": run(folder, "kcsan", RACES)}
     shutil.rmtree(folder)
     write_matrix(results)
     print("\n" + table(results) + "\n")

@@ -1,28 +1,20 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Compare what the C and the Rust kernel show of DAX, in the same machines set up alike.
-
-  sysfs_compare.py [MACHINE...]      print each difference
 
 Files, modes and contents in /sys, the nodes in /dev, and /proc/iomem; see sysfs_dump.py.
 """
 
-import os
 import re
-import sys
-from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE / "machine")]
-
-import vm  # noqa: E402
+import vm
+from env import HERE
 
 # What the guest does; "dump WHAT" is a line of comparison each.
 PRELUDE = """
 exec 2>/dev/null
 modprobe -a dax_pmem device_dax kmem
 udevadm settle
-dump() { udevadm settle; echo "== $*"; python3 /mnt/dax/guest/sysfs_dump.py dax device_dax dax_pmem kmem dax_hmem dax_cxl; }
+dump() { udevadm settle; echo "== $*"; python3 /mnt/dax/sysfs_dump.py dax device_dax dax_pmem kmem dax_hmem dax_cxl; }
 drivers=/sys/bus/dax/drivers
 """
 
@@ -99,7 +91,7 @@ def stages(text):
 
 
 def dump(build, machine, impl):
-    with vm.Machine(build, machine, impl=impl, shares={"dax": HERE}) as guest:
+    with vm.Machine(build, machine, impl=impl, shares={"dax": HERE / "guest"}) as guest:
         result = guest.run(PRELUDE + MACHINES[machine], limit=180)
     if not result.ok:
         raise RuntimeError(f"{machine}, {impl} kernel: {result.why()}")
@@ -121,19 +113,3 @@ def compare(build, machine):
         differing = [line for line in differing
                      if not any(re.search(pattern, line) for pattern in MEANT)]
         yield f"{machine}, {name}: {len(expected)} files are the same", "\n".join(differing)
-
-
-def main(argv):
-    build = Path(os.environ.get("BUILD") or HERE.parents[2] / "build").resolve()
-    status = 0
-    for machine in argv[1:] or MACHINES:
-        for what, differing in compare(build, machine):
-            print(f"{'not ok' if differing else 'ok'} - {what}")
-            if differing:
-                print(differing)
-                status = 1
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(HERE / "machine"), str(HERE)]
 
 import lab as lab_module  # noqa: E402
