@@ -161,12 +161,14 @@ class Guest:
         self.thread = None
         self.crashes += 1
         if not self.result:
-            why = "it could not be started"
+            why = "the machine could not be started"
         elif self.allowed is not None and self.spent > self.allowed:
             why = "the machine was stopped, as it did not answer any more,"
+        elif self.result.timed_out:
+            why = "the kernel did not come up"
         else:
-            why = self.result.why() or "the session ended"
-        log = tail(self.result.console if self.result else "", 60)
+            why = "the machine went down"
+        log = tail(self._rest_of_log(), 60)
         self.machine.close()
         self.machine = None
         return Down(f"{why} during this test:\n{tail(chr(10).join(lines), 15)}\nthe kernel's log:\n{log}")

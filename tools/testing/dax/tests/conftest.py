@@ -150,7 +150,9 @@ def report(request):
         if found.wrong:
             pytest.fail("\n".join(found.wrong), pytrace=False)
         if found.known:
-            pytest.xfail("; ".join(found.known))
+            reasons = dict.fromkeys(re.sub(r".*\((C: known wrong: .*?)\) # XFAIL.*", r"\1", case)
+                                    for case in found.known)
+            pytest.xfail(f"{len(found.known)} cases: {'; '.join(reasons)}")
         if found.skipped and not found.passed:
             pytest.skip("all of its cases were")
     return done
@@ -173,7 +175,8 @@ class Count:
         self.skipped += had["skipped"]
         self.counts.update(had["counts"])
         if report.failed:
-            self.wrong.append(f"{name_of(report.nodeid)}: {' '.join(report.longreprtext.split())[:300]}")
+            why = re.sub(r"^\[gw\d+\] .*\n", "", report.longreprtext)
+            self.wrong.append(f"{name_of(report.nodeid)}: {' '.join(why.split())[:300]}")
         if report.when == "call":
             self.stalls += [value for key, value in report.user_properties if key == "stall"]
         return had

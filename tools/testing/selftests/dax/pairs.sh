@@ -55,7 +55,7 @@ as_before()
 	udevadm settle
 }
 
-# pair CONSUMER: what was tried of provider and consumer has passed, for the table of test_all.py
+# pair CONSUMER: what was tried of provider and consumer has passed, for the table of run/all_kernels.py
 failed_before=0
 pair()
 {
