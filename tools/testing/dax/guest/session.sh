@@ -14,7 +14,6 @@
 # which time limits are multiplied.
 
 cd /mnt/tests/dax || exit 1
-[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 . ./machine.sh
 mkfifo /tmp/never
 exec {never}<>/tmp/never

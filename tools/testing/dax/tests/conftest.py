@@ -66,8 +66,7 @@ def named(items, wanted):
         exact = [item for item in items if word in words(item)]
         part = [item for item in items if word in name_of(item.nodeid)]
         if not exact and not part:
-            raise pytest.UsageError(f"there is no test named like {word}; there are: "
-                                    + " ".join(name_of(item.nodeid) for item in items))
+            raise pytest.UsageError(f"there is no test named like {word}; --collect-only lists them")
         found += exact or part
     return found
 
@@ -76,7 +75,13 @@ def pytest_collection_modifyitems(config, items):
     here = [item for item in items if KERNEL == "rust" or not item.get_closest_marker("host")]
     wanted = config.option.test.split()
     if wanted:
-        here = named(here, wanted)
+        try:
+            here = named(here, wanted)
+        except pytest.UsageError as why:
+            if not is_worker(config):
+                raise
+            config.workeroutput["unknown"] = str(why)
+            here = []
     elif not config.option.all and "tier_all" not in config.option.markexpr:
         here = [item for item in here if not item.get_closest_marker("tier_all")]
     done = results(config)
@@ -125,6 +130,13 @@ def pytest_xdist_make_scheduler(config, log):
             return f"{boot} {fellows.index(name) % parts if boot else ''}"
 
     return ByBoot(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    unknown = getattr(node, "workeroutput", {}).get("unknown")
+    if unknown and unknown not in COUNT.wrong:
+        COUNT.wrong.append(unknown)
 
 
 # ---- what tests use ----
