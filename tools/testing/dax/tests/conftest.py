@@ -103,7 +103,7 @@ def pytest_collection_modifyitems(config, items):
                 test.boots if test else 1, -test.limit if test else 0)
 
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in here])
-    items[:] = sorted(here.values(), key=place) if any(map(boot_of, map(name_of, here))) else here.values()
+    items[:] = sorted(here.values(), key=place)
 
 
 def results(config):

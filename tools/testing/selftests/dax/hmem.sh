@@ -12,7 +12,7 @@ dev=$piece/dax0.0
 drivers=/sys/bus/platform/drivers
 idle=/sys/module/dax_hmem/parameters/region_idle
 
-# What every test of this machine begins with: see session.sh.
+# What every test of this machine begins with: see machine.sh.
 free_device() { [ ! -e $dev/driver ] || echo dax0.0 >$dev/driver/unbind; echo dax0.0 >$DRV/remove_id; }
 on_exit "modprobe dax_hmem; echo N >$idle; for d in hmem_platform/hmem_platform.0 hmem/hmem.0; do" \
 	"[ -e $drivers/\$d ] || echo \${d#*/} >$drivers/\${d%/*}/bind; done 2>/dev/null; udevadm settle; free_device 2>/dev/null"

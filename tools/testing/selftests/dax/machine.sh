@@ -21,18 +21,28 @@ head_of() { sed -n "s/^# $2: *//p" "$1" | head -1; }
 # exists PATTERN: a file of this name
 exists() { compgen -G "$1" >/dev/null; }
 
+# soft_reserved START LENGTH: a region of dax_hmem is this
+soft_reserved()
+{
+	local dev
+	modprobe dax_hmem 2>/dev/null
+	for dev in /sys/bus/dax/devices/dax*.0; do
+		[[ $(readlink -f "$dev") = */hmem.* ]] &&
+			[ "$(cat "$dev/resource" "$dev/../dax_region/size" 2>/dev/null)" = "$1"$'\n'"$2" ] && return
+	done
+	return 1
+}
+
 # machine_is KIND
 machine_is()
 {
-	local soft
-	soft=$(grep -i '  *: *soft reserved' /proc/iomem | sed 's/^ *//; s/ .*//')
 	case $1 in
 	nvdimm) exists '/sys/bus/nd/devices/nmem*/available_slots' ;;
 	nvdimm2) exists '/sys/bus/nd/devices/nmem1/available_slots' ;;
 	legacy) exists '/sys/bus/platform/drivers/e820_pmem/*/ndbus*' && ! machine_is nfit ;;
-	hmem) grep -qx '0*180000000-0*27fffffff' <<<"$soft" ;;
-	hmem-large) grep -qx '0*180000000-0*67fffffff' <<<"$soft" ;;
-	hmat) grep -qx '0*160000000-0*1ffffffff' <<<"$soft" ;;
+	hmem) soft_reserved 0x180000000 $((4 << 30)) ;;
+	hmem-large) soft_reserved 0x180000000 $((20 << 30)) ;;
+	hmat) soft_reserved 0x160000000 $((512 << 20)) ;;
 	cxl) exists '/sys/bus/cxl/devices/mem*/ram' && ! exists '/sys/bus/cxl/devices/region*' ;;
 	virtio-pmem) exists '/sys/bus/virtio/drivers/virtio_pmem/virtio*' ;;
 	nfit) modinfo nfit_test >/dev/null 2>&1 ;;
