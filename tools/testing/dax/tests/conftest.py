@@ -135,8 +135,13 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     unknown = getattr(node, "workeroutput", {}).get("unknown")
-    if unknown and unknown not in COUNT.wrong:
-        COUNT.wrong.append(unknown)
+    if unknown:
+        COUNT.unknown = unknown
+
+
+def pytest_sessionfinish(session):
+    if COUNT.unknown:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 # ---- what tests use ----
@@ -178,7 +183,7 @@ class Count:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.counts = collections.Counter()
-        self.stalls, self.wrong = [], []
+        self.stalls, self.wrong, self.unknown = [], [], ""
 
     def take(self, report):
         had = outcome.of_report(report)
@@ -237,6 +242,8 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"started again, since it did not come up: {stall}")
     for wrong in COUNT.wrong:
         terminalreporter.write_line(f"FAILED: {wrong}")
+    if COUNT.unknown:
+        terminalreporter.write_line(COUNT.unknown)
 
 
 def pytest_unconfigure(config):
