@@ -53,12 +53,16 @@ machine_is()
 # parts_in_c: the modules of drivers/dax, and the core, that are not Rust in the kernel that runs
 parts_in_c()
 {
-	local module symbols
-	symbols=$(grep -E ' _R' /proc/kallsyms)
-	grep -q 8dax_core <<<"$symbols" || echo core
+	local module before
+	before=$(lsmod)
+	grep -q ' _R.*8dax_core' /proc/kallsyms || echo core
 	for module in device_dax dax_pmem kmem dax_hmem dax_cxl fsdev_dax; do
 		modprobe $module 2>/dev/null
-		grep -q "\[$module\]" <(grep -E ' _R' /proc/kallsyms) || echo $module
+		grep -q " _R.*\[$module\]" /proc/kallsyms || echo $module
+	done
+	# A test finds only those that the machine has use for. dax_cxl uses dax_hmem.
+	for module in dax_cxl dax_hmem fsdev_dax kmem dax_pmem device_dax; do
+		grep -q "^$module " <<<"$before" || rmmod $module 2>/dev/null
 	done
 }
 
