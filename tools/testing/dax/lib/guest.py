@@ -17,8 +17,9 @@ from outcome import Outcome
 
 # Machines that may go down in one run of the tests of one boot.
 MAX_CRASHES = 3
-# Seconds that a machine has on top of what its tests have: to boot, and to say that a test hangs.
-BOOTING, HANGING = 120 * PACE, 60
+# Seconds after which a machine is stopped that does not answer: while it boots, and beyond the limit of
+# a test. It says by itself that a test hangs, so these are long enough for a busy host.
+BOOTING, HANGING = 600 * PACE, 240 * PACE
 # Of an order that is no test.
 ORDER = 120 * PACE
 
@@ -131,6 +132,9 @@ class Guest:
         """Whether its time is over. The time in which the host itself stood still does not count."""
         now = time.monotonic()
         self.spent, self.last = self.spent + min(now - self.last, 2), now
+        if self.console is not self.machine.console:
+            # It was started again, as the kernel did not come up.
+            self.console, self.seen, self.spent = self.machine.console, 0, 0
         return self.allowed is not None and self.spent > self.allowed
 
     def _order(self, order):
@@ -174,8 +178,6 @@ class Guest:
         """What the kernel said since this was called before, up to the line LAST."""
         deadline = time.monotonic() + 10 * PACE
         while True:
-            if self.console is not self.machine.console:
-                self.console, self.seen = self.machine.console, 0
             end = len(self.console)
             text = b"".join(self.console[self.seen:end]).decode(errors="replace").replace("\r", "")
             if (last in text and not kernel_log.unfinished(text)) or time.monotonic() > deadline:

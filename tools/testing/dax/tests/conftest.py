@@ -211,10 +211,11 @@ def is_worker(config):
 
 def pytest_report_teststatus(report):
     had = dict(report.user_properties)
-    if report.when == "call" and report.passed and "passed" in had:
-        skipped = f", {had['skipped']} skipped" if had["skipped"] else ""
-        return "passed", ".", f"PASSED {had['passed']} cases{skipped}, {report.duration:.1f} s"
-    return None
+    if report.when != "call" or report.skipped or "passed" not in had:
+        return None
+    words = ", ".join(f"{had[what]} {what}" for what in ("passed", "failed", "skipped") if had[what])
+    return report.outcome, report.outcome[0].upper().replace("P", "."), (
+        f"{report.outcome.upper()} ({words}; {report.duration:.1f} s)")
 
 
 @pytest.hookimpl(tryfirst=True)
