@@ -71,6 +71,7 @@ def named(items, wanted):
     return found
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     here = [item for item in items if KERNEL == "rust" or not item.get_closest_marker("host")]
     wanted = config.option.test.split()
