@@ -7,8 +7,6 @@ import re
 import pytest
 from env import BUILD, HERE, LAB, inside
 
-pytestmark = pytest.mark.host
-
 # Functions that only upstream's C has: file -> names.
 ONLY_IN_C = {
     "super.c": ["dax_init_fs_context", "dax_destroy_inode", "dax_fs_init"],

@@ -13,8 +13,6 @@ import sysfs_compare
 from env import BUILD, JOBS, LAB
 from outcome import cases
 
-pytestmark = pytest.mark.host
-
 
 def test_sysfs(report):
     """What is seen in /sys is what upstream's C shows, in the same machines set up alike."""

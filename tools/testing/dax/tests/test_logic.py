@@ -5,8 +5,6 @@ import pytest
 from env import in_rust
 from outcome import counted
 
-pytestmark = pytest.mark.host
-
 
 def test_host(report):
     """With the tests of cargo, and with proptest."""

@@ -10,8 +10,6 @@ import pytest
 from env import HERE, PROJECT, command, inside, tail
 from outcome import Outcome, counted
 
-pytestmark = pytest.mark.host
-
 
 @pytest.mark.parametrize("which", lab.CHECKS)
 def test_check(which, report):

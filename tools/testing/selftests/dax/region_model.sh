@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Random requests to a dynamic region, valid and not, and what two models of it say: every errno,
-# every file, reservation and node, and the physical address of every fault. See regionmodel.rs.
+# every file, reservation and node, and the physical address of every fault. See regionmodel.rs in tools/testing/dax/guest.
 # machines: hmem
 # needs: regionmodel
 # append: memory_hotplug.memmap_on_memory=on maxcpus=1

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Processes that map a device, fault, fork, move, drop and unmap, while it is taken from them: unbound,
 # resized, given another align, made anew, made System RAM, its module and its provider removed. What
-# they touch is the right page, or nothing. See daxstress.rs.
+# they touch is the right page, or nothing. See daxstress.rs in tools/testing/dax/guest.
 # machines: hmem
 # needs: daxstress
 # limit: 240

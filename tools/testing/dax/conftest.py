@@ -53,6 +53,11 @@ def pytest_configure(config):
         config.addinivalue_line("markers", f"{machine}: runs in this machine")
 
 
+def pytest_itemcollected(item):
+    if not boot_of(name_of(item.nodeid)):
+        item.add_marker("host")
+
+
 def words(item):
     """By what T= finds a test as a whole."""
     name = name_of(item.nodeid)
