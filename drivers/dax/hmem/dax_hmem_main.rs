@@ -61,6 +61,10 @@ use core::{
     ops::Range, //
 };
 
+mod ffi {
+    //! The function that C calls. All `unsafe` is here.
+    mod decision;
+}
 mod offered;
 
 module! {
@@ -71,8 +75,6 @@ module! {
     license: "GPL v2",
     alias: ["platform:hmem*", "platform:hmem_platform*"],
 }
-
-kernel::hmem_decision! { wait: wait_for_decision }
 
 /// The parameter `region_idle`: new instances get no memory, so that root can divide the region
 /// first.
@@ -186,7 +188,7 @@ impl HmemPlatform {
 
         hmem::candidates(|memory| state.classify(memory, &mut contested))?;
 
-        if host.has_yielded() {
+        if host.has_cxl_memory() {
             for memory in &contested {
                 dev_info!(
                     dev,
@@ -282,7 +284,7 @@ impl State {
     /// Records that CXL has some of the memory. The record survives the module.
     fn set_cxl_has_some(&self) {
         if let Some(host) = hmem::Host::of(&self.dev) {
-            host.set_yielded();
+            host.set_cxl_memory();
         }
     }
 

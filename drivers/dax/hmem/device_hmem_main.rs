@@ -10,10 +10,7 @@
 //! It decides nothing: that a range is here does not say that it may be taken.
 
 use kernel::{
-    dax::hmem::{
-        Candidate,
-        Host, //
-    },
+    dax::hmem::Candidate,
     io::resource,
     new_mutex,
     numa::{
@@ -36,13 +33,11 @@ use core::{
     ops::Range, //
 };
 
-mod pieces;
-
-kernel::hmem_registry! {
-    start: start,
-    register: register,
-    known: known,
+mod ffi {
+    //! The functions that C calls, and the device that they need. All `unsafe` is here.
+    pub(crate) mod registry;
 }
+mod pieces;
 
 /// The prefix of messages of this crate.
 const __LOG_PREFIX: &[u8] = b"device_hmem\0";
@@ -125,7 +120,7 @@ fn add(range: Range<u64>, target_node: NumaNode) -> Result {
 
     // Without the lock: the driver, if it is there, is bound meanwhile, and asks what is known.
     if !had_host {
-        Host::register().inspect_err(|_| registry().lock().has_host = false)?;
+        ffi::registry::register_host().inspect_err(|_| registry().lock().has_host = false)?;
     }
     Ok(())
 }
