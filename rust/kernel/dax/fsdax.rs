@@ -381,7 +381,7 @@ unsafe extern "C" fn memory_failure(
 /// It fails with `ENXIO` to open it when file systems cannot use the instance. May sleep. Fails
 /// with `ENOMEM`.
 #[inline]
-pub fn register<T: Operations>(dev: &Device<device::Bound>) -> Result {
+pub fn register<T: Operations>(dev: &Device<device::Core<'_>>) -> Result {
     // SAFETY: The parent of the cdev, and so what `open` is called for, is the `struct device` of
     // an instance. Devres drops the registration when the driver is unbound, which is before its
     // module goes away.

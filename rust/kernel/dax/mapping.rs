@@ -95,7 +95,7 @@ pub trait Operations: Sized {
 /// Files can be opened while the instance is alive; otherwise opening fails with `ENXIO`. May
 /// sleep. Fails with `ENOMEM`.
 #[inline]
-pub fn register<T: Operations>(dev: &Device<device::Bound>) -> Result {
+pub fn register<T: Operations>(dev: &Device<device::Core<'_>>) -> Result {
     // SAFETY: They are for files that are opened by `open`, of the driver that is bound.
     unsafe { make_node(dev, VTable::<T>::FILE) }
 }
