@@ -19,7 +19,8 @@
 //!         Bus,
 //!         BusType,
 //!         RawDriver,
-//!         Uevent, //
+//!         Uevent,
+//!         Unbinding, //
 //!     },
 //!     device::{
 //!         attribute::{
@@ -89,7 +90,7 @@
 //!         Ok(())
 //!     }
 //!
-//!     fn remove(_dev: &Subclass<Disk>, _drv: &DiskDriver) {}
+//!     fn remove(_unbinding: Unbinding<'_, Self>) {}
 //! }
 //!
 //! /// `/sys/bus/example`
@@ -190,6 +191,29 @@ impl<'a, B: Bus> Binding<'a, B> {
     }
 }
 
+/// A driver that is about to be unbound from a device.
+///
+/// # Invariants
+///
+/// The driver core is in the remove of the bus for the two. It holds the device lock. The probe of the
+/// driver has succeeded, and its remove has not been called since.
+pub struct Unbinding<'a, B: Bus> {
+    dev: &'a Subclass<B::Device>,
+    drv: &'a B::Driver,
+}
+
+impl<'a, B: Bus> Unbinding<'a, B> {
+    /// Returns the device.
+    pub fn device(&self) -> &'a Subclass<B::Device> {
+        self.dev
+    }
+
+    /// Returns the driver.
+    pub fn driver(&self) -> &'a B::Driver {
+        self.drv
+    }
+}
+
 /// The callbacks of a bus.
 ///
 /// The driver core calls them in process context. They may sleep.
@@ -219,7 +243,7 @@ pub trait Bus: Sized + 'static {
     fn probe(binding: Binding<'_, Self>) -> Result;
 
     /// Unbinds the driver from the device. The device lock is held.
-    fn remove(dev: &Subclass<Self::Device>, drv: &Self::Driver);
+    fn remove(unbinding: Unbinding<'_, Self>);
 }
 
 /// A `struct bus_type` for a [`Bus`].
@@ -380,6 +404,7 @@ impl<B: Bus> BusType<B> {
             )
         };
 
-        B::remove(dev, drv)
+        // INVARIANT: This is the remove of the bus. It has not called that of the driver.
+        B::remove(Unbinding { dev, drv })
     }
 }

@@ -18,15 +18,12 @@ pub mod device;
 #[cfg(CONFIG_FS_DAX)]
 pub mod fsdax;
 pub mod hmem;
-pub mod layout;
-pub mod liveness;
 pub mod mapping;
 mod memmap;
-pub mod operations;
 pub mod region;
 pub mod search;
 pub mod stats;
-pub mod trace;
+mod trace;
 
 pub use self::device::{
     Adapter,

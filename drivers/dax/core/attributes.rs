@@ -6,6 +6,10 @@
 //! A write that asks for what cannot be done is refused, says why in the log, and changes nothing.
 
 use crate::{
+    ffi::{
+        driver::Driver,
+        limits, //
+    },
     instance::{
         Instance,
         Mapping, //
@@ -16,7 +20,6 @@ use crate::{
 use kernel::{
     attribute_groups,
     bindings,
-    dax::layout::Driver,
     device::{
         attribute::{
             Attached,
@@ -227,7 +230,7 @@ attribute! {
         fn store(dev: &Subclass<Instance>, input: &[u8]) -> Result {
             let on = kstrtobool_bytes(input)?;
 
-            if on && !kernel::dax::layout::supports_memmap_on_memory() {
+            if on && !limits::supports_memmap_on_memory() {
                 return Err(EOPNOTSUPP);
             }
             let guard = dev.lock();

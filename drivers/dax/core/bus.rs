@@ -9,7 +9,10 @@
 use crate::{
     attributes,
     class,
-    ffi::bus::DAX_BUS,
+    ffi::{
+        self,
+        driver::Driver, //
+    },
     instance::Instance,
     ranges::parse,
     region, //
@@ -20,11 +23,9 @@ use kernel::{
     bus::{
         Binding,
         Bus,
-        Uevent, //
-    },
-    dax::layout::{
-        self,
-        Driver, //
+        BusType,
+        Uevent,
+        Unbinding, //
     },
     device::{
         attribute::{
@@ -43,6 +44,9 @@ use kernel::{
         SetOnce, //
     }, //
 };
+
+/// The bus, at `/sys/bus/dax`.
+pub(crate) static DAX_BUS: BusType<DaxBus> = ffi::bus_type();
 
 /// The type of device in `modalias`, by which udev loads `device_dax`; there never was another one.
 pub(crate) const MODALIAS_TYPE: u32 = 0;
@@ -124,13 +128,13 @@ impl Bus for DaxBus {
         if layout.ranges.is_empty() {
             return Err(ENXIO);
         }
-        layout::probe(binding, layout)?;
+        ffi::instance::probe(binding, layout)?;
         dev.region().seed_was_bound(dev.key());
         Ok(())
     }
 
-    fn remove(dev: &Subclass<Instance>, drv: &Driver) {
-        drv.remove(dev)
+    fn remove(unbinding: Unbinding<'_, Self>) {
+        ffi::instance::remove(unbinding)
     }
 }
 

@@ -7,20 +7,26 @@
 //! Documentation/ABI/obsolete/sysfs-class-dax.
 
 use crate::{
-    bus::MODALIAS_TYPE,
-    ffi::bus::{
+    bus::{
         DAX_BUS,
-        DAX_CLASS, //
+        MODALIAS_TYPE, //
+    },
+    ffi::{
+        self,
+        driver::{
+            load_module,
+            DriverRef, //
+        }, //
     }, //
 };
 use kernel::{
-    dax::class::{
-        self,
-        DriverRef, //
-    },
+    device::class::Class,
     prelude::*,
     str::CString, //
 };
+
+/// The class, at `/sys/class/dax`.
+pub(crate) static DAX_CLASS: Class = ffi::class(c"dax");
 
 /// Makes the class known. Called once, before any region comes.
 pub(crate) fn init() -> Result {
@@ -46,6 +52,6 @@ pub(crate) fn load_device_dax() -> Result<DriverRef> {
     if let Some(driver) = device_dax() {
         return Ok(driver);
     }
-    class::load(&CString::try_from_fmt(fmt!("dax:t{MODALIAS_TYPE}"))?)?;
+    load_module(&CString::try_from_fmt(fmt!("dax:t{MODALIAS_TYPE}"))?)?;
     device_dax().ok_or(ENOENT)
 }

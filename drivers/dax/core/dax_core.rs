@@ -16,16 +16,7 @@ mod attributes;
 mod bus;
 mod class;
 mod dax_device;
-mod ffi {
-    //! The functions that C code calls. They make references of pointers and call safe code.
-    #![expect(
-        clippy::missing_safety_doc,
-        reason = "what a caller guarantees is said once, at the head of each file"
-    )]
-
-    pub(crate) mod bus;
-    pub(crate) mod dax;
-}
+mod ffi;
 mod holder;
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 mod host;

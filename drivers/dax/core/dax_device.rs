@@ -15,31 +15,27 @@
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 use crate::host::Hosts;
 use crate::{
-    ffi::dax::{
-        domain,
-        DaxSrcu,
-        DAX_FS, //
+    ffi::{
+        self,
+        liveness::Liveness,
+        operations::{
+            AccessMode,
+            DaxOperations,
+            HolderOperations,
+            TableRef, //
+        },
+        srcu::{
+            read_lock,
+            ReadSection, //
+        }, //
     },
     holder::Holder, //
 };
 use kernel::{
     bindings, char_dev,
-    dax::{
-        copy::{
-            IovIter,
-            Window, //
-        },
-        liveness::{
-            Instance,
-            Liveness,
-            Owner, //
-        },
-        operations::{
-            AccessMode,
-            HolderOperations,
-            Operations,
-            Slot, //
-        },
+    dax::copy::{
+        IovIter,
+        Window, //
     },
     ffi::{
         c_int,
@@ -48,8 +44,9 @@ use kernel::{
         c_void, //
     },
     fs::pseudo::{
-        self,
+        FileSystem,
         Inode,
+        Mount,
         Node, //
     },
     ida::{
@@ -63,10 +60,14 @@ use kernel::{
             AtomicFlag,
             Relaxed, //
         },
-        srcu,
         SetOnce, //
     },
 };
+
+use core::ptr::NonNull;
+
+/// The file system of the inodes.
+static DAX_FS: FileSystem<DaxDevice> = ffi::file_system();
 
 /// What C calls `struct dax_device`.
 pub(crate) type DaxInode = Inode<DaxDevice>;
@@ -74,20 +75,12 @@ pub(crate) type DaxInode = Inode<DaxDevice>;
 /// A reference of a dax device.
 pub(crate) type DaxRef = ARef<DaxInode>;
 
-/// A read-side section, in which a device that was seen alive keeps its memory and its driver.
-pub(crate) type ReadSection<'a> = srcu::Held<'a, DaxSrcu>;
-
-/// Enters a read-side section. [`srcu::StaticGuard::held`] makes a [`ReadSection`] of it.
-pub(crate) fn read_lock() -> srcu::StaticGuard<DaxSrcu> {
-    domain().read_lock()
-}
-
 static REGISTRY: SetOnce<Pin<KBox<Registry>>> = SetOnce::new();
 
 /// Where dax devices come from and are found.
 #[pin_data]
 pub(crate) struct Registry {
-    devices: pseudo::Mount<DaxDevice>,
+    devices: Mount<DaxDevice>,
     numbers: char_dev::Region,
     #[pin]
     minors: Ida,
@@ -142,8 +135,8 @@ impl Registry {
 
 /// What a dax device is, behind its inode.
 pub(crate) struct DaxDevice {
-    liveness: Liveness<DaxSrcu>,
-    operations: Slot<Operations<DaxInode>>,
+    liveness: Liveness,
+    operations: TableRef<DaxOperations<DaxInode>>,
     holder: Holder,
     // Data that was written has to be flushed out of the CPU's caches.
     write_cache: AtomicFlag,
@@ -171,8 +164,8 @@ impl Node for DaxDevice {
 
 impl DaxDevice {
     fn create(
-        liveness: Liveness<DaxSrcu>,
-        operations: Option<&'static Operations<DaxInode>>,
+        liveness: Liveness,
+        operations: Option<&'static DaxOperations<DaxInode>>,
         flags: bool,
     ) -> Result<DaxRef> {
         let registry = Registry::get()?;
@@ -186,7 +179,7 @@ impl DaxDevice {
             number,
             Self {
                 liveness,
-                operations: Slot::new(operations),
+                operations: TableRef::new(operations),
                 holder: Holder::none(),
                 write_cache: AtomicFlag::new(false),
                 synchronous: AtomicFlag::new(flags),
@@ -199,22 +192,18 @@ impl DaxDevice {
 
     /// Creates a device for an instance on the dax bus.
     ///
-    /// It is dead until a driver is bound that calls [`Self::run`]. It is synchronous, nocache and
-    /// nomc, and has no operations unless the driver sets some.
-    pub(crate) fn for_instance(instance: Instance) -> Result<DaxRef> {
-        Self::create(Liveness::new(Owner::Instance(instance), false), None, true)
+    /// It is dead until a bound driver calls `run_dax()`. It is synchronous, nocache and nomc, and has
+    /// no operations unless the driver sets some.
+    pub(crate) fn for_instance(dev_dax: NonNull<bindings::dev_dax>) -> Result<DaxRef> {
+        Self::create(Liveness::of_instance(dev_dax), None, true)
     }
 
     /// Creates a device for a driver. It is alive at once.
     pub(crate) fn for_driver(
         private: *mut c_void,
-        operations: Option<&'static Operations<DaxInode>>,
+        operations: Option<&'static DaxOperations<DaxInode>>,
     ) -> Result<DaxRef> {
-        Self::create(
-            Liveness::new(Owner::Driver(private), true),
-            operations,
-            false,
-        )
+        Self::create(Liveness::of_driver(private), operations, false)
     }
 
     /// Returns the device that has the device number `number`.
@@ -238,9 +227,9 @@ impl DaxDevice {
         }
     }
 
-    /// Makes the device alive. The caller has set up everything that users will find.
-    pub(crate) fn run(&self) {
-        self.liveness.start();
+    /// Whether the device is alive, and its owner.
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 
     /// Makes the device dead: the holder is told, and all read-side sections are waited for.
@@ -260,7 +249,7 @@ impl DaxDevice {
             }
         }
 
-        self.liveness.stop(domain());
+        self.liveness.stop();
         self.holder.evict();
     }
 
@@ -319,10 +308,10 @@ impl DaxDevice {
     /// Fails with `EBUSY` when it would replace some.
     pub(crate) fn set_operations(
         &self,
-        operations: Option<&'static Operations<DaxInode>>,
+        operations: Option<&'static DaxOperations<DaxInode>>,
     ) -> Result {
         match operations {
-            Some(operations) => self.operations.fill(operations),
+            Some(operations) => self.operations.set_if_empty(operations),
             None => {
                 self.operations.set(None);
                 Ok(())
@@ -374,7 +363,7 @@ pub(crate) struct Alive<'a> {
 impl<'a> Alive<'a> {
     /// Device DAX on the dax bus has no operations: nobody but the VFS may access its memory.
     #[inline]
-    fn operations(self) -> Result<&'static Operations<DaxInode>> {
+    fn operations(self) -> Result<&'static DaxOperations<DaxInode>> {
         self.device.operations.get().ok_or(EOPNOTSUPP)
     }
 

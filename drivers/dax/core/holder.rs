@@ -12,12 +12,14 @@
 //! In between there is an identity without a table, which is what a holder that does not want to
 //! hear of failures looks like, too.
 
-use crate::dax_device::DaxInode;
-use kernel::{
-    dax::operations::{
+use crate::{
+    dax_device::DaxInode,
+    ffi::operations::{
         HolderOperations,
-        Slot, //
-    },
+        TableRef, //
+    }, //
+};
+use kernel::{
     ffi::c_void,
     prelude::*,
     sync::atomic::{
@@ -30,14 +32,14 @@ use kernel::{
 /// The place of the holder. The holder is null when there is none.
 pub(crate) struct Holder {
     identity: Atomic<*mut c_void>,
-    operations: Slot<HolderOperations<DaxInode>>,
+    operations: TableRef<HolderOperations<DaxInode>>,
 }
 
 impl Holder {
     pub(crate) fn none() -> Self {
         Self {
             identity: Atomic::new(core::ptr::null_mut()),
-            operations: Slot::new(None),
+            operations: TableRef::new(None),
         }
     }
 

@@ -5,14 +5,18 @@
 //! A file system is mounted by the name of a disk, or of a partition. This finds the dax device
 //! behind it.
 
-use crate::dax_device::{
-    DaxInode,
-    DaxRef,
-    ReadSection, //
+use crate::{
+    dax_device::{
+        DaxInode,
+        DaxRef, //
+    },
+    ffi::{
+        operations::HolderOperations,
+        srcu::ReadSection, //
+    }, //
 };
 use kernel::{
     block::bdev::BlockDevice,
-    dax::operations::HolderOperations,
     ffi::c_void,
     page::PAGE_SIZE,
     prelude::*,

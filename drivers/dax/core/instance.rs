@@ -8,10 +8,20 @@
 use crate::{
     attributes,
     dax_device::{
+        DaxDevice,
         DaxInode,
         DaxRef, //
     },
-    ffi::bus::forget_pgmap,
+    ffi::{
+        instance::{
+            forget_pgmap,
+            trace_kill,
+            BoundRanges,
+            DevDax,
+            DevPagemap, //
+        },
+        region::RegionHead, //
+    },
     region::{
         Key,
         Region, //
@@ -19,10 +29,6 @@ use crate::{
 };
 use kernel::{
     bindings,
-    dax::layout::{
-        self,
-        Published, //
-    },
     device::{
         attribute::Groups,
         subclass::{
@@ -38,9 +44,9 @@ pub(crate) struct Instance {
     region: Arc<Region>,
     key: Key,
     dax_dev: DaxRef,
-    /// The provider's page map, in a static region.
-    pgmap: Option<layout::PageMap>,
-    published: Published,
+    /// The provider's `struct dev_pagemap`, in a static region.
+    pgmap: Option<DevPagemap>,
+    bound_ranges: BoundRanges,
 }
 
 impl Instance {
@@ -48,14 +54,14 @@ impl Instance {
         region: Arc<Region>,
         key: Key,
         dax_dev: DaxRef,
-        pgmap: Option<layout::PageMap>,
+        pgmap: Option<DevPagemap>,
     ) -> Self {
         Self {
             region,
             key,
             dax_dev,
             pgmap,
-            published: Published::new(),
+            bound_ranges: BoundRanges::new(),
         }
     }
 
@@ -76,12 +82,6 @@ impl Instance {
     pub(crate) fn dax_dev(&self) -> &DaxInode {
         &self.dax_dev
     }
-
-    pub(crate) fn pgmap_ptr(&self) -> *mut bindings::dev_pagemap {
-        self.pgmap
-            .as_ref()
-            .map_or(core::ptr::null_mut(), |pgmap| pgmap.as_ptr())
-    }
 }
 
 impl Drop for Instance {
@@ -99,9 +99,27 @@ impl Type for Instance {
     const GROUPS: &'static Groups<Subclass<Self>> = &attributes::INSTANCE_GROUPS;
 }
 
-impl layout::Instance for Instance {
-    fn published(&self) -> &Published {
-        &self.published
+impl DevDax for Instance {
+    type DaxDevice = DaxDevice;
+
+    fn region_head(&self) -> &RegionHead {
+        self.region.head()
+    }
+
+    fn dax_dev(&self) -> &DaxInode {
+        &self.dax_dev
+    }
+
+    fn pgmap(&self) -> Option<&DevPagemap> {
+        self.pgmap.as_ref()
+    }
+
+    fn id(&self) -> u32 {
+        self.key.id()
+    }
+
+    fn bound_ranges(&self) -> &BoundRanges {
+        &self.bound_ranges
     }
 }
 
@@ -114,7 +132,7 @@ pub(crate) fn kill(dev: &Subclass<Instance>) {
     dev.dax_dev().kill();
     dev.dax_dev().unmap_all();
     if was_alive {
-        layout::killed(dev);
+        trace_kill(dev);
     }
     if !dev.region().is_static() {
         forget_pgmap(dev);

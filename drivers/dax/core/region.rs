@@ -20,11 +20,28 @@ mod sizing;
 
 use crate::{
     attributes,
-    class,
-    ffi::bus::{
-        new_instance,
-        DAX_BUS,
+    bus::DAX_BUS,
+    class::{
+        self,
         DAX_CLASS, //
+    },
+    dax_device::DaxDevice,
+    ffi::{
+        self,
+        class::Service,
+        instance::{
+            DevPagemap,
+            Layout,
+            MAX_ID, //
+        },
+        limits,
+        region::{
+            RegionHead,
+            IORESOURCE_DAX_CLASS,
+            IORESOURCE_DAX_KMEM,
+            IORESOURCE_DAX_STATIC, //
+        },
+        trace, //
     },
     instance::{
         self,
@@ -42,15 +59,6 @@ use crate::{
 };
 use kernel::{
     bindings,
-    dax::{
-        class::Service,
-        layout::{
-            self,
-            Layout,
-            PageMap, //
-        },
-        trace, //
-    },
     dev_info_ratelimited,
     device::{
         attribute::{
@@ -63,8 +71,7 @@ use kernel::{
         name::Name,
         subclass::{
             Registered,
-            Subclass,
-            Unregistered, //
+            Subclass, //
         },
         Device, //
     },
@@ -213,7 +220,7 @@ struct State {
 #[pin_data]
 pub(crate) struct Region {
     /// First, so that a C pointer to it is one to the region.
-    head: layout::Region,
+    head: RegionHead,
     range: Range,
     align: Align,
     /// The numbers of the instances, where the core chooses them.
@@ -255,16 +262,16 @@ fn units() -> Result<[Align; ranges::ALIGNS]> {
     let unit = |align: usize| unit(Align::new(align as u64).ok_or(EINVAL)?);
 
     Ok([
-        unit(bindings::PAGE_SIZE)?,
-        unit(layout::PMD_SIZE)?,
-        unit(layout::PUD_SIZE)?,
+        unit(limits::PAGE_SIZE)?,
+        unit(limits::PMD_SIZE)?,
+        unit(limits::PUD_SIZE)?,
     ])
 }
 
 /// The unit in which memory is given to an instance: its align, but no less than what
 /// `memremap_pages()` can deal with.
 fn unit(align: Align) -> Result<Align> {
-    let least = Align::new(layout::memremap_compat_align() as u64).ok_or(EINVAL)?;
+    let least = Align::new(limits::memremap_compat_align() as u64).ok_or(EINVAL)?;
 
     Ok(align.max(least))
 }
@@ -367,7 +374,7 @@ pub(crate) fn register(host: AttachTarget<'_>, request: Request) -> Result<Arc<R
     };
     let region = Arc::pin_init(
         try_pin_init!(Region {
-            head: layout::Region::new(dev, id, raw, target_node, align.bytes() as u32, flags),
+            head: RegionHead::new(dev, id, raw, target_node, align.bytes() as u32, flags),
             range,
             align,
             ids <- Ida::new(),
@@ -393,7 +400,7 @@ pub(crate) fn register(host: AttachTarget<'_>, request: Request) -> Result<Arc<R
 impl Region {
     pub(crate) fn id(&self) -> u32 {
         // Providers number their regions from 0.
-        self.head.id as u32
+        self.head.id() as u32
     }
 
     pub(crate) fn range(&self) -> Range {
@@ -406,32 +413,28 @@ impl Region {
     }
 
     pub(crate) fn target_node(&self) -> c_int {
-        self.head.target_node
-    }
-
-    fn has_flag(&self, flag: usize) -> bool {
-        self.head.res.flags & flag != 0
+        self.head.target_node()
     }
 
     /// Whether the provider decides what is in the region.
     pub(crate) fn is_static(&self) -> bool {
-        self.has_flag(layout::IORESOURCE_DAX_STATIC)
+        self.head.has_flag(IORESOURCE_DAX_STATIC)
     }
 
     /// Whether the instance appears in the class, and not on the bus. Only a static one can: the
     /// driver that serves it relies on what could change otherwise.
     pub(crate) fn is_in_class(&self) -> bool {
-        self.is_static() && self.has_flag(layout::IORESOURCE_DAX_CLASS)
+        self.is_static() && self.head.has_flag(IORESOURCE_DAX_CLASS)
     }
 
     /// Whether the provider wants the memory to be onlined.
     pub(crate) fn wants_kmem(&self) -> bool {
-        self.has_flag(layout::IORESOURCE_DAX_KMEM)
+        self.head.has_flag(IORESOURCE_DAX_KMEM)
     }
 
-    /// A C driver's view of the region.
-    pub(crate) fn head_ptr(&self) -> *mut bindings::dax_region {
-        core::ptr::from_ref(&*self.head).cast_mut()
+    /// The region as drivers in C see it.
+    pub(crate) fn head(&self) -> &RegionHead {
+        &self.head
     }
 }
 
@@ -510,8 +513,8 @@ pub(crate) struct NewInstance {
     pub(crate) id: Option<u32>,
     /// Its size in bytes; the memory is at the start of the region.
     pub(crate) size: u64,
-    /// The provider's page map, in a static region.
-    pub(crate) pgmap: Option<PageMap>,
+    /// The provider's `struct dev_pagemap`, in a static region.
+    pub(crate) pgmap: Option<DevPagemap>,
     pub(crate) memmap_on_memory: bool,
 }
 
@@ -521,7 +524,7 @@ impl Region {
     pub(crate) fn create(self: &Arc<Self>, new: NewInstance) -> Result<ARef<Subclass<Instance>>> {
         let id = match new.id {
             Some(id) if self.is_static() => id,
-            None if !self.is_static() => self.ids.alloc_max(layout::MAX_ID, GFP_KERNEL)?.leak(),
+            None if !self.is_static() => self.ids.alloc_max(MAX_ID, GFP_KERNEL)?.leak(),
             _ => {
                 let rule = if self.is_static() {
                     "chosen by the provider: the region is static"
@@ -601,7 +604,12 @@ impl Region {
     ) -> Result<ARef<Subclass<Instance>>> {
         let id = key.id();
         let provider = self.provider()?;
-        let dev = new_instance(self, key, new.pgmap)?;
+        let name = Name::new("dax").number(self.id()).word(".").number(id);
+        let dev = ffi::instance::new(name, |dev_dax| {
+            let dax_dev = DaxDevice::for_instance(dev_dax)?;
+
+            Ok(Instance::new(self.clone(), key, dax_dev, new.pgmap))
+        })?;
         let devt = dev.dax_dev().rdev();
 
         let place = if self.is_in_class() {
@@ -656,7 +664,7 @@ impl Region {
                 index,
             };
             let name = Name::new("mapping").number(index as u32);
-            let device = Unregistered::new(name, |_| Ok(mapping))?.register(dev.as_ref())?;
+            let device = ffi::new_device(name, |_| Ok(mapping))?.register(dev.as_ref())?;
             // If there is no slot any more, it is dropped when the region's lock is not held.
             let mut device = Some(device);
             next = self.with_slot(dev.key(), |slot| {

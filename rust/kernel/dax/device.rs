@@ -39,6 +39,7 @@ use crate::{
             Groups,
             Owner, //
         },
+        subclass::RawDevice, //
     },
     devres,
     driver,
@@ -291,6 +292,11 @@ unsafe impl Owner for Device<device::Bound> {
         // SAFETY: By the caller; the device is embedded in a `struct dev_dax`.
         unsafe { &*dev.byte_sub(offset_of!(bindings::dev_dax, dev)).cast() }
     }
+}
+
+// SAFETY: `dev` is a `struct device`, and C makes the struct with `kzalloc()`.
+unsafe impl RawDevice for bindings::dev_dax {
+    const OFFSET: usize = offset_of!(bindings::dev_dax, dev);
 }
 
 /// A range of physical memory of an instance: `struct dev_dax_range`.

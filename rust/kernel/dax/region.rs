@@ -12,10 +12,6 @@
 //!
 //! C header: `drivers/dax/bus.h`
 
-use super::layout::{
-    IORESOURCE_DAX_CLASS,
-    IORESOURCE_DAX_ERRNO, //
-};
 use crate::{
     bindings,
     device::{
@@ -38,6 +34,14 @@ use core::{
         NonNull, //
     },
 };
+
+/// Among the flags of a region: its instance appears in the class `dax`. The flag belongs to the core
+/// in Rust. `bus.h` has the others, and this is the next bit.
+pub const IORESOURCE_DAX_CLASS: usize = 1 << 2;
+
+/// Among the flags of a request for a region: if it is refused, the caller wants an `ERR_PTR()` instead
+/// of null. This flag belongs to the core in Rust, too. The core in C keeps it, and returns null.
+pub const IORESOURCE_DAX_ERRNO: usize = 1 << 3;
 
 /// A device that can be the parent of a [`Region`].
 ///

@@ -67,7 +67,10 @@
 //! fn add(parent: &Device, number: u32, size: u64) -> Result<Registered<Disk>> {
 //!     let name = Name::new("disk").number(number);
 //!
-//!     Unregistered::new(name, |_| Ok(Disk { size }))?.register(parent)
+//!     // SAFETY: This code is built into the kernel image.
+//!     let disk = unsafe { Unregistered::new(name, |_| Ok(Disk { size })) }?;
+//!
+//!     disk.register(parent)
 //! }
 //! ```
 //!
@@ -251,7 +254,7 @@ pub struct DeviceGuard<'a> {
 
 impl DeviceGuard<'_> {
     /// Returns the driver that the device is bound to, or is being bound to. Null if there is none.
-    pub(crate) fn driver_raw(&self) -> *const bindings::device_driver {
+    pub fn driver_raw(&self) -> *const bindings::device_driver {
         // SAFETY: The device is valid. Its driver does not change while the lock is held.
         unsafe { (*self.dev.as_raw()).driver }
     }
@@ -281,7 +284,12 @@ impl<T: Type> Unregistered<T> {
     ///
     /// The argument of `data` is the address of the C struct, which is zero when `data` is called.
     /// Fails with [`ENOMEM`], or as `data` does.
-    pub fn new<I: PinInit<T, Error>>(
+    ///
+    /// # Safety
+    ///
+    /// The code of `T` is in the kernel image. Anybody may refer to the device, and the last reference
+    /// drops the value.
+    pub unsafe fn new<I: PinInit<T, Error>>(
         name: Name,
         data: impl FnOnce(NonNull<T::Raw>) -> I,
     ) -> Result<Self> {
@@ -353,7 +361,7 @@ impl<T: Type> Unregistered<T> {
     /// Registers the device below `parent` and in a class, with a device number.
     ///
     /// The uevent is held back until [`Registered::announce`]. Fails as [`Self::register`] does.
-    pub(crate) fn register_in(
+    pub fn register_in(
         self,
         parent: &Device,
         class: &'static Class,
@@ -414,7 +422,7 @@ impl<T: Type> Registered<T> {
     /// Sends the uevent that [`Unregistered::register_in`] held back.
     ///
     /// The creator calls this once.
-    pub(crate) fn announce(&self) {
+    pub fn announce(&self) {
         let dev = self.0.dev_raw();
 
         // SAFETY: By the type invariants the device is registered. A uevent that cannot be sent is no

@@ -11,6 +11,7 @@ use super::{
     Region, //
 };
 use crate::{
+    ffi::limits,
     instance::Instance,
     ranges::{
         self,
@@ -21,8 +22,6 @@ use crate::{
     }, //
 };
 use kernel::{
-    bindings,
-    dax::layout,
     dev_info_ratelimited,
     device::subclass::{
         DeviceGuard,
@@ -141,16 +140,16 @@ impl Region {
     /// Changes the size of the entries that map an instance, in bytes.
     pub(crate) fn set_align(&self, dev: &Subclass<Instance>, bytes: u64) -> Result {
         let align = Align::new(bytes)
-            .filter(|_| layout::align_valid(bytes))
+            .filter(|_| limits::align_valid(bytes))
             .ok_or(EINVAL)
             .inspect_err(|_| {
                 dev_info_ratelimited!(
                     dev,
                     "align {} refused: it must be the size of a pte, pmd or pud ({}, {} or {})\n",
                     bytes,
-                    bindings::PAGE_SIZE,
-                    layout::PMD_SIZE,
-                    layout::PUD_SIZE
+                    limits::PAGE_SIZE,
+                    limits::PMD_SIZE,
+                    limits::PUD_SIZE
                 );
             })?;
         let change = Change::Align(bytes);

@@ -1,30 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tables of functions that C code gives to the dax core.
+//! The tables of functions that C code gives to the core.
 //!
-//! A driver of memory that file systems access directly gives [`Operations`] with its
-//! `struct dax_device`; the holder of a `struct dax_device`, which is a file system or a mapped
-//! device, gives [`HolderOperations`] to hear of memory failures. The core calls them through the
-//! types here. Both are generic over `D`, the core's own type that C knows as
-//! `struct dax_device`.
+//! A driver of memory that file systems access directly gives [`DaxOperations`] with its
+//! `struct dax_device`. The holder of a `struct dax_device` is a file system or a mapped device. It
+//! gives [`HolderOperations`] to hear of memory failures. The core calls the functions through the types
+//! here. Both types are generic over `D`, the type of the core that C knows as `struct dax_device`.
 //!
-//! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
+//! C header: include/linux/dax.h
 
-use crate::{
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
+use kernel::{
     bindings,
     dax::copy::{
         IovIter,
         Window, //
     },
-    error::{
-        to_result,
-        Result, //
-    },
-    ffi::{
-        c_int,
-        c_long,
-        c_void, //
-    },
+    error::to_result,
+    ffi::c_long,
     prelude::*,
     sync::atomic::{
         Acquire,
@@ -34,13 +30,9 @@ use crate::{
     },
     types::Opaque, //
 };
-use core::{
-    marker::PhantomData,
-    ptr, //
-};
 
 /// How memory is accessed: `DAX_ACCESS`, or `DAX_RECOVERY_WRITE` to overwrite poison.
-pub type AccessMode = bindings::dax_access_mode;
+pub(crate) type AccessMode = bindings::dax_access_mode;
 
 /// A `struct dax_operations`: how to access the memory of a driver.
 ///
@@ -49,15 +41,15 @@ pub type AccessMode = bindings::dax_access_mode;
 /// - `direct_access` and `zero_page_range` are set.
 /// - All functions keep the contract that the header has for them, for a `D` of that driver.
 #[repr(transparent)]
-pub struct Operations<D> {
+pub(crate) struct DaxOperations<D> {
     inner: Opaque<bindings::dax_operations>,
     _device: PhantomData<fn(&D)>,
 }
 
 // SAFETY: The table is constant, and the functions in it may be called by any thread.
-unsafe impl<D> Sync for Operations<D> {}
+unsafe impl<D> Sync for DaxOperations<D> {}
 
-impl<D> Operations<D> {
+impl<D> DaxOperations<D> {
     /// Makes a reference of a pointer.
     ///
     /// Fails with `EINVAL` when the table lacks a function that it must have.
@@ -67,7 +59,7 @@ impl<D> Operations<D> {
     /// - `ptr` is valid and what it points to does not change for `'a`.
     /// - Its functions keep the contract that the header has for them, for a `D` whose driver
     ///   this table belongs to.
-    pub unsafe fn from_raw<'a>(ptr: *const bindings::dax_operations) -> Result<&'a Self> {
+    pub(super) unsafe fn from_raw<'a>(ptr: *const bindings::dax_operations) -> Result<&'a Self> {
         // SAFETY: By the safety requirement.
         let (direct_access, zero_page_range) =
             unsafe { ((*ptr).direct_access, (*ptr).zero_page_range) };
@@ -75,7 +67,7 @@ impl<D> Operations<D> {
             return Err(EINVAL);
         }
 
-        // INVARIANT: Both functions are set, the caller vouches for the rest.
+        // INVARIANT: Both functions are set, the rest is up to the caller.
         // SAFETY: `Self` is transparent.
         Ok(unsafe { &*ptr.cast() })
     }
@@ -84,7 +76,7 @@ impl<D> Operations<D> {
     ///
     /// Returns the number of pages from there on that are contiguous, or a negative errno.
     #[inline]
-    pub fn direct_access(
+    pub(crate) fn direct_access(
         &self,
         device: &D,
         pgoff: usize,
@@ -110,7 +102,7 @@ impl<D> Operations<D> {
 
     /// Fills pages of the device with zeros.
     #[inline]
-    pub fn zero_page_range(&self, device: &D, pgoff: usize, nr_pages: usize) -> Result {
+    pub(crate) fn zero_page_range(&self, device: &D, pgoff: usize, nr_pages: usize) -> Result {
         // SAFETY: By the type invariant the function is there and takes these arguments.
         to_result(unsafe {
             let zero_page_range = (*self.inner.get()).zero_page_range.unwrap_unchecked();
@@ -120,9 +112,9 @@ impl<D> Operations<D> {
 
     /// Writes over poisoned memory and clears the poison.
     ///
-    /// Returns the number of bytes written, which is none where the driver cannot do it.
+    /// Returns the number of bytes written, which is 0 if the driver cannot do it.
     #[inline]
-    pub fn recovery_write(
+    pub(crate) fn recovery_write(
         &self,
         device: &D,
         pgoff: usize,
@@ -151,7 +143,7 @@ impl<D> Operations<D> {
 ///
 /// The function is set, and keeps the contract that the header has for it.
 #[repr(transparent)]
-pub struct HolderOperations<D> {
+pub(crate) struct HolderOperations<D> {
     inner: Opaque<bindings::dax_holder_operations>,
     _device: PhantomData<fn(&D)>,
 }
@@ -164,13 +156,15 @@ impl<D> HolderOperations<D> {
     ///
     /// # Safety
     ///
-    /// As for [`Operations::from_raw`], but that `ptr` may be null.
-    pub unsafe fn from_raw<'a>(ptr: *const bindings::dax_holder_operations) -> Option<&'a Self> {
+    /// As for [`DaxOperations::from_raw`], but that `ptr` may be null.
+    pub(super) unsafe fn from_raw<'a>(
+        ptr: *const bindings::dax_holder_operations,
+    ) -> Option<&'a Self> {
         // SAFETY: By the safety requirement it is valid if it is not null.
         let inner = unsafe { ptr.as_ref() }?;
         inner.notify_failure?;
 
-        // INVARIANT: The function is set, the caller vouches for its contract.
+        // INVARIANT: The function is set, its contract is up to the caller.
         // SAFETY: `Self` is transparent.
         Some(unsafe { &*ptr.cast() })
     }
@@ -178,7 +172,7 @@ impl<D> HolderOperations<D> {
     /// Tells the holder that `len` bytes from `offset` on in the device failed or go away.
     ///
     /// `flags` are the `MF_*` flags of memory failures.
-    pub fn notify_failure(&self, device: &D, offset: u64, len: u64, flags: c_int) -> Result {
+    pub(crate) fn notify_failure(&self, device: &D, offset: u64, len: u64, flags: c_int) -> Result {
         // SAFETY: By the type invariant the function is there and takes these arguments.
         to_result(unsafe {
             let notify_failure = (*self.inner.get()).notify_failure.unwrap_unchecked();
@@ -187,16 +181,16 @@ impl<D> HolderOperations<D> {
     }
 }
 
-/// A place for at most one table, which may be read while it is changed.
+/// A reference to a table, or none. It may be read while it is changed.
 ///
 /// # Invariants
 ///
 /// The pointer is null or comes from a `&'static T`.
-pub struct Slot<T: 'static>(Atomic<*const T>);
+pub(crate) struct TableRef<T: 'static>(Atomic<*const T>);
 
-impl<T: Sync> Slot<T> {
-    /// Creates a slot.
-    pub const fn new(table: Option<&'static T>) -> Self {
+impl<T: Sync> TableRef<T> {
+    /// Creates the reference.
+    pub(crate) const fn new(table: Option<&'static T>) -> Self {
         // INVARIANT: It is null or comes from `table`.
         Self(Atomic::new(match table {
             Some(table) => table,
@@ -206,13 +200,13 @@ impl<T: Sync> Slot<T> {
 
     /// Returns the table.
     #[inline]
-    pub fn get(&self) -> Option<&'static T> {
+    pub(crate) fn get(&self) -> Option<&'static T> {
         // SAFETY: By the type invariant.
         unsafe { self.0.load(Acquire).as_ref() }
     }
 
-    /// Puts a table into an empty slot. Fails with `EBUSY` when there is one already.
-    pub fn fill(&self, table: &'static T) -> Result {
+    /// Refers to a table. Fails with `EBUSY` when there is one already.
+    pub(crate) fn set_if_empty(&self, table: &'static T) -> Result {
         // INVARIANT: The pointer comes from `table`.
         match self.0.cmpxchg(ptr::null(), table, Full) {
             Ok(_) => Ok(()),
@@ -220,8 +214,8 @@ impl<T: Sync> Slot<T> {
         }
     }
 
-    /// Puts a table, or none, into the slot, whatever was there.
-    pub fn set(&self, table: Option<&'static T>) {
+    /// Refers to a table, or to none, whatever was there before.
+    pub(crate) fn set(&self, table: Option<&'static T>) {
         // INVARIANT: It is null or comes from `table`.
         self.0
             .store(table.map_or(ptr::null(), ptr::from_ref), Release);

@@ -6,97 +6,40 @@
 use crate::{
     bus::{
         self,
-        DaxBus, //
+        DAX_BUS, //
     },
     class,
-    dax_device::DaxDevice,
-    instance,
-    instance::Instance,
+    ffi::{
+        driver::Driver,
+        instance::{
+            bound_ranges,
+            DevPagemap, //
+        },
+        region::IORESOURCE_DAX_ERRNO, //
+    },
+    instance::{
+        self,
+        Instance, //
+    },
     ranges,
     region::{
         self,
-        Key,
         NewInstance,
         Region, //
     }, //
 };
 use kernel::{
     bindings,
-    bus::BusType,
-    dax::layout::{
-        self,
-        Driver,
-        Identity,
-        PageMap, //
-    },
     device::{
         attribute::AttachTarget,
-        class::Class,
-        name::Name,
-        subclass::{
-            Subclass,
-            Unregistered, //
-        },
+        subclass::Subclass,
         Bound,
         Device, //
     },
     error::from_result,
     prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
-    }, //
+    sync::ArcBorrow, //
 };
-
-/// The bus, at `/sys/bus/dax`.
-// SAFETY: The core is a part of the kernel image.
-pub(crate) static DAX_BUS: BusType<DaxBus> = unsafe { BusType::new() };
-
-/// The class, at `/sys/class/dax`.
-// SAFETY: As above.
-pub(crate) static DAX_CLASS: Class = unsafe { Class::new(c"dax") };
-
-/// Makes the device of an instance of `region`, not known to anybody else yet.
-///
-/// Fails with `ENOMEM`.
-pub(crate) fn new_instance(
-    region: &Arc<Region>,
-    key: Key,
-    pgmap: Option<PageMap>,
-) -> Result<Unregistered<Instance>> {
-    let name = Name::new("dax")
-        .number(region.id())
-        .word(".")
-        .number(key.id());
-    // SAFETY: An `Instance` kills its dax device when it is dropped. The region puts the device on the
-    // bus, or into the class.
-    let mut dev = unsafe {
-        layout::new_instance(name, |owner| {
-            let dax_dev = DaxDevice::for_instance(owner)?;
-
-            Ok(Instance::new(region.clone(), key, dax_dev, pgmap))
-        })
-    }?;
-    let identity = Identity {
-        region: region.head_ptr(),
-        dax_dev: dev.dax_dev().as_raw().cast(),
-        pgmap: dev.pgmap_ptr(),
-        id: key.id(),
-        dyn_id: !region.is_static(),
-        target_node: region.target_node(),
-    };
-
-    // SAFETY: All three belong to the `Instance`, which is a part of the device.
-    unsafe { layout::identify(&mut dev, identity) };
-    Ok(dev)
-}
-
-/// Forgets what the driver of an instance, which has just been killed, has as its `struct dev_pagemap`.
-pub(crate) fn forget_pgmap(dev: &Subclass<Instance>) {
-    // SAFETY: Only `instance::kill` calls this: for a driver that calls `kill_dev_dax()`, or before the
-    // instance is taken from its driver. A driver looks at the field only while the instance is alive.
-    unsafe { layout::forget_pgmap(dev) };
-}
 
 /// Makes a region below `parent`; null if it is refused, for a reason that is in the log. With
 /// `IORESOURCE_DAX_ERRNO` it is an `ERR_PTR()` then.
@@ -123,12 +66,12 @@ unsafe extern "C" fn alloc_dax_region(
         range,
         target_node,
         align,
-        flags: flags & !layout::IORESOURCE_DAX_ERRNO,
+        flags: flags & !IORESOURCE_DAX_ERRNO,
     };
 
     match region::register(parent, request) {
-        Ok(region) => region.head_ptr(),
-        Err(error) if flags & layout::IORESOURCE_DAX_ERRNO != 0 => error.to_ptr(),
+        Ok(region) => region.head().as_raw(),
+        Err(error) if flags & IORESOURCE_DAX_ERRNO != 0 => error.to_ptr(),
         Err(_) => core::ptr::null_mut(),
     }
 }
@@ -152,8 +95,8 @@ unsafe extern "C" fn devm_create_dev_dax(
         let pgmap = if data.pgmap.is_null() {
             None
         } else {
-            // SAFETY: By the caller, a page map that is given is valid.
-            Some(unsafe { PageMap::copy_of(data.pgmap) }?)
+            // SAFETY: By the caller, a `struct dev_pagemap` that is given is valid.
+            Some(unsafe { DevPagemap::copy_of(data.pgmap) }?)
         };
         Region::create(
             &region.into(),
@@ -268,7 +211,7 @@ unsafe extern "C" fn dax_pgoff_to_phys(
     size: c_ulong,
 ) -> bindings::phys_addr_t {
     // SAFETY: By the caller.
-    let ranges = unsafe { layout::bound_ranges(dev_dax) };
+    let ranges = unsafe { bound_ranges(dev_dax) };
 
     ranges::lookup(ranges, pgoff as u64, size as u64).unwrap_or(bindings::phys_addr_t::MAX)
 }

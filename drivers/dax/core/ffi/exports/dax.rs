@@ -8,12 +8,23 @@
 //! `struct dax_device` is referenced, and, where a function says so, that the caller is between
 //! [`dax_read_lock`] and [`dax_read_unlock`].
 
-use crate::dax_device::{
-    read_lock,
-    Alive,
-    DaxDevice,
-    DaxInode,
-    DaxRef, //
+use crate::{
+    dax_device::{
+        Alive,
+        DaxDevice,
+        DaxInode,
+        DaxRef, //
+    },
+    ffi::{
+        operations::{
+            DaxOperations,
+            HolderOperations, //
+        },
+        srcu::{
+            domain,
+            read_lock, //
+        }, //
+    }, //
 };
 use core::ptr::{
     self,
@@ -21,43 +32,21 @@ use core::ptr::{
 };
 use kernel::{
     bindings,
-    dax::{
-        copy::{
-            IovIter,
-            Window, //
-        },
-        operations::{
-            HolderOperations,
-            Operations, //
-        },
+    dax::copy::{
+        IovIter,
+        Window, //
     },
     ffi::{
         c_int,
         c_long,
         c_void, //
     },
-    fs::pseudo::FileSystem,
-    prelude::*,
-    sync::srcu::StaticSrcu, //
+    prelude::*, //
 };
-
-/// The file system of the dax devices' inodes.
-// SAFETY: The core is a part of the kernel image.
-pub(crate) static DAX_FS: FileSystem<DaxDevice> = unsafe { FileSystem::new() };
-
-/// The name of the domain of the read-side sections in which dax devices are used.
-pub(crate) enum DaxSrcu {}
-
-/// Returns that domain.
-#[inline]
-pub(crate) fn domain() -> &'static StaticSrcu<DaxSrcu> {
-    // SAFETY: exports.c defines `dax_srcu` with DEFINE_SRCU(). Only this uses its name.
-    unsafe { StaticSrcu::from_raw(&raw mut bindings::dax_srcu) }
-}
 
 /// Starts the core. Called once, by exports.c.
 #[export]
-pub(crate) unsafe extern "C" fn dax_core_start() -> c_int {
+unsafe extern "C" fn dax_core_start() -> c_int {
     match crate::start() {
         Ok(()) => 0,
         Err(error) => {
@@ -78,7 +67,7 @@ unsafe fn device<'a>(dax_dev: *mut bindings::dax_device) -> &'a DaxInode {
 }
 
 /// Passes a reference to C.
-pub(crate) fn into_raw(device: DaxRef) -> *mut bindings::dax_device {
+fn into_raw(device: DaxRef) -> *mut bindings::dax_device {
     DaxRef::into_raw(device).as_ptr().cast()
 }
 
@@ -87,25 +76,25 @@ pub(crate) fn into_raw(device: DaxRef) -> *mut bindings::dax_device {
 /// # Safety
 ///
 /// `dax_dev` comes from [`into_raw`], and the reference is not used elsewhere any more.
-pub(crate) unsafe fn from_raw(dax_dev: NonNull<bindings::dax_device>) -> DaxRef {
+unsafe fn from_raw(dax_dev: NonNull<bindings::dax_device>) -> DaxRef {
     // SAFETY: By the safety requirement.
     unsafe { DaxRef::from_raw(dax_dev.cast()) }
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_read_lock() -> c_int {
+unsafe extern "C" fn dax_read_lock() -> c_int {
     domain().read_lock_raw()
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_read_unlock(id: c_int) {
+unsafe extern "C" fn dax_read_unlock(id: c_int) {
     // SAFETY: By the contract the caller got `id` from `dax_read_lock()`.
     unsafe { domain().read_unlock_raw(id) };
 }
 
 /// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
 #[export]
-pub(crate) unsafe extern "C" fn dax_alive(dax_dev: *mut bindings::dax_device) -> bool {
+unsafe extern "C" fn dax_alive(dax_dev: *mut bindings::dax_device) -> bool {
     // SAFETY: By the contract of this function.
     let (device, _section) = unsafe { (device(dax_dev), domain().assume_held()) };
 
@@ -113,13 +102,14 @@ pub(crate) unsafe extern "C" fn dax_alive(dax_dev: *mut bindings::dax_device) ->
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn run_dax(dax_dev: *mut bindings::dax_device) {
-    // SAFETY: By the contract of this function.
-    unsafe { device(dax_dev) }.run();
+unsafe extern "C" fn run_dax(dax_dev: *mut bindings::dax_device) {
+    // SAFETY: By the contract of this function. The driver of an instance that calls this calls
+    // `kill_dax()`, by way of `kill_dev_dax()`, before it is unbound; a bound instance exists.
+    unsafe { device(dax_dev).liveness().start() };
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn kill_dax(dax_dev: *mut bindings::dax_device) {
+unsafe extern "C" fn kill_dax(dax_dev: *mut bindings::dax_device) {
     if !dax_dev.is_null() {
         // SAFETY: By the contract of this function, which includes null.
         unsafe { device(dax_dev) }.kill();
@@ -127,7 +117,7 @@ pub(crate) unsafe extern "C" fn kill_dax(dax_dev: *mut bindings::dax_device) {
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn alloc_dax(
+unsafe extern "C" fn alloc_dax(
     private: *mut c_void,
     ops: *const bindings::dax_operations,
 ) -> *mut bindings::dax_device {
@@ -152,23 +142,23 @@ pub(crate) unsafe extern "C" fn alloc_dax(
 ///
 /// # Safety
 ///
-/// As for [`Operations::from_raw`].
+/// As for [`DaxOperations::from_raw`].
 unsafe fn operations(
     ops: *const bindings::dax_operations,
-) -> Result<&'static Operations<DaxInode>> {
+) -> Result<&'static DaxOperations<DaxInode>> {
     // SAFETY: Always safe to call.
     if unsafe { bindings::cpu_dcache_is_aliasing() } {
         return Err(EOPNOTSUPP);
     }
 
     // SAFETY: By the safety requirement.
-    let operations = unsafe { Operations::from_raw(ops) };
+    let operations = unsafe { DaxOperations::from_raw(ops) };
     kernel::warn_on!(operations.is_err());
     operations
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn put_dax(dax_dev: *mut bindings::dax_device) {
+unsafe extern "C" fn put_dax(dax_dev: *mut bindings::dax_device) {
     if let Some(dax_dev) = NonNull::new(dax_dev) {
         // SAFETY: By the contract the caller owns a reference, and gives it up.
         drop(unsafe { from_raw(dax_dev) });
@@ -177,41 +167,37 @@ pub(crate) unsafe extern "C" fn put_dax(dax_dev: *mut bindings::dax_device) {
 
 /// Returns null for a device number that no dax device has.
 #[export]
-pub(crate) unsafe extern "C" fn dax_dev_get(devt: bindings::dev_t) -> *mut bindings::dax_device {
+unsafe extern "C" fn dax_dev_get(devt: bindings::dev_t) -> *mut bindings::dax_device {
     DaxDevice::find(devt).map_or(ptr::null_mut(), into_raw)
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_inode(
-    dax_dev: *mut bindings::dax_device,
-) -> *mut bindings::inode {
+unsafe extern "C" fn dax_inode(dax_dev: *mut bindings::dax_device) -> *mut bindings::inode {
     // SAFETY: By the contract of this function.
     unsafe { device(dax_dev) }.as_raw()
 }
 
 /// Takes any inode that the character device of the dax device was opened through.
 #[export]
-pub(crate) unsafe extern "C" fn inode_dax(
-    inode: *mut bindings::inode,
-) -> *mut bindings::dax_device {
+unsafe extern "C" fn inode_dax(inode: *mut bindings::inode) -> *mut bindings::dax_device {
     // SAFETY: By the contract `i_cdev` is the one that is embedded in a dax device.
     unsafe { DaxInode::from_opened(inode) }.as_raw().cast()
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_get_private(dax_dev: *mut bindings::dax_device) -> *mut c_void {
+unsafe extern "C" fn dax_get_private(dax_dev: *mut bindings::dax_device) -> *mut c_void {
     // SAFETY: By the contract of this function.
     unsafe { device(dax_dev) }.owner()
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_holder(dax_dev: *mut bindings::dax_device) -> *mut c_void {
+unsafe extern "C" fn dax_holder(dax_dev: *mut bindings::dax_device) -> *mut c_void {
     // SAFETY: By the contract of this function.
     unsafe { device(dax_dev) }.holder()
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_set_ops(
+unsafe extern "C" fn dax_set_ops(
     dax_dev: *mut bindings::dax_device,
     ops: *const bindings::dax_operations,
 ) -> c_int {
@@ -230,7 +216,7 @@ pub(crate) unsafe extern "C" fn dax_set_ops(
 
 /// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
 #[export]
-pub(crate) unsafe extern "C" fn dax_direct_access(
+unsafe extern "C" fn dax_direct_access(
     dax_dev: *mut bindings::dax_device,
     pgoff: usize,
     nr_pages: c_long,
@@ -263,7 +249,7 @@ pub(crate) unsafe extern "C" fn dax_direct_access(
 
 /// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
 #[export]
-pub(crate) unsafe extern "C" fn dax_zero_page_range(
+unsafe extern "C" fn dax_zero_page_range(
     dax_dev: *mut bindings::dax_device,
     pgoff: usize,
     nr_pages: usize,
@@ -305,7 +291,7 @@ unsafe fn copy(
 
 /// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
 #[export]
-pub(crate) unsafe extern "C" fn dax_recovery_write(
+unsafe extern "C" fn dax_recovery_write(
     dax_dev: *mut bindings::dax_device,
     pgoff: usize,
     addr: *mut c_void,
@@ -322,7 +308,7 @@ pub(crate) unsafe extern "C" fn dax_recovery_write(
 
 /// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
 #[export]
-pub(crate) unsafe extern "C" fn dax_copy_from_iter(
+unsafe extern "C" fn dax_copy_from_iter(
     dax_dev: *mut bindings::dax_device,
     _pgoff: usize,
     addr: *mut c_void,
@@ -339,7 +325,7 @@ pub(crate) unsafe extern "C" fn dax_copy_from_iter(
 
 /// Between [`dax_read_lock`] and [`dax_read_unlock`] only.
 #[export]
-pub(crate) unsafe extern "C" fn dax_copy_to_iter(
+unsafe extern "C" fn dax_copy_to_iter(
     dax_dev: *mut bindings::dax_device,
     _pgoff: usize,
     addr: *mut c_void,
@@ -356,11 +342,7 @@ pub(crate) unsafe extern "C" fn dax_copy_to_iter(
 
 /// Flushes `size` bytes from `addr` on, which is what [`dax_direct_access`] returned.
 #[export]
-pub(crate) unsafe extern "C" fn dax_flush(
-    dax_dev: *mut bindings::dax_device,
-    addr: *mut c_void,
-    size: usize,
-) {
+unsafe extern "C" fn dax_flush(dax_dev: *mut bindings::dax_device, addr: *mut c_void, size: usize) {
     // SAFETY: By the contract of this function.
     let (device, window) = unsafe { (device(dax_dev), Window::new(addr, size)) };
 
@@ -368,7 +350,7 @@ pub(crate) unsafe extern "C" fn dax_flush(
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_holder_notify_failure(
+unsafe extern "C" fn dax_holder_notify_failure(
     dax_dev: *mut bindings::dax_device,
     off: u64,
     len: u64,
@@ -383,46 +365,44 @@ pub(crate) unsafe extern "C" fn dax_holder_notify_failure(
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_write_cache(dax_dev: *mut bindings::dax_device, wc: bool) {
+unsafe extern "C" fn dax_write_cache(dax_dev: *mut bindings::dax_device, wc: bool) {
     // SAFETY: By the contract of this function.
     unsafe { device(dax_dev) }.set_write_cache(wc);
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_write_cache_enabled(
-    dax_dev: *mut bindings::dax_device,
-) -> bool {
+unsafe extern "C" fn dax_write_cache_enabled(dax_dev: *mut bindings::dax_device) -> bool {
     // SAFETY: By the contract of this function.
     unsafe { device(dax_dev) }.write_cache()
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn dax_synchronous(dax_dev: *mut bindings::dax_device) -> bool {
+unsafe extern "C" fn dax_synchronous(dax_dev: *mut bindings::dax_device) -> bool {
     // SAFETY: By the contract of this function.
     unsafe { device(dax_dev) }.synchronous()
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn set_dax_synchronous(dax_dev: *mut bindings::dax_device) {
+unsafe extern "C" fn set_dax_synchronous(dax_dev: *mut bindings::dax_device) {
     // SAFETY: By the contract of this function.
     unsafe { device(dax_dev) }.set_synchronous();
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn set_dax_nocache(dax_dev: *mut bindings::dax_device) {
+unsafe extern "C" fn set_dax_nocache(dax_dev: *mut bindings::dax_device) {
     // SAFETY: By the contract of this function.
     unsafe { device(dax_dev) }.set_nocache();
 }
 
 #[export]
-pub(crate) unsafe extern "C" fn set_dax_nomc(dax_dev: *mut bindings::dax_device) {
+unsafe extern "C" fn set_dax_nomc(dax_dev: *mut bindings::dax_device) {
     // SAFETY: By the contract of this function.
     unsafe { device(dax_dev) }.set_nomc();
 }
 
 #[cfg(CONFIG_FS_DAX)]
 #[export]
-pub(crate) unsafe extern "C" fn fs_dax_get(
+unsafe extern "C" fn fs_dax_get(
     dax_dev: *mut bindings::dax_device,
     holder: *mut c_void,
     hops: *const bindings::dax_holder_operations,
@@ -442,10 +422,7 @@ pub(crate) unsafe extern "C" fn fs_dax_get(
 
 #[cfg(CONFIG_FS_DAX)]
 #[export]
-pub(crate) unsafe extern "C" fn fs_put_dax(
-    dax_dev: *mut bindings::dax_device,
-    holder: *mut c_void,
-) {
+unsafe extern "C" fn fs_put_dax(dax_dev: *mut bindings::dax_device, holder: *mut c_void) {
     let Some(dax_dev) = NonNull::new(dax_dev) else {
         return;
     };
@@ -459,7 +436,7 @@ pub(crate) unsafe extern "C" fn fs_put_dax(
 
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 #[export]
-pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
+unsafe extern "C" fn fs_dax_get_by_bdev(
     bdev: *mut bindings::block_device,
     start_off: *mut u64,
     holder: *mut c_void,
@@ -490,7 +467,7 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
 
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 #[export]
-pub(crate) unsafe extern "C" fn dax_add_host(
+unsafe extern "C" fn dax_add_host(
     dax_dev: *mut bindings::dax_device,
     disk: *mut bindings::gendisk,
 ) -> c_int {
@@ -505,7 +482,7 @@ pub(crate) unsafe extern "C" fn dax_add_host(
 
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 #[export]
-pub(crate) unsafe extern "C" fn dax_remove_host(disk: *mut bindings::gendisk) {
+unsafe extern "C" fn dax_remove_host(disk: *mut bindings::gendisk) {
     if let Ok(hosts) = crate::dax_device::Registry::hosts() {
         hosts.remove(disk as usize);
     }
