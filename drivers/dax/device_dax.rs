@@ -9,23 +9,21 @@
 //! It is one entry, but for pages of 4 KiB that are touched one after the other: there a fault maps
 //! those behind it as well, as faults in files do ([`pages_ahead`]).
 //!
-//! This file is the rules. How a mapping reaches the memory is in the `kernel::dax` abstractions;
-//! where the instances come from is in the core.
+//! This file has the rules. The `kernel::dax` abstractions have the way from a mapping to the memory,
+//! and what may outlive this module: the struct pages, their failure, and the counters. The core has
+//! the instances.
 
 use kernel::{
     dax::{
         self,
-        device::{
-            Count,
-            Served, //
-        },
+        driver::BoundTo,
+        live::Count,
         mapping::{
             self,
             Fault,
             Placement,
             Requester, //
-        },
-        stats::STATS, //
+        }, //
     },
     dev_info_ratelimited,
     device::{
@@ -35,6 +33,7 @@ use kernel::{
     mm::{
         fault::{
             FaultResult,
+            VmFault,
             PMD_ORDER, //
         },
         vma_desc::VmaDesc, //
@@ -45,6 +44,8 @@ use kernel::{
     },
     prelude::*, //
 };
+
+use pin_init::pin_init_scope;
 
 kernel::module_dax_driver! {
     type: DeviceDax,
@@ -59,6 +60,10 @@ kernel::module_dax_driver! {
             description: "What a fault of a 4 KiB device maps at most, if the page in front is mapped; 0: one page",
         },
     },
+}
+
+mod device_dax {
+    pub(crate) mod stats;
 }
 
 /// Says in the log why what somebody asked for is refused. Each use has a rate limit of its own.
@@ -76,23 +81,19 @@ struct DeviceDax;
 
 impl dax::Driver for DeviceDax {
     const KIND: dax::Kind = dax::Kind::Device;
-    const GROUPS: Option<&'static Groups<Served<Self>>> = Some(Served::<Self>::groups(&STATS));
+    const GROUPS: Option<&'static Groups<BoundTo<Self>>> = Some(&device_dax::stats::STATS);
 
     type Data<'bound> = Self;
 
     fn probe<'bound>(
         dev: &'bound dax::Device<Core<'_>>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        Self::bind(dev)
-    }
-}
-
-impl DeviceDax {
-    fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
-        dev.reserve()?.map_generic()?.run()?;
-        // Only now, so that nobody opens an instance that is not alive yet.
-        mapping::register::<Self>(dev)?;
-        Ok(Self)
+        pin_init_scope(move || {
+            dev.reserve()?.map_generic()?.run()?;
+            // Last, so that nobody opens an instance that is not alive yet.
+            mapping::register::<Self>(dev)?;
+            Ok(try_init!(Self {}))
+        })
     }
 }
 
@@ -170,24 +171,16 @@ impl mapping::Operations for DeviceDax {
     }
 
     #[inline]
-    fn fault(fault: &Fault<'_>, order: u32) -> FaultResult {
-        // A fault is first tried with the largest entries that mm has; say no at once.
-        let size = PAGE_SIZE.wrapping_shl(order);
-        let align = fault.device().align();
-        if size != align {
-            return if size > align {
-                FaultResult::FALLBACK
-            } else {
-                refuse_smaller(fault, align)
-            };
-        }
+    fn fault(fault: &Fault<'_>) -> FaultResult {
+        let (size, align) = (fault.size(), fault.device().align());
 
-        let Some(live) = fault.live() else {
-            return FaultResult::SIGBUS;
-        };
-        match live.entry(order) {
-            Some(entry) => entry.map(pages_ahead),
-            None => live.refuse(Count::RefusedAlign),
+        if size == align {
+            fault.map(pages_ahead)
+        } else if size > align {
+            // mm starts with the largest entry size.
+            FaultResult::FALLBACK
+        } else {
+            refuse_smaller(fault.device(), fault, align)
         }
     }
 }
@@ -195,9 +188,8 @@ impl mapping::Operations for DeviceDax {
 /// Refuses a fault that is to be answered with a smaller entry than those of the device, with the
 /// reason in the log.
 #[cold]
-fn refuse_smaller(fault: &Fault<'_>, align: usize) -> FaultResult {
-    let dev = fault.device();
-    let Some(live) = fault.live() else {
+fn refuse_smaller(dev: &dax::Device, fault: &VmFault, align: usize) -> FaultResult {
+    let Some(live) = dev.live() else {
         return FaultResult::SIGBUS;
     };
 
@@ -216,7 +208,8 @@ fn refuse_smaller(fault: &Fault<'_>, align: usize) -> FaultResult {
             align
         );
     }
-    live.refuse(Count::RefusedAlign)
+    live.count(Count::RefusedAlign);
+    FaultResult::SIGBUS
 }
 
 /// Refuses what cannot be mapped, with the reason in the log.

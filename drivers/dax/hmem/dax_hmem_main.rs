@@ -60,6 +60,7 @@ use core::{
     mem,
     ops::Range, //
 };
+use pin_init::pin_init_scope;
 
 mod ffi {
     //! The function that C calls. All `unsafe` is here.
@@ -151,7 +152,9 @@ impl Drop for QueueGuard {
 }
 
 /// The driver of `hmem_platform.0`, the device for all memory in the registry.
-struct HmemPlatform(Arc<State>);
+struct HmemPlatform {
+    state: Arc<State>,
+}
 
 /// The state that [`HmemPlatform`] and [`Decision`] share. The decision may come after the unbind.
 #[pin_data]
@@ -170,45 +173,41 @@ impl platform::Driver for HmemPlatform {
         dev: &'bound platform::Device<Core<'_>>,
         _info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        Self::bind(dev)
-    }
-}
+        pin_init_scope(move || {
+            let host = hmem::Host::of(dev).ok_or(ENODEV)?;
+            let state = Arc::pin_init(
+                try_pin_init!(State {
+                    dev: dev.into(),
+                    devices <- new_mutex!(Some(KVec::new())),
+                }),
+                GFP_KERNEL,
+            )?;
+            let mut contested = KVec::new();
 
-impl HmemPlatform {
-    fn bind(dev: &platform::Device<Core<'_>>) -> Result<Self> {
-        let host = hmem::Host::of(dev).ok_or(ENODEV)?;
-        let state = Arc::pin_init(
-            try_pin_init!(State {
-                dev: dev.into(),
-                devices <- new_mutex!(Some(KVec::new())),
-            }),
-            GFP_KERNEL,
-        )?;
-        let mut contested = KVec::new();
+            hmem::candidates(|memory| state.classify(memory, &mut contested))?;
 
-        hmem::candidates(|memory| state.classify(memory, &mut contested))?;
+            if host.has_cxl_memory() {
+                for memory in &contested {
+                    dev_info!(
+                        dev,
+                        "memory {} is left to CXL, which had some of it before; the rest is offered after a reboot\n",
+                        Addresses(&memory.range)
+                    );
+                }
+            } else if !contested.is_empty() {
+                let decision = KBox::pin_init(Decision::new(state.clone(), contested), GFP_KERNEL)?;
 
-        if host.has_cxl_memory() {
-            for memory in &contested {
-                dev_info!(
-                    dev,
-                    "memory {} is left to CXL, which had some of it before; the rest is offered after a reboot\n",
-                    Addresses(&memory.range)
-                );
+                queue().lock().as_ref().ok_or(ENODEV)?.enqueue(decision);
             }
-        } else if !contested.is_empty() {
-            let decision = KBox::pin_init(Decision::new(state.clone(), contested), GFP_KERNEL)?;
 
-            queue().lock().as_ref().ok_or(ENODEV)?.enqueue(decision);
-        }
-
-        Ok(Self(state))
+            Ok(try_init!(Self { state }))
+        })
     }
 }
 
 impl Drop for HmemPlatform {
     fn drop(&mut self) {
-        let devices = self.0.devices.lock().take();
+        let devices = self.state.devices.lock().take();
 
         drop(devices);
     }
