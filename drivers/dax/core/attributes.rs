@@ -121,7 +121,7 @@ attribute! {
         }
 
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
-            let size = dev.region().with_slot(dev.key(), |slot| slot.size())?;
+            let size = dev.region().with_instance(dev.key(), |state| state.size())?;
 
             out.number(size);
             Ok(())
@@ -172,7 +172,7 @@ attribute! {
         }
 
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
-            let align = dev.region().with_slot(dev.key(), |slot| slot.align())?;
+            let align = dev.region().with_instance(dev.key(), |state| state.align())?;
 
             out.number(align);
             Ok(())
@@ -191,7 +191,7 @@ attribute! {
     Resource(Subclass<Instance>, c"resource", 0o400) {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
             let region = dev.region();
-            let first = region.with_slot(dev.key(), |slot| slot.first())?;
+            let first = region.with_instance(dev.key(), |state| state.first())?;
 
             out.hex(first.unwrap_or(region.range().start()));
             Ok(())
@@ -221,7 +221,7 @@ attribute! {
     /// Whether `kmem` keeps the memory map of the memory in the memory itself.
     MemmapOnMemory(Subclass<Instance>, c"memmap_on_memory", 0o644) {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
-            let on = dev.region().with_slot(dev.key(), |slot| slot.memmap_on_memory)?;
+            let on = dev.region().with_instance(dev.key(), |state| state.memmap_on_memory)?;
 
             out.number(on.into());
             Ok(())
@@ -236,11 +236,11 @@ attribute! {
             let guard = dev.lock();
             let kmem = Driver::of(&guard)
                 .is_some_and(|drv| drv.kind() == bindings::dax_driver_type_DAXDRV_KMEM_TYPE);
-            dev.region().with_slot(dev.key(), |slot| {
-                if kmem && slot.memmap_on_memory != on {
+            dev.region().with_instance(dev.key(), |state| {
+                if kmem && state.memmap_on_memory != on {
                     return Err(EBUSY);
                 }
-                slot.memmap_on_memory = on;
+                state.memmap_on_memory = on;
                 Ok(())
             })?
         }

@@ -32,7 +32,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What is to change about an instance.
+/// A change of an instance.
 enum Change {
     Size(u64),
     Mapping(Range),
@@ -56,7 +56,7 @@ fn refuse(dev: &Subclass<Instance>, change: &Change, why: &dyn fmt::Display) {
     dev_info_ratelimited!(dev, "{} refused: {}\n", change, why);
 }
 
-/// Locks an instance for a change of what a driver relies on. Refused while there is a driver.
+/// Locks an instance for a change. Refused while it is bound, because the driver relies on the layout.
 fn lock_unbound<'a>(dev: &'a Subclass<Instance>, change: &Change) -> Result<DeviceGuard<'a>> {
     let guard = dev.lock();
 
@@ -73,17 +73,17 @@ impl Region {
         let change = Change::Size(size);
         let _guard = lock_unbound(dev, &change)?;
         let mut state = self.state.lock();
-        let (space, slot) = state.memory(dev.key())?;
-        let unit = unit(slot.align)?;
-        let before = slot.size();
+        let (space, instance) = state.memory(dev.key())?;
+        let unit = unit(instance.align)?;
+        let before = instance.size();
 
-        if let Err(why) = slot.parts.check_size(space, size, unit) {
+        if let Err(why) = instance.parts.check_size(space, size, unit) {
             refuse(dev, &change, &why);
             return Err(why.into());
         }
-        self.take_back(dev.id(), &mut slot.parts, space, size);
+        self.take_back(dev.id(), &mut instance.parts, space, size);
         let grown = loop {
-            match slot.parts.grow(space, size, unit) {
+            match instance.parts.grow(space, size, unit) {
                 Ok(Some(range)) => self.gave(dev.id(), range),
                 Ok(None) => break Ok(()),
                 Err(why) => break Err(why.into()),
@@ -102,10 +102,10 @@ impl Region {
         let change = Change::Mapping(range);
         let _guard = lock_unbound(dev, &change)?;
         let mut state = self.state.lock();
-        let (space, slot) = state.memory(dev.key())?;
-        let before = slot.size();
+        let (space, instance) = state.memory(dev.key())?;
+        let before = instance.size();
 
-        if let Err(why) = slot.parts.add(space, range, unit(slot.align)?) {
+        if let Err(why) = instance.parts.add(space, range, unit(instance.align)?) {
             refuse(dev, &change, &why);
             return Err(why.into());
         }
@@ -119,12 +119,12 @@ impl Region {
     /// Takes back what an instance was just given: it had the size `before`.
     fn undo(&self, key: Key, before: u64) {
         let mut state = self.state.lock();
-        // A slot that is gone has given everything back.
-        let Ok((space, slot)) = state.memory(key) else {
+        // An instance that is gone has given everything back.
+        let Ok((space, instance)) = state.memory(key) else {
             return;
         };
 
-        self.take_back(key.id(), &mut slot.parts, space, before);
+        self.take_back(key.id(), &mut instance.parts, space, before);
         drop(state);
 
         self.trim_mappings(key);
@@ -156,13 +156,13 @@ impl Region {
         let _guard = lock_unbound(dev, &change)?;
         let unit = unit(align)?;
         let mut state = self.state.lock();
-        let slot = state.slot(dev.key())?;
+        let instance = state.instance(dev.key())?;
 
-        if let Err(why) = ranges::check_align(&slot.parts, unit) {
+        if let Err(why) = ranges::check_align(&instance.parts, unit) {
             refuse(dev, &change, &why);
             return Err(why.into());
         }
-        slot.align = align;
+        instance.align = align;
         Ok(())
     }
 }
