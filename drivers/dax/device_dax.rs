@@ -2,16 +2,15 @@
 
 //! `device_dax`: a character device, `/dev/daxX.Y`, for each instance of device DAX.
 //!
-//! The device is mapped, never read or written. A page fault in a mapping installs a page table
-//! entry of the size that the instance is aligned to, or fails; never a smaller or a larger one. So
-//! a program that maps with 1 GiB entries gets 1 GiB entries, or is told why not.
+//! A program maps the device; it cannot read or write it. A page fault in a mapping makes one page-table
+//! entry of the size of the align, or fails. It never makes a smaller or a larger one. So a program that
+//! maps with 1 GiB entries gets 1 GiB entries, or the reason in the log.
 //!
-//! It is one entry, but for pages of 4 KiB that are touched one after the other: there a fault maps
-//! those behind it as well, as faults in files do ([`pages_ahead`]).
+//! If a program touches pages of 4 KiB one after the other, a fault also maps pages ahead of it, see
+//! [`pages_ahead`].
 //!
-//! This file has the rules. The `kernel::dax` abstractions have the way from a mapping to the memory,
-//! and what may outlive this module: the struct pages, their failure, and the counters. The core has
-//! the instances.
+//! This file has the policy. `kernel::dax` has the mechanism, and everything that can outlive this module:
+//! the struct pages, their failure, and the counters. The core has the instances.
 
 use kernel::{
     dax::{
@@ -66,7 +65,7 @@ mod device_dax {
     pub(crate) mod stats;
 }
 
-/// Says in the log why what somebody asked for is refused. Each use has a rate limit of its own.
+/// Logs the reason for which a request is refused. Each use has a rate limit of its own.
 macro_rules! refuse {
     ($dev:expr, $what:literal, $($why:tt)*) => {
         dev_info_ratelimited!($dev, "{}: {} refused: {}\n", Requester, $what, fmt!($($why)*))
@@ -76,7 +75,7 @@ macro_rules! refuse {
 /// The size in bytes of the memory that a pmd entry maps.
 const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
 
-/// The driver. All that a bound instance needs is undone by devres.
+/// The driver. It has no data: devres undoes all that a bind sets up.
 struct DeviceDax;
 
 impl dax::Driver for DeviceDax {
@@ -116,8 +115,8 @@ impl mapping::Operations for DeviceDax {
 
     fn place(dev: &dax::Device, request: &Placement<'_>) -> Result<usize> {
         let align = dev.align();
-        // mm/mremap.c takes a pud entry for a corrupt page table, throws it away without a flush and
-        // forgets about the memory. This is the only place from where to prevent that.
+        // mm/mremap.c takes a pud entry for a corrupt page table. It clears the entry without a flush and
+        // loses the reference to the memory. Only this callback can prevent that.
         if align > PMD_SIZE {
             request.drop_entries();
         }
@@ -125,7 +124,7 @@ impl mapping::Operations for DeviceDax {
         let congruent = |addr: usize| aligned(addr.wrapping_sub(request.offset()), align);
 
         if request.fixed() || request.addr() != 0 {
-            // An entry could not be moved there, and what is mapped there now would be lost.
+            // mm would lose the present mapping at this address, and no entry could map the new one.
             if !congruent(request.addr()) {
                 refuse!(
                     dev,
@@ -146,13 +145,13 @@ impl mapping::Operations for DeviceDax {
             }
         }
 
-        // Room for the mapping wherever it begins within an entry.
+        // Room for the mapping at any offset within an entry.
         let Some(room) = request.len().checked_add(align) else {
             return Err(ENOMEM);
         };
         let addr = match request.find(0, room) {
             Ok(addr) => addr,
-            // No room to choose, but perhaps just enough.
+            // There is not so much room. Perhaps there is enough for the mapping alone.
             Err(_) => return request.find(0, request.len()),
         };
         Ok(addr.wrapping_add(request.offset().wrapping_sub(addr) & align.wrapping_sub(1)))
@@ -185,8 +184,7 @@ impl mapping::Operations for DeviceDax {
     }
 }
 
-/// Refuses a fault that is to be answered with a smaller entry than those of the device, with the
-/// reason in the log.
+/// Refuses a fault that asks for an entry smaller than the align, and logs the reason.
 #[cold]
 fn refuse_smaller(dev: &dax::Device, fault: &VmFault, align: usize) -> FaultResult {
     let Some(live) = dev.live() else {
@@ -212,7 +210,7 @@ fn refuse_smaller(dev: &dax::Device, fault: &VmFault, align: usize) -> FaultResu
     FaultResult::SIGBUS
 }
 
-/// Refuses what cannot be mapped, with the reason in the log.
+/// Refuses an mmap that breaks a rule, and logs the reason.
 fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
     if !desc.is_shared() {
         refuse!(

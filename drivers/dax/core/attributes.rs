@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files of the dax bus in sysfs, as Documentation/ABI/testing/sysfs-bus-dax has them, and of
-//! the class, as Documentation/ABI/obsolete/sysfs-class-dax has them.
+//! The files of the dax bus and of the class in sysfs. Documentation/ABI/testing/sysfs-bus-dax and
+//! Documentation/ABI/obsolete/sysfs-class-dax describe them.
 //!
-//! A write that asks for what cannot be done is refused, says why in the log, and changes nothing.
+//! A write of a request that cannot be fulfilled fails, logs the reason, and changes nothing.
 
 use crate::{
     ffi::{
@@ -61,7 +61,7 @@ attribute_groups! {
 }
 
 attribute_groups! {
-    /// The folder `dax_region` of the device that a region was found on.
+    /// The directory `dax_region` of the device that a region was found on.
     pub(crate) static REGION_GROUPS: Attached<Region> = of_device DeviceAttribute Some(c"dax_region"), [
         AvailableSize,
         RegionSize,
@@ -73,7 +73,7 @@ attribute_groups! {
     ]
 }
 
-/// Hides or bars a file where the region is static: what it is about was settled by the provider.
+/// The mode of a file: `instead` if the region is static, because the provider decides there.
 fn unless_static(region: &Region, instead: Mode, mode: Mode) -> Mode {
     if region.is_static() {
         instead
@@ -97,14 +97,14 @@ macro_rules! attribute {
             const NAME: &'static CStr = $file;
             const MODE: Mode = $mode;
 
-            // Each is called in one place, by what makes a callback of it.
+            // Each function has one caller, the callback that is made of it.
             $(#[inline] $item)*
         }
     };
 }
 
 attribute! {
-    /// What udev loads a driver by.
+    /// The alias by which udev loads a driver.
     Modalias(Subclass<Instance>, c"modalias", 0o444) {
         fn show(_dev: &Subclass<Instance>, out: &mut Output) -> Result {
             out.emit(fmt!("dax:t{}\n", crate::bus::MODALIAS_TYPE));
@@ -114,7 +114,7 @@ attribute! {
 }
 
 attribute! {
-    /// Size of the instance in bytes. Written, it takes memory from the region or gives it back.
+    /// Size of the instance in bytes. A write takes memory from the region or gives it back.
     Size(Subclass<Instance>, c"size", 0o644) {
         fn mode(dev: &Subclass<Instance>) -> Mode {
             unless_static(dev.region(), 0o444, Self::MODE)
@@ -179,7 +179,7 @@ attribute! {
         }
 
         fn store(dev: &Subclass<Instance>, input: &[u8]) -> Result {
-            // What is not a number is ENXIO here, as it always was.
+            // The error for a malformed number is ENXIO here, as in C.
             dev.region()
                 .set_align(dev, parse::size(input).map_err(|_| ENXIO)?)
         }
@@ -218,7 +218,7 @@ attribute! {
 }
 
 attribute! {
-    /// Whether `kmem` keeps the memory map of the memory in the memory itself.
+    /// Whether `kmem` keeps the memmap of the memory in the memory itself.
     MemmapOnMemory(Subclass<Instance>, c"memmap_on_memory", 0o644) {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
             let on = dev.region().with_instance(dev.key(), |state| state.memmap_on_memory)?;
@@ -301,7 +301,7 @@ attribute! {
     /// The align that new instances get.
     RegionAlign(Attached<Region>, c"align", 0o444) {
         fn mode(region: &Attached<Region>) -> Mode {
-            // Instances on the bus have an align of their own, for everybody to read.
+            // An instance on the bus has an align of its own, which everybody may read.
             if region.is_in_class() {
                 Self::MODE
             } else {
@@ -331,7 +331,7 @@ attribute! {
 }
 
 attribute! {
-    /// Writing 1 makes a new instance without memory; read, the name of the one made last.
+    /// A write of 1 makes a new instance without memory. A read gives the name of the last such instance.
     Create(Attached<Region>, c"create", 0o644) {
         fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)
@@ -369,7 +369,7 @@ attribute! {
         }
 
         fn store(region: &Attached<Region>, input: &[u8]) -> Result {
-            // A name that is none is that of no instance.
+            // A malformed name never matches an instance.
             let name = parse::name(input).map_err(|_| ENXIO)?;
 
             if name.region != region.id() {

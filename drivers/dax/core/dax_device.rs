@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The dax device: a piece of memory that can be accessed directly, as the core sees it.
+//! The dax device: the object for memory that can be accessed directly.
 //!
-//! C code knows it as `struct dax_device`, whose inside it never sees. It is an inode of a pseudo
-//! file system, for what an inode has: a device number, under which it can be found, a reference
-//! count, and a page cache mapping, which all mappings in user space are entered in.
+//! C code has pointers to it, as `struct dax_device`, and never sees the inside. It is an inode of a
+//! pseudo file system. So it has a device number, by which it can be found, a reference count, and an
+//! address space, in which all mappings of user space are entered.
 //!
-//! Being referenced and being alive are two things. References keep the object. The memory is only
-//! there, and its driver only answers, while the device is alive, and it can die at any time. So a
-//! user enters a read-side section of SRCU, and what it may then do with a device that is alive,
-//! it does through [`Alive`], which cannot outlast the section. [`DaxDevice::kill`] lets nobody in
-//! any more and waits for those sections.
+//! A reference keeps the object, but not the memory. The memory exists, and its driver answers, only while
+//! the device is alive. The device can die at any time. So a user enters a read-side section of SRCU, and
+//! uses the device through [`Alive`], which cannot outlast the section. [`DaxDevice::kill`] marks the
+//! device as dead and waits for those sections.
 
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 use crate::host::Hosts;
@@ -69,15 +68,15 @@ use core::ptr::NonNull;
 /// The file system of the inodes.
 static DAX_FS: FileSystem<DaxDevice> = ffi::file_system();
 
-/// What C calls `struct dax_device`.
+/// The type behind a `struct dax_device`.
 pub(crate) type DaxInode = Inode<DaxDevice>;
 
-/// A reference of a dax device.
+/// A reference to a dax device.
 pub(crate) type DaxRef = ARef<DaxInode>;
 
 static REGISTRY: SetOnce<Pin<KBox<Registry>>> = SetOnce::new();
 
-/// Where dax devices come from and are found.
+/// Creates and finds dax devices.
 #[pin_data]
 pub(crate) struct Registry {
     devices: Mount<DaxDevice>,
@@ -90,7 +89,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Creates it; nobody finds it before [`Self::publish`].
+    /// Creates the registry. Nobody finds it before [`Self::publish`].
     pub(crate) fn new() -> Result<Pin<KBox<Self>>> {
         KBox::try_pin_init(
             #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
@@ -110,7 +109,7 @@ impl Registry {
         )
     }
 
-    /// Lets everybody find it. Fails with `EBUSY` when there is one already.
+    /// Lets everybody find the registry. Fails with `EBUSY` when there is one already.
     pub(crate) fn publish(self: Pin<KBox<Self>>) -> Result {
         if REGISTRY.populate(self) {
             Ok(())
@@ -133,7 +132,7 @@ impl Registry {
     }
 }
 
-/// What a dax device is, behind its inode.
+/// The value of a dax device, behind its inode.
 pub(crate) struct DaxDevice {
     liveness: Liveness,
     operations: TableRef<DaxOperations<DaxInode>>,
@@ -146,7 +145,7 @@ pub(crate) struct DaxDevice {
     nocache: AtomicFlag,
     // Reads should survive poisoned memory.
     nomc: AtomicFlag,
-    // Freed with the inode, not before: until then the device number leads to it.
+    // Freed with the inode: until then the device number leads to it.
     _minor: Id<'static>,
 }
 
@@ -157,7 +156,7 @@ impl Node for DaxDevice {
     const FLAGS: u32 = bindings::S_DAX;
 
     fn released(&self) {
-        // A device has to be killed before it is let go of: its memory is about to disappear.
+        // The driver must kill a device before it puts its reference, because the memory goes next.
         kernel::warn_on!(self.liveness.is_alive());
     }
 }
@@ -211,13 +210,13 @@ impl DaxDevice {
         Registry::get().ok()?.devices.find(number)
     }
 
-    /// Returns whether the device is alive. Means little without a read-side section.
+    /// Returns whether the device is alive. Without a read-side section that may change at once.
     #[inline]
     pub(crate) fn is_alive(&self) -> bool {
         self.liveness.is_alive()
     }
 
-    /// Returns what can be done with the device in a read-side section, if it is alive.
+    /// Returns access to the device for a read-side section, if it is alive.
     #[inline]
     pub(crate) fn alive<'a>(self: &'a DaxInode, _: ReadSection<'a>) -> Option<Alive<'a>> {
         if self.is_alive() {
@@ -232,15 +231,15 @@ impl DaxDevice {
         &self.liveness
     }
 
-    /// Makes the device dead: the holder is told, and all read-side sections are waited for.
+    /// Kills the device: tells the holder, marks the device as dead, and waits for all read-side sections.
     ///
-    /// Nothing is unmapped; see [`Inode::unmap_all`]. Sleeps.
+    /// This does not unmap anything, see [`Inode::unmap_all`]. Sleeps.
     pub(crate) fn kill(self: &DaxInode) {
         if !self.holder.identity().is_null() {
             let section = read_lock();
             if let Some(alive) = self.alive(section.held()) {
-                // A holder that does not care has no operations. One that fails to let go will
-                // find the device dead.
+                // A holder without operations gets no notice. A holder that fails to release the
+                // device will find it dead.
                 let _ = alive.notify_failure(
                     0,
                     u64::MAX,
@@ -287,8 +286,8 @@ impl DaxDevice {
             (instance, self.grab().ok_or(ENODEV)?)
         };
 
-        // Not in the section: who unbinds a driver kills the device with the instance locked.
-        // While it is locked the driver stays, and so does the device, alive.
+        // This must not be in the section: an unbind holds the lock of the instance when it kills the
+        // device. While the instance is locked here, its driver stays, and the device stays alive.
         instance.with_driver(|driver| {
             match driver {
                 None => return Err(ENODEV),
@@ -305,7 +304,7 @@ impl DaxDevice {
 
     /// Gives the device operations, or takes them away.
     ///
-    /// Fails with `EBUSY` when it would replace some.
+    /// Fails with `EBUSY` when the device has operations already.
     pub(crate) fn set_operations(
         &self,
         operations: Option<&'static DaxOperations<DaxInode>>,
@@ -361,7 +360,7 @@ pub(crate) struct Alive<'a> {
 }
 
 impl<'a> Alive<'a> {
-    /// Device DAX on the dax bus has no operations: nobody but the VFS may access its memory.
+    /// The operations of the driver. An instance of device_dax has none, so only mappings reach its memory.
     #[inline]
     fn operations(self) -> Result<&'static DaxOperations<DaxInode>> {
         self.device.operations.get().ok_or(EOPNOTSUPP)
@@ -369,8 +368,8 @@ impl<'a> Alive<'a> {
 
     /// Translates the page offset `pgoff` to an address and a page frame number.
     ///
-    /// Returns how many pages, at most `nr_pages`, can be accessed there. Fails with `ERANGE` when
-    /// that is none, and with what the driver says.
+    /// Returns how many pages, at most `nr_pages`, can be accessed there. Fails with `ERANGE` if the driver
+    /// returns 0, and with the error of the driver.
     #[inline]
     pub(crate) fn direct_access(
         self,
@@ -397,8 +396,8 @@ impl<'a> Alive<'a> {
 
     /// Fills `nr_pages` pages from `pgoff` on with zeros.
     ///
-    /// Fails with `EIO` unless that is one page: the device mapper would have to split a request
-    /// that crosses targets, and does not. Poison is reported as `EIO`, as a block device would.
+    /// Fails with `EIO` unless that is one page, because the device mapper does not split a request that
+    /// crosses targets. Poison is reported as `EIO`, as by a block device.
     pub(crate) fn zero_page_range(self, pgoff: usize, nr_pages: usize) -> Result {
         let operations = self.operations()?;
         if nr_pages != 1 {
@@ -444,7 +443,7 @@ impl<'a> Alive<'a> {
 
     /// Tells the holder that `len` bytes from `offset` on failed, or are about to go away.
     ///
-    /// Fails with `EOPNOTSUPP` when there is no holder that wants to know.
+    /// Fails with `EOPNOTSUPP` when there is no holder with a callback.
     pub(crate) fn notify_failure(self, offset: u64, len: u64, flags: c_int) -> Result {
         let operations = self.device.holder.operations().ok_or(EOPNOTSUPP)?;
         operations.notify_failure(self.device, offset, len, flags)
@@ -452,7 +451,7 @@ impl<'a> Alive<'a> {
 
     /// Makes `holder` the holder. Fails with `EBUSY` when there is one already.
     ///
-    /// Only of a device that is alive: [`DaxDevice::kill`] evicts the holders that were let in.
+    /// This needs a device that is alive, so that [`DaxDevice::kill`] evicts the holder.
     pub(crate) fn claim(
         self,
         holder: *mut c_void,

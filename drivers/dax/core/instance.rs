@@ -2,7 +2,7 @@
 
 //! Instances: the devices `daxX.Y` on the dax bus, and their mapping devices.
 //!
-//! What never changes about an instance is here; what does (its ranges, its align) belongs to the
+//! This has the part of an instance that never changes. The rest (its ranges, its align) belongs to the
 //! region, under the region's lock.
 
 use crate::{
@@ -39,7 +39,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A part of a region that one driver is bound to, and one `/dev/daxX.Y` shows.
+/// A part of a region, with one driver and one `/dev/daxX.Y`.
 pub(crate) struct Instance {
     region: Arc<Region>,
     key: Key,
@@ -69,7 +69,7 @@ impl Instance {
         &self.region
     }
 
-    /// By what the region knows the instance.
+    /// The key of the instance in its region.
     pub(crate) fn key(&self) -> Key {
         self.key
     }
@@ -86,7 +86,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // The region has done it, unless the device never got so far.
+        // The region has killed the device, unless its registration failed.
         if self.dax_dev.is_alive() {
             self.dax_dev.kill();
         }
@@ -123,9 +123,9 @@ impl DevDax for Instance {
     }
 }
 
-/// Ends all access through the instance: new faults fail, and what is mapped is unmapped.
+/// Ends all access through the instance: new faults fail, and all mappings are unmapped.
 ///
-/// Waits for faults that are under way. The driver's memory map may go after this.
+/// Waits for faults that are under way. The driver may remove the memmap after this.
 pub(crate) fn kill(dev: &Subclass<Instance>) {
     let was_alive = dev.dax_dev().is_alive();
 
@@ -144,7 +144,7 @@ pub(crate) struct Mapping {
     pub(crate) region: Arc<Region>,
     /// The instance.
     pub(crate) key: Key,
-    /// The place of the range in the instance.
+    /// The index of the range in the instance.
     pub(crate) index: usize,
 }
 

@@ -10,8 +10,8 @@
 //!
 //! # Locking
 //!
-//! Each region has a mutex for [`RegionState`]. It is held for bookkeeping only. It is never held while a device
-//! is registered, removed, bound or unbound, because all of these wait for code that takes it.
+//! Each region has a mutex for [`RegionState`]. It is held for bookkeeping only. It is never held while
+//! a device is registered, removed, bound or unbound, because all of these wait for code that takes it.
 //!
 //! The device lock of an instance is taken before the mutex of the region. While it is held, no driver
 //! comes or goes. The ranges and the align change only under both locks, while there is no driver.
@@ -175,7 +175,7 @@ impl InstanceState {
         self.parts.first().map(|part| part.range.start())
     }
 
-    /// The place of the first range without a mapping device, after making room for that.
+    /// The index of the first range without a mapping device. This reserves room for that device.
     fn next_mapping(&mut self) -> Result<Option<usize>> {
         let index = self.mappings.len();
         if index >= self.parts.len() {
@@ -189,11 +189,11 @@ impl InstanceState {
 
 /// The part of a region that can change.
 struct RegionState {
-    /// Which memory is free.
+    /// The free memory.
     space: Space,
     /// The instances, by number.
     instances: RBTree<u32, InstanceState>,
-    /// How many instances there were so far.
+    /// The number of instances that were ever made.
     serial: u64,
     /// The first instance made by writing to `create` that has not been bound yet.
     seed: Option<Key>,
@@ -208,7 +208,7 @@ struct RegionState {
 #[repr(C)]
 #[pin_data]
 pub(crate) struct Region {
-    /// First, so that a C pointer to it is one to the region.
+    /// First, so that C's pointer to the head is a pointer to the region.
     head: RegionHead,
     range: Range,
     align: Align,
@@ -223,7 +223,7 @@ impl Attachment for Region {
     const GROUPS: &'static Groups<Attached<Self>> = &attributes::REGION_GROUPS;
 }
 
-/// The units in which memory is given to instances, one for each align there is.
+/// The units in which memory is given to instances, one for each align.
 fn units() -> Result<[Align; ranges::ALIGNS]> {
     let unit = |align: usize| unit(Align::new(align as u64).ok_or(EINVAL)?);
 
@@ -234,8 +234,8 @@ fn units() -> Result<[Align; ranges::ALIGNS]> {
     ])
 }
 
-/// The unit in which memory is given to an instance: its align, but no less than what
-/// `memremap_pages()` can deal with.
+/// The unit in which memory is given to an instance: its align, or the unit of `memremap_pages()` if that
+/// is larger.
 fn unit(align: Align) -> Result<Align> {
     let least = Align::new(limits::memremap_compat_align() as u64).ok_or(EINVAL)?;
 
@@ -266,8 +266,8 @@ impl Region {
         self.head.has_flag(IORESOURCE_DAX_STATIC)
     }
 
-    /// Whether the instance appears in the class, and not on the bus. Only a static one can: the
-    /// driver that serves it relies on what could change otherwise.
+    /// Whether the instance appears in the class, and not on the bus. The region must be static, because
+    /// the driver relies on a layout that user space cannot change.
     pub(crate) fn is_in_class(&self) -> bool {
         self.is_static() && self.head.has_flag(IORESOURCE_DAX_CLASS)
     }
@@ -283,7 +283,11 @@ impl Region {
     }
 
     /// Calls `f` with the part of an instance that can change. Fails with `ENXIO` if the instance is gone.
-    pub(crate) fn with_instance<R>(&self, key: Key, f: impl FnOnce(&mut InstanceState) -> R) -> Result<R> {
+    pub(crate) fn with_instance<R>(
+        &self,
+        key: Key,
+        f: impl FnOnce(&mut InstanceState) -> R,
+    ) -> Result<R> {
         self.state.lock().instance(key).map(f)
     }
 
@@ -347,12 +351,12 @@ impl RegionState {
         self.memory(key).map(|(_, instance)| instance)
     }
 
-    /// The same, and the space that its memory comes from.
+    /// As [`Self::instance`], with the space that the memory comes from.
     #[inline(never)]
     fn memory(&mut self, key: Key) -> Result<(&mut Space, &mut InstanceState)> {
         match self.instances.get_mut(&key.id) {
             Some(instance) if instance.key == key => Ok((&mut self.space, instance)),
-            // The number may be that of a younger instance.
+            // The number may belong to a younger instance.
             _ => Err(ENXIO),
         }
     }

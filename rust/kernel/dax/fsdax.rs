@@ -338,7 +338,7 @@ impl<T: Operations> VTable<T> {
 
         // This may be a cdev of a bind in the past, cached in the inode.
         let alive = dev.alive().is_some_and(|(_section, pgmap)| {
-            // SAFETY: The page map is valid until the section ends.
+            // SAFETY: The dev_pagemap is valid until the section ends.
             unsafe { (*pgmap).type_ == bindings::memory_type_MEMORY_DEVICE_FS_DAX }
         });
 

@@ -99,7 +99,7 @@ pub enum Count {
     Pud,
     /// A page was mapped in advance.
     Ahead,
-    /// A fault was refused: the size of the entry, or the area, does not match the align.
+    /// A fault was refused: the size of the entry, or the VMA, does not match the align.
     RefusedAlign,
     /// A fault was refused: the offset is beyond the end of the instance.
     RefusedOffset,

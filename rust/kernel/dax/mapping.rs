@@ -200,14 +200,14 @@ impl Placement<'_> {
             if vma.is_null() {
                 return;
             }
-            // SAFETY: As the lock is held, the area is valid and does not change.
+            // SAFETY: As the lock is held, the VMA is valid and does not change.
             let area = unsafe { VmaRef::from_raw(vma) };
             // SAFETY: As above.
             let (file, pgoff) = unsafe { ((*vma).vm_file, (*vma).vm_pgoff) };
             let len = area.end().wrapping_sub(area.start());
             addr = area.end();
 
-            // SAFETY: An area keeps its file open.
+            // SAFETY: A VMA keeps its file open.
             let ours = !file.is_null() && unsafe { (*file).f_mapping } == mapping;
             if ours && pgoff < last && self.pgoff < pgoff.saturating_add(len >> PAGE_SHIFT) {
                 // SAFETY: By the type invariant the lock is held for writing.
@@ -270,13 +270,13 @@ unsafe extern "C" fn map_pages(
 
 /// Removes pud entries from the address space of a task that forks, before `mm` copies them.
 ///
-/// `mm` copies the page tables of an area that had a guard, or that `userfaultfd` watches. It copies a
+/// `mm` copies the page tables of a VMA that had a guard, or that `userfaultfd` watches. It copies a
 /// pud entry without a reference to the folio, and does not count its pages, which it takes back when
 /// the child ends. The next touch faults the entries in again.
 ///
 /// # Safety
 ///
-/// `copy` must be a new area, a copy of another one, with the mmap lock of the current task held for
+/// `copy` must be a new VMA, a copy of another one, with the mmap lock of the current task held for
 /// writing.
 #[cold]
 unsafe fn drop_uncopyable(copy: *mut bindings::vm_area_struct) {
@@ -288,11 +288,11 @@ unsafe fn drop_uncopyable(copy: *mut bindings::vm_area_struct) {
         // It stays in the same address space, and its entries are moved.
         return;
     }
-    // SAFETY: By the caller, the lock is held. This is the area that is copied: the other one of the
+    // SAFETY: By the caller, the lock is held. This is the VMA that is copied: the other one of the
     // same addresses.
     let original = unsafe { bindings::find_vma(parent, area.start()) };
     if !original.is_null() {
-        // SAFETY: As the lock is held, the area is valid and does not change.
+        // SAFETY: As the lock is held, the VMA is valid and does not change.
         unsafe { VmaRef::from_raw(original) }
             .zap_vma_range(area.start(), area.end().wrapping_sub(area.start()));
     }
@@ -344,7 +344,7 @@ impl<T: Operations> VTable<T> {
 
         from_result(|| {
             T::mmap(dev, desc)?;
-            // SAFETY: They are made for areas of a file of these operations.
+            // SAFETY: They are made for VMAs of a file of these operations.
             unsafe { desc.set_vm_ops(Self::VM) };
             Ok(0)
         })
@@ -378,18 +378,17 @@ impl<T: Operations> VTable<T> {
         }
     }
 
-    /// There is a new area, a copy of another one: of a part of it, of one that moves, or of one of
-    /// a process that forks.
+    /// A VMA was copied: it was split, it moves, or its process forks.
     ///
     /// # Safety
     ///
-    /// To be called for an area with these operations before anything is mapped there, with the
+    /// To be called for a VMA with these operations before anything is mapped there, with the
     /// mmap lock of the current task held for writing.
     unsafe extern "C" fn copied(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: An area keeps its file open.
+        // SAFETY: A VMA keeps its file open.
         let dev = unsafe { Self::device((*vma).vm_file) };
 
-        // SAFETY: The area is valid.
+        // SAFETY: The VMA is valid.
         if dev.align() > PMD_SIZE && unsafe { bindings::vma_is_copied_on_fork(vma) } {
             // SAFETY: By the caller.
             unsafe { drop_uncopyable(vma) };
@@ -398,9 +397,9 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `vma` must be an area with these operations, with its lock held.
+    /// `vma` must be a VMA with these operations, with its lock held.
     unsafe extern "C" fn may_split(vma: *mut bindings::vm_area_struct, addr: c_ulong) -> c_int {
-        // SAFETY: An area keeps its file open.
+        // SAFETY: A VMA keeps its file open.
         let dev = unsafe { Self::device((*vma).vm_file) };
 
         from_result(|| T::may_split(dev, addr).map(|()| 0))
@@ -408,15 +407,15 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `vma` must be an area with these operations, with its lock held.
+    /// `vma` must be a VMA with these operations, with its lock held.
     unsafe extern "C" fn pagesize(vma: *mut bindings::vm_area_struct) -> c_ulong {
-        // SAFETY: An area keeps its file open.
+        // SAFETY: A VMA keeps its file open.
         T::pagesize(unsafe { Self::device((*vma).vm_file) })
     }
 
     /// # Safety
     ///
-    /// `vmf` must be a fault that is being handled, in an area with these operations.
+    /// `vmf` must be a fault that is being handled, in a VMA with these operations.
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: The requirements are the same.
         let result = unsafe { Self::huge_fault(vmf, PTE_ORDER) };
@@ -430,7 +429,7 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `vmf` must be a fault that is being handled, in an area with these operations.
+    /// `vmf` must be a fault that is being handled, in a VMA with these operations.
     #[inline(never)]
     unsafe extern "C" fn huge_fault(
         vmf: *mut bindings::vm_fault,
@@ -438,7 +437,7 @@ impl<T: Operations> VTable<T> {
     ) -> bindings::vm_fault_t {
         // SAFETY: The fault is being handled.
         let vmf = unsafe { VmFault::from_raw(vmf) };
-        // SAFETY: An area keeps its file open.
+        // SAFETY: A VMA keeps its file open.
         let dev = unsafe { Self::device((*vmf.vma().as_ptr()).vm_file) };
 
         let result = T::fault(&Fault::new(vmf, dev, order));

@@ -4,14 +4,15 @@
 //!
 //! User space can hold references to the pages of an instance that outlive every mapping: buffers that
 //! are registered with io_uring, RDMA or VFIO, and pages in a pipe. `memunmap_pages()` does not wait for
-//! them. So an unbind does, here, between the removal of all mappings and that of the struct pages:
-//! [`Memmap::retire`].
+//! them. So an unbind waits in [`Memmap::retire`], after it has removed all mappings and before it removes
+//! the struct pages.
 //!
-//! Some cannot wait, such as whoever removes a device that is gone already, or must not, since the
-//! holder of a reference waits for them. Then the struct pages and the reservation of the addresses
-//! stay behind, and go when the last reference is gone. Nothing else stays: the instance is unbound,
-//! and its provider can go. Nobody gets the memory before, since whoever wants it has to reserve the
-//! addresses.
+//! An unbind cannot always wait. The device may be gone already, or the holder of a reference may wait for
+//! the unbind. Then the struct pages and the reservation of the addresses stay until the last reference
+//! is gone. Nothing else stays: the instance is unbound, and its provider can go. Nobody can use the
+//! memory meanwhile, because a user has to reserve the addresses.
+//!
+//! This is in the kernel crate for that reason: a memmap can outlive the module of the driver.
 
 mod reservation;
 mod retire;
@@ -54,8 +55,8 @@ use crate::{
 
 use core::ops;
 
-/// Pages as a shift: parts of an instance that are remembered as handed out are not smaller.
-const MIN_PART_SHIFT: u32 = bindings::PMD_ORDER;
+/// The smallest chunk for which a memmap remembers that a page was handed out, as an order of pages.
+const MIN_CHUNK_SHIFT: u32 = bindings::PMD_ORDER;
 
 /// The struct pages of an instance and the reservation of its addresses.
 ///
@@ -64,23 +65,23 @@ const MIN_PART_SHIFT: u32 = bindings::PMD_ORDER;
 /// # Invariants
 ///
 /// - `ranges` are those of the instance when it was bound.
-/// - Once [`Self::map`] has succeeded, each page of each range has a struct page, until the value is
-///   dropped; `order` is that of the compound pages.
-/// - `counts` is a per-CPU array that devres frees after the instance has been killed.
-/// - `touched` has a bit for each part of `2^part_shift` pages of the instance.
+/// - After [`Self::map`] has succeeded, each page of each range has a struct page, until the value is
+///   dropped. `order` is that of the compound pages.
+/// - `counts` is a per-CPU array. devres frees it after the instance has been killed.
+/// - `touched` has a bit for each chunk of `2^chunk_shift` pages of the instance.
 #[pin_data]
 pub(super) struct Memmap {
     // Dropped in this order: the addresses are reserved as long as there are struct pages.
-    page_map: OwnedPageMap,
+    dev_pagemap: OwnedPageMap,
     addresses: KVVec<Reservation>,
-    /// Where the memmap is, if it is in the memory of the provider. The provider has reserved that as
-    /// long as it is bound; here is the reservation after that.
+    /// The addresses of the struct pages, if these are in the memory of the provider. The provider reserves
+    /// them as long as it is bound. After that `addresses` has the reservation.
     inside: Option<ops::Range<u64>>,
     ranges: KVVec<bindings::dev_dax_range>,
     usage: Usage,
     order: u32,
-    part_shift: u32,
-    /// Parts that have a page which was handed out.
+    chunk_shift: u32,
+    /// The chunks with a page that was handed out.
     touched: BitmapVec,
     pub(super) counts: *mut c_ulong,
     /// The first page that may still be referenced, as an offset into the instance in pages. Only
@@ -88,7 +89,7 @@ pub(super) struct Memmap {
     cursor: Atomic<usize>,
     /// Names the instance in messages. It may be unregistered by then.
     dev: ARef<Device>,
-    /// The driver is told of failed memory of a file system here, until it is unbound.
+    /// The driver's handler for failed memory of a file system, until the driver is unbound.
     #[pin]
     driver: Mutex<Option<FailureHandler>>,
     #[pin]
@@ -97,14 +98,14 @@ pub(super) struct Memmap {
 
 // SAFETY: The pointer is to per-CPU data, which belongs to no thread.
 unsafe impl Send for Memmap {}
-// SAFETY: As above; whatever changes is atomic, but for what `map` does before others know of it.
+// SAFETY: As above. All changes are atomic, except those of `map`, which come before others know of it.
 unsafe impl Sync for Memmap {}
 
 impl_has_delayed_work! {
     impl HasDelayedWork<Self> for Memmap { self.work }
 }
 
-/// What the driver of an instance does when memory of it has failed: the page frames, and `MF_*`.
+/// The handler of a driver for failed memory. It gets the page frames and `MF_*`.
 ///
 /// To be called only while the instance is bound, or being unbound.
 pub(super) type FailureHandler =
@@ -113,35 +114,35 @@ pub(super) type FailureHandler =
 impl Memmap {
     /// Describes the memory of an instance whose addresses are reserved.
     ///
-    /// May sleep. Fails with `ENOMEM`, and as [`page_map`] does.
+    /// May sleep. Fails with `ENOMEM`, and as [`dev_pagemap`] does.
     pub(super) fn new(
         dev: &Device<device::Bound>,
         addresses: KVVec<Reservation>,
         usage: Usage,
     ) -> Result<Pin<KBox<Self>>> {
-        let mut page_map = page_map(dev)?;
+        let mut dev_pagemap = dev_pagemap(dev)?;
         if usage == Usage::Generic {
             let data = dev.ranges().iter();
             let data = data.map(|range| range.start()..range.end().wrapping_add(1));
 
-            page_map
+            dev_pagemap
                 .compound(dev.align() as u64, data)?
                 .map_err(|why| misfit(dev, &why))?;
         }
-        let order = page_map.order();
+        let order = dev_pagemap.order();
         let inside = dev
             .ranges()
             .first()
-            .map(|range| page_map.start()..range.start())
+            .map(|range| dev_pagemap.start()..range.start())
             .filter(|inside| !inside.is_empty());
         let mut ranges = KVVec::with_capacity(dev.ranges().len(), GFP_KERNEL)?;
         for range in dev.ranges() {
             ranges.push_within_capacity(range.0).map_err(|_| ENOMEM)?;
         }
 
-        let (part_shift, parts) = match usage {
+        let (chunk_shift, chunks) = match usage {
             Usage::Generic => {
-                let shift = order.max(MIN_PART_SHIFT);
+                let shift = order.max(MIN_CHUNK_SHIFT);
                 let end = ranges.last().map_or(0, |last| Range(*last).end_pgoff());
                 let last = end.saturating_sub(1).wrapping_shr(shift);
 
@@ -154,14 +155,14 @@ impl Memmap {
         // INVARIANT: Nothing is mapped yet.
         KBox::pin_init(
             try_pin_init!(Self {
-                page_map,
+                dev_pagemap,
                 addresses,
                 inside,
                 ranges,
                 usage,
                 order,
-                part_shift,
-                touched: BitmapVec::new(parts, GFP_KERNEL)?,
+                chunk_shift,
+                touched: BitmapVec::new(chunks, GFP_KERNEL)?,
                 counts: core::ptr::null_mut(),
                 cursor: Atomic::new(0),
                 dev: dev.into(),
@@ -199,20 +200,20 @@ impl Memmap {
         // - The addresses are reserved for as long as `self` exists; `retire` and the caller see to it
         //   that nobody refers to the pages when it is dropped.
         // - The owner is `self`, which is pinned; the operations by the caller.
-        unsafe { this.page_map.map(nid, this.usage, ops, owner) }
+        unsafe { this.dev_pagemap.map(nid, this.usage, ops, owner) }
     }
 
     /// The `struct dev_pagemap`.
     pub(super) fn pgmap(self: Pin<&mut Self>) -> *mut bindings::dev_pagemap {
         // SAFETY: Nothing is moved.
-        unsafe { self.get_unchecked_mut() }.page_map.as_raw()
+        unsafe { self.get_unchecked_mut() }.dev_pagemap.as_raw()
     }
 
     /// Remembers that the page at an offset of `pgoff` pages is handed out.
     #[inline]
     pub(super) fn touch(&self, pgoff: usize) {
         self.touched
-            .set_bit_atomic(pgoff.wrapping_shr(self.part_shift));
+            .set_bit_atomic(pgoff.wrapping_shr(self.chunk_shift));
     }
 
     /// The instance.
@@ -258,7 +259,7 @@ impl Memmap {
 ///
 /// Fails with `ENOMEM`, and with `EINVAL` if the provider of a static instance has made none or too
 /// many ranges.
-fn page_map(dev: &Device<device::Bound>) -> Result<OwnedPageMap> {
+fn dev_pagemap(dev: &Device<device::Bound>) -> Result<OwnedPageMap> {
     // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver.
     let given = unsafe { (*dev.as_raw()).pgmap };
 
@@ -267,7 +268,7 @@ fn page_map(dev: &Device<device::Bound>) -> Result<OwnedPageMap> {
         if given.is_null() || dev.ranges().len() != 1 {
             dev_warn!(
                 dev,
-                "a static instance needs one range and a page map, it has {} ranges; its provider is at fault\n",
+                "a static instance needs one range and a dev_pagemap, it has {} ranges; its provider is at fault\n",
                 dev.ranges().len()
             );
             return Err(EINVAL);
@@ -279,7 +280,7 @@ fn page_map(dev: &Device<device::Bound>) -> Result<OwnedPageMap> {
     if !given.is_null() {
         dev_warn!(
             dev,
-            "a dynamic instance has a page map before it is bound; the driver before did not clear it\n"
+            "a dynamic instance has a dev_pagemap before it is bound; the driver before did not clear it\n"
         );
         return Err(EINVAL);
     }

@@ -255,7 +255,7 @@ impl<'a> Region<'a> {
         self.create_instance(-1, size, ptr::null_mut(), false)
     }
 
-    /// Creates an instance like [`create`](Self::create), and asks `kmem` to put the page map of its
+    /// Creates an instance like [`create`](Self::create), and asks `kmem` to put the memmap of its
     /// memory into that memory, as far as the kernel can.
     ///
     /// # Errors
@@ -282,7 +282,7 @@ impl<'a> Region<'a> {
             memmap_on_memory,
         };
 
-        // SAFETY: The region is registered, by the type invariant. The core copies the page map if
+        // SAFETY: The region is registered, by the type invariant. The core copies the dev_pagemap if
         // there is one, and uses neither it nor `data` after the call.
         from_err_ptr(unsafe { bindings::devm_create_dev_dax(&mut data) })?;
 

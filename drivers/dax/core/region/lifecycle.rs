@@ -4,9 +4,9 @@
 
 use super::{
     InstanceDevice,
+    InstanceState, //
     Key,
     Region,
-    InstanceState, //
 };
 use crate::{
     bus::DAX_BUS,
@@ -51,7 +51,7 @@ use kernel::{
 
 /// The request for a new instance.
 pub(crate) struct NewInstance {
-    /// Its number, if the provider chooses that: in a static region, and only there.
+    /// Its number, in a static region: there the provider chooses it.
     pub(crate) id: Option<u32>,
     /// Its size in bytes; the memory is at the start of the region.
     pub(crate) size: u64,
@@ -106,7 +106,7 @@ impl Region {
         Ok(())
     }
 
-    /// Books an instance and its memory.
+    /// Adds an instance to the region, and gives it its memory.
     fn occupy(&self, id: u32, new: &NewInstance) -> Result<Key> {
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let mut state = self.state.lock();
@@ -137,7 +137,7 @@ impl Region {
         Ok(key)
     }
 
-    /// Makes the device of an instance that is booked.
+    /// Makes the device of an instance that is in the region already.
     fn add_device(
         self: &Arc<Self>,
         key: Key,
@@ -210,8 +210,9 @@ impl Region {
             let mut device = Some(device);
             next = self.with_instance(dev.key(), |instance| {
                 if let Some(device) = device.take() {
-                    // There was room for it, and only this adds any, with the instance locked.
-                    instance.mappings
+                    // There is room: `next_mapping` reserved it, and the device lock is held.
+                    instance
+                        .mappings
                         .push_within_capacity(device)
                         .map_err(|_| ENOMEM)?;
                 }
@@ -221,9 +222,9 @@ impl Region {
         Ok(())
     }
 
-    /// Removes the mapping devices that an instance has too many of.
+    /// Removes the mapping devices beyond the number of ranges.
     pub(super) fn trim_mappings(&self, key: Key) {
-        // Each is removed, as it is dropped, when the region's lock is not held.
+        // Each is dropped, which removes the device, when the region's lock is not held.
         while let Ok(Some(mapping)) = self.with_instance(key, |instance| {
             if instance.mappings.len() > instance.parts.len() {
                 instance.mappings.pop()
@@ -237,7 +238,7 @@ impl Region {
 
     /// Removes an instance that has no memory, for a write to `delete`.
     ///
-    /// The first instance stays: as long as there is a region, it is seen on the bus.
+    /// The first instance stays, so that a region can be seen on the bus.
     pub(crate) fn delete(&self, id: u32) -> Result {
         let device = {
             let state = self.state.lock();
@@ -275,7 +276,7 @@ impl Region {
         Ok(())
     }
 
-    /// Removes an instance, whatever it is doing.
+    /// Removes an instance, bound or not.
     fn remove(&self, key: Key) {
         let instance = self.state.lock().take(key);
 
@@ -301,7 +302,7 @@ impl Region {
         }
     }
 
-    /// Takes apart an instance that nobody finds any more.
+    /// Removes the devices of an instance that is not in the region any more, and frees its memory.
     fn finish(&self, instance: InstanceState) {
         let InstanceState {
             key,
@@ -314,7 +315,7 @@ impl Region {
         drop(mappings);
         if let Some(device) = device {
             instance::kill(&device);
-            // The driver is unbound here, and the name is free after it.
+            // This unbinds the driver. After it the name is free.
             drop(device);
         }
 

@@ -47,9 +47,9 @@ struct AllRegions {
 
 static ALL_REGIONS: SetOnce<Arc<AllRegions>> = SetOnce::new();
 
-/// Prepares for regions. Called once, before the first one comes.
+/// Prepares for regions. Called once, before the first one is registered.
 pub(crate) fn init() -> Result {
-    // The largest address is one that no range may have.
+    // No range may contain the largest address.
     let all = Range::new(0, u64::MAX - 1).ok_or(EINVAL)?;
     let space = Space::new(all, units()?)?;
     let regions = Arc::pin_init(
@@ -82,9 +82,10 @@ impl Drop for Claim {
     }
 }
 
-/// A region while the provider's driver is bound. Dropped in this order, it takes the region's
-/// files away, so that nobody divides it any more, then its instances, then the provider's device,
-/// then its claim.
+/// A region while the provider's driver is bound.
+///
+/// Dropping this removes the files first, so that nobody divides the region any more. Then it removes the
+/// instances, puts the provider's device, and gives the claim up.
 struct Registration {
     files: Option<GroupsRegistration<Region>>,
     region: Arc<Region>,
@@ -182,11 +183,11 @@ pub(crate) fn register(host: AttachTarget<'_>, request: Request) -> Result<Arc<R
 }
 
 impl Region {
-    /// Lets the provider's device go.
+    /// Puts the reference to the provider's device.
     fn forget_provider(&self) {
         let provider = self.state.lock().provider.take();
 
-        // Without the lock, because a reference may have to sleep when it goes.
+        // Without the lock, because dropping a reference may sleep.
         drop(provider);
     }
 }

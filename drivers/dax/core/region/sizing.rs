@@ -49,7 +49,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// Says in the log why a change of an instance is refused.
+/// Logs the reason for which a change of an instance is refused.
 #[cold]
 #[inline(never)]
 fn refuse(dev: &Subclass<Instance>, change: &Change, why: &dyn fmt::Display) {
@@ -116,7 +116,7 @@ impl Region {
             .inspect_err(|_| self.undo(dev.key(), before))
     }
 
-    /// Takes back what an instance was just given: it had the size `before`.
+    /// Takes memory back that an instance was just given. `before` is its earlier size.
     fn undo(&self, key: Key, before: u64) {
         let mut state = self.state.lock();
         // An instance that is gone has given everything back.
@@ -130,7 +130,7 @@ impl Region {
         self.trim_mappings(key);
     }
 
-    /// Takes from an instance what it has beyond `size` bytes.
+    /// Takes the memory beyond `size` bytes from an instance.
     pub(super) fn take_back(&self, id: u32, parts: &mut Parts, space: &mut Space, size: u64) {
         while let Some(range) = parts.shrink(space, size) {
             self.took(id, range);

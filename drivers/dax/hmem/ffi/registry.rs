@@ -42,7 +42,10 @@ unsafe extern "C" fn hmem_register_resource(target_nid: c_int, res: *mut binding
     // SAFETY: By the caller.
     let res = unsafe { &*res };
 
-    crate::register(res.start..res.end.saturating_add(1), NumaNode::from_raw(target_nid));
+    crate::register(
+        res.start..res.end.saturating_add(1),
+        NumaNode::from_raw(target_nid),
+    );
 }
 
 /// Calls `visit` with `host` and each range that the registry knows, in ascending order, until it does

@@ -64,10 +64,10 @@ impl<'a> Fault<'a> {
 
     /// Maps the memory that belongs at the address of the fault, with one entry.
     ///
-    /// If that is a pte, and the page in front of it is mapped too, the access is taken for one of
-    /// many in a row. Then up to `ahead()` pages behind it are mapped in advance, with an entry each:
-    /// those that the same page table and the same area hold, up to the first one that is mapped
-    /// already, has failed, or does not exist.
+    /// If the entry is a pte, and the page in front of it is mapped too, the program probably touches one
+    /// page after the other. Then this also maps up to `ahead()` pages behind it, with an entry each.
+    /// These pages are in the same page table and in the same VMA. This stops at the first page that is
+    /// mapped already, has failed, or does not exist.
     ///
     /// The answer is `SIGBUS` if the instance is dead, if it has no such memory, if the memory cannot be
     /// mapped so, or if it has failed.
@@ -82,7 +82,7 @@ impl<'a> Fault<'a> {
             FaultResult::SIGBUS
         };
 
-        // The area has to be one of whole entries.
+        // The VMA must consist of whole entries.
         let Some(pgoff) = vmf.entry(order) else {
             return refuse(Count::RefusedAlign);
         };
@@ -156,8 +156,8 @@ impl<'a> Fault<'a> {
 
 /// Leaves it to `mm` to map a page, with a pte.
 ///
-/// `mm` does that when this access to the instance has ended already. The reference that is taken here
-/// has an unbind wait, and then remove the page once more: see `Memmap::retire`.
+/// `mm` does that after this access to the instance has ended. This takes a reference, so that an unbind
+/// waits, and removes the page once more: see `Memmap::retire`.
 #[cold]
 fn leave_to_mm(vmf: &VmFault, memory: LiveMemory<'_>, folio: LiveFolio<'_>) -> FaultResult {
     let raw = folio.as_raw();
@@ -222,6 +222,6 @@ fn map_behind(vmf: &VmFault, memory: LiveMemory<'_>, most: usize) {
 /// The mapping of the file, which is that of the instance.
 #[inline]
 fn mapping(vmf: &VmFault) -> *mut bindings::address_space {
-    // SAFETY: The area and its file are valid during the fault.
+    // SAFETY: The VMA and its file are valid during the fault.
     unsafe { (*(*vmf.vma().as_ptr()).vm_file).f_mapping }
 }

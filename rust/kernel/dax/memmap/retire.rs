@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of a memmap: an unbind waits until nobody refers to a page.
-//!
-//! See the parent module for the reason.
+//! The end of a memmap: an unbind waits until nobody refers to a page. The parent module has the reason.
 
 use super::{
     Memmap,
@@ -49,8 +47,8 @@ struct Held {
 }
 
 impl Memmap {
-    /// The next pages that somebody refers to, from the cursor on. All pages before them are free, and
-    /// stay free: the instance is dead, so nobody is given a reference any more but by who has one.
+    /// The next pages that somebody refers to, from the cursor on. All pages before them are free. They
+    /// stay free, because the instance is dead: a new reference can only come from an old one.
     fn next_held(&self) -> Option<Held> {
         let held = self.held_from(self.cursor.load(Relaxed), true);
 
@@ -76,10 +74,12 @@ impl Memmap {
                 let mut end = range.end_pgoff();
 
                 if self.usage == Usage::Generic {
-                    let part = self.touched.next_bit(pgoff.wrapping_shr(self.part_shift))?;
+                    let chunk = self
+                        .touched
+                        .next_bit(pgoff.wrapping_shr(self.chunk_shift))?;
 
-                    pgoff = pgoff.max(part.wrapping_shl(self.part_shift));
-                    end = end.min(part.wrapping_add(1).wrapping_shl(self.part_shift));
+                    pgoff = pgoff.max(chunk.wrapping_shl(self.chunk_shift));
+                    end = end.min(chunk.wrapping_add(1).wrapping_shl(self.chunk_shift));
                 }
                 while pgoff < end {
                     let pfn = first_pfn.wrapping_add(pgoff.wrapping_sub(range.pgoff()));
@@ -160,9 +160,9 @@ impl Memmap {
     /// Removes the struct pages and the reservation of the addresses, once nobody refers to a page.
     ///
     /// The instance is dead, and all mappings of it are removed. This sleeps until the references are
-    /// gone. It gives up at a signal; and after some seconds if the task is one of the kernel, or if
-    /// somebody waits for the lock of the instance or of a device above it, and so perhaps holds what
-    /// this waits for. Then it leaves all of it to a work item.
+    /// gone. It gives up at a signal. After some seconds it also gives up if the task is a kernel thread,
+    /// or if another task waits for the lock of the instance or of a device above it, because that task
+    /// may hold the references. Then a work item takes over.
     pub(in crate::dax) fn retire(self: Pin<KBox<Self>>) {
         let start = now_ms();
         let mut delay = POLL_MS.0;
@@ -208,8 +208,8 @@ impl Memmap {
         }
     }
 
-    /// Removes what `mm` may have mapped after the instance was killed: a fault in an area that
-    /// `userfaultfd` watches leaves that to `mm`, with a reference to the page.
+    /// Removes pages that `mm` has mapped after the instance was killed. A fault in a VMA that
+    /// `userfaultfd` watches leaves the mapping to `mm`, with a reference to the page.
     fn unmap(&self) {
         // SAFETY: The instance is valid, and so are its dax device and the inode of that.
         unsafe {
@@ -232,8 +232,8 @@ impl Memmap {
         workqueue::system_unbound().enqueue_delayed(self, msecs_to_jiffies(delay));
     }
 
-    /// Reserves the memory that the memmap is in, as soon as the provider does not. Until somebody has
-    /// it reserved, this has to be tried often: it returns false then.
+    /// Reserves the memory with the struct pages, as soon as the provider has given its reservation up.
+    /// Returns false if that is not so yet. Then this has to be tried often, before somebody else does.
     fn reserve_inside(&mut self) -> bool {
         let Some(inside) = &self.inside else {
             return true;
@@ -307,7 +307,7 @@ impl Memmap {
 impl WorkItem for Memmap {
     type Pointer = Pin<KBox<Self>>;
 
-    /// Nobody waits any more: looks again later, until nobody refers to a page.
+    /// Drops the memmap if nobody refers to a page, and else tries again later.
     fn run(this: Pin<KBox<Self>>) {
         this.unmap();
         if this.next_held().is_some() {
