@@ -70,8 +70,8 @@ mod tests {
         parse,
         Align,
         Error,
-        Part,
-        Parts,
+        InstanceRange,
+        InstanceRanges,
         Range,
         Space,
         ALIGNS, //
@@ -136,7 +136,7 @@ mod tests {
     fn resize() -> Result {
         let mut space = space(100)?;
         let align = align(2 * MIB)?;
-        let mut parts = Parts::new();
+        let mut parts = InstanceRanges::new();
         assert!(parts.add(&mut space, mib(0, 10)?, align).is_ok());
         assert!(space.reserve(mib(20, 10)?).is_ok());
 
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn page_to_address() -> Result {
         let pages = |mib: u64| mib * MIB / kernel::page::PAGE_SIZE as u64;
-        let part = |pgoff, range| Part { pgoff, range };
+        let part = |pgoff, range| InstanceRange { pgoff, range };
         let device = [
             part(0, mib(8, 2)?),
             part(pages(2), mib(0, 4)?),

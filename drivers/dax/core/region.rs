@@ -50,8 +50,8 @@ use crate::{
     ranges::{
         self,
         Align,
-        Part,
-        Parts,
+        InstanceRange,
+        InstanceRanges,
         Range,
         Space, //
     }, //
@@ -152,7 +152,7 @@ pub(crate) struct InstanceState {
     key: Key,
     /// `None` while the instance is being registered.
     device: Option<InstanceDevice>,
-    parts: Parts,
+    ranges: InstanceRanges,
     /// The mapping devices, one for each range, except while a change is under way.
     mappings: KVVec<Registered<Mapping>>,
     align: Align,
@@ -162,7 +162,7 @@ pub(crate) struct InstanceState {
 impl InstanceState {
     /// Size of the instance, in bytes.
     pub(crate) fn size(&self) -> u64 {
-        self.parts.size()
+        self.ranges.size()
     }
 
     /// Size of the entries that map the instance, in bytes.
@@ -172,13 +172,13 @@ impl InstanceState {
 
     /// The first address of the instance, if it has memory.
     pub(crate) fn first(&self) -> Option<u64> {
-        self.parts.first().map(|part| part.range.start())
+        self.ranges.first().map(|first| first.range.start())
     }
 
     /// The index of the first range without a mapping device. This reserves room for that device.
     fn next_mapping(&mut self) -> Result<Option<usize>> {
         let index = self.mappings.len();
-        if index >= self.parts.len() {
+        if index >= self.ranges.len() {
             return Ok(None);
         }
 
@@ -323,8 +323,8 @@ impl Region {
         self.with_instance(key, |instance| {
             let mut ranges = KVVec::new();
 
-            ranges.reserve(instance.parts.len(), GFP_KERNEL)?;
-            for Part { pgoff, range } in instance.parts.iter() {
+            ranges.reserve(instance.ranges.len(), GFP_KERNEL)?;
+            for InstanceRange { pgoff, range } in instance.ranges.iter() {
                 let range = bindings::dev_dax_range {
                     pgoff: *pgoff as usize,
                     range: bindings::range {
@@ -375,9 +375,11 @@ impl RegionState {
 
 impl Mapping {
     /// The range that the mapping device shows; `ENXIO` once it is gone.
-    pub(crate) fn extent(&self) -> Result<Part> {
+    pub(crate) fn extent(&self) -> Result<InstanceRange> {
         self.region
-            .with_instance(self.key, |instance| instance.parts.get(self.index).copied())?
+            .with_instance(self.key, |instance| {
+                instance.ranges.get(self.index).copied()
+            })?
             .ok_or(ENXIO)
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! - [`Range`] and [`Align`]: physical ranges, and the entries that can map them;
 //! - [`Space`]: the allocated and the free memory of a region;
-//! - [`Parts`]: the ranges of a device, and the changes when its size is set;
+//! - [`InstanceRanges`]: the ranges of a device, and the changes when its size is set;
 //! - [`lookup`]: the physical address of a page of a device, for the fault path;
 //! - [`parse`]: the text that user space writes to sysfs.
 //!
@@ -28,8 +28,8 @@ use kernel::{
 
 pub(crate) use self::{
     resize::{
-        Part,
-        Parts, //
+        InstanceRange,
+        InstanceRanges, //
     },
     space::{
         Space,

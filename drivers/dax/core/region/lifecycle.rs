@@ -31,7 +31,7 @@ use crate::{
     },
     ranges::{
         Align,
-        Parts,
+        InstanceRanges,
         Range, //
     }, //
 };
@@ -121,7 +121,7 @@ impl Region {
         let mut instance = InstanceState {
             key,
             device: None,
-            parts: Parts::new(),
+            ranges: InstanceRanges::new(),
             mappings: KVVec::new(),
             align: self.align,
             memmap_on_memory: new.memmap_on_memory,
@@ -129,7 +129,7 @@ impl Region {
         if new.size != 0 {
             let range = Range::from_len(self.range.start(), new.size).ok_or(EINVAL)?;
             // The request of a provider need not fit any align.
-            instance.parts.add(&mut state.space, range, Align::BYTE)?;
+            instance.ranges.add(&mut state.space, range, Align::BYTE)?;
             self.gave(id, range);
         }
         state.serial = state.serial.wrapping_add(1);
@@ -226,7 +226,7 @@ impl Region {
     pub(super) fn trim_mappings(&self, key: Key) {
         // Each is dropped, which removes the device, when the region's lock is not held.
         while let Ok(Some(mapping)) = self.with_instance(key, |instance| {
-            if instance.mappings.len() > instance.parts.len() {
+            if instance.mappings.len() > instance.ranges.len() {
                 instance.mappings.pop()
             } else {
                 None
@@ -307,7 +307,7 @@ impl Region {
         let InstanceState {
             key,
             device,
-            mut parts,
+            mut ranges,
             mappings,
             ..
         } = instance;
@@ -320,7 +320,7 @@ impl Region {
         }
 
         let mut state = self.state.lock();
-        self.take_back(key.id(), &mut parts, &mut state.space, 0);
+        self.take_back(key.id(), &mut ranges, &mut state.space, 0);
         drop(state);
         self.free_id(key.id());
     }

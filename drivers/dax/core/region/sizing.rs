@@ -16,7 +16,7 @@ use crate::{
     ranges::{
         self,
         Align,
-        Parts,
+        InstanceRanges,
         Range,
         Space, //
     }, //
@@ -77,13 +77,13 @@ impl Region {
         let unit = unit(instance.align)?;
         let before = instance.size();
 
-        if let Err(why) = instance.parts.check_size(space, size, unit) {
+        if let Err(why) = instance.ranges.check_size(space, size, unit) {
             refuse(dev, &change, &why);
             return Err(why.into());
         }
-        self.take_back(dev.id(), &mut instance.parts, space, size);
+        self.take_back(dev.id(), &mut instance.ranges, space, size);
         let grown = loop {
-            match instance.parts.grow(space, size, unit) {
+            match instance.ranges.grow(space, size, unit) {
                 Ok(Some(range)) => self.gave(dev.id(), range),
                 Ok(None) => break Ok(()),
                 Err(why) => break Err(why.into()),
@@ -105,7 +105,7 @@ impl Region {
         let (space, instance) = state.memory(dev.key())?;
         let before = instance.size();
 
-        if let Err(why) = instance.parts.add(space, range, unit(instance.align)?) {
+        if let Err(why) = instance.ranges.add(space, range, unit(instance.align)?) {
             refuse(dev, &change, &why);
             return Err(why.into());
         }
@@ -124,15 +124,21 @@ impl Region {
             return;
         };
 
-        self.take_back(key.id(), &mut instance.parts, space, before);
+        self.take_back(key.id(), &mut instance.ranges, space, before);
         drop(state);
 
         self.trim_mappings(key);
     }
 
     /// Takes the memory beyond `size` bytes from an instance.
-    pub(super) fn take_back(&self, id: u32, parts: &mut Parts, space: &mut Space, size: u64) {
-        while let Some(range) = parts.shrink(space, size) {
+    pub(super) fn take_back(
+        &self,
+        id: u32,
+        ranges: &mut InstanceRanges,
+        space: &mut Space,
+        size: u64,
+    ) {
+        while let Some(range) = ranges.shrink(space, size) {
             self.took(id, range);
         }
     }
@@ -158,7 +164,7 @@ impl Region {
         let mut state = self.state.lock();
         let instance = state.instance(dev.key())?;
 
-        if let Err(why) = ranges::check_align(&instance.parts, unit) {
+        if let Err(why) = ranges::check_align(&instance.ranges, unit) {
             refuse(dev, &change, &why);
             return Err(why.into());
         }
