@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of include/linux/dax.h, and those of the device half of
-//! drivers/dax/dax-private.h.
+//! The functions of include/linux/dax.h and drivers/dax/dax-private.h that are about dax devices. Those
+//! for file systems are in [`fs`](super::fs).
 //!
-//! Each turns the pointers of its caller into references and calls safe code. What the caller of
-//! each has to guarantee is the contract of the header: that pointers are valid, that a
-//! `struct dax_device` is referenced, and, where a function says so, that the caller is between
-//! [`dax_read_lock`] and [`dax_read_unlock`].
+//! Each function makes references of the pointers of its caller and calls safe code. The contract of the
+//! headers is that pointers are valid, and that the caller has a reference to a `struct dax_device`. Some
+//! functions say that the caller must be between [`dax_read_lock`] and [`dax_read_unlock`].
 
 use crate::{
     dax_device::{
@@ -16,10 +15,7 @@ use crate::{
         DaxRef, //
     },
     ffi::{
-        operations::{
-            DaxOperations,
-            HolderOperations, //
-        },
+        operations::DaxOperations,
         srcu::{
             domain,
             read_lock, //
@@ -61,13 +57,13 @@ unsafe extern "C" fn dax_core_start() -> c_int {
 /// `dax_dev` comes from [`alloc_dax`] or [`dax_dev_get`], and the caller's reference, or one that
 /// the caller knows of, lasts for `'a`.
 #[inline(always)]
-unsafe fn device<'a>(dax_dev: *mut bindings::dax_device) -> &'a DaxInode {
+pub(super) unsafe fn device<'a>(dax_dev: *mut bindings::dax_device) -> &'a DaxInode {
     // SAFETY: By the safety requirement this is an inode of the core, which is referenced.
     unsafe { DaxInode::from_raw(dax_dev.cast()) }
 }
 
 /// Passes a reference to C.
-fn into_raw(device: DaxRef) -> *mut bindings::dax_device {
+pub(super) fn into_raw(device: DaxRef) -> *mut bindings::dax_device {
     DaxRef::into_raw(device).as_ptr().cast()
 }
 
@@ -76,7 +72,7 @@ fn into_raw(device: DaxRef) -> *mut bindings::dax_device {
 /// # Safety
 ///
 /// `dax_dev` comes from [`into_raw`], and the reference is not used elsewhere any more.
-unsafe fn from_raw(dax_dev: NonNull<bindings::dax_device>) -> DaxRef {
+pub(super) unsafe fn from_raw(dax_dev: NonNull<bindings::dax_device>) -> DaxRef {
     // SAFETY: By the safety requirement.
     unsafe { DaxRef::from_raw(dax_dev.cast()) }
 }
@@ -400,96 +396,8 @@ unsafe extern "C" fn set_dax_nomc(dax_dev: *mut bindings::dax_device) {
     unsafe { device(dax_dev) }.set_nomc();
 }
 
-#[cfg(CONFIG_FS_DAX)]
-#[export]
-unsafe extern "C" fn fs_dax_get(
-    dax_dev: *mut bindings::dax_device,
-    holder: *mut c_void,
-    hops: *const bindings::dax_holder_operations,
-) -> c_int {
-    if dax_dev.is_null() {
-        return ENODEV.to_errno();
-    }
-
-    // SAFETY: By the contract of this function: the table is a constant of the holder, who calls
-    // `fs_put_dax()` before it goes away.
-    let (device, operations) = unsafe { (device(dax_dev), HolderOperations::from_raw(hops)) };
-    to_errno(device.open_instance(holder, operations).map(|device| {
-        // The holder gives this reference back with `fs_put_dax()`.
-        into_raw(device);
-    }))
-}
-
-#[cfg(CONFIG_FS_DAX)]
-#[export]
-unsafe extern "C" fn fs_put_dax(dax_dev: *mut bindings::dax_device, holder: *mut c_void) {
-    let Some(dax_dev) = NonNull::new(dax_dev) else {
-        return;
-    };
-
-    // SAFETY: By the contract the caller owns a reference, and gives it up.
-    let device = unsafe { from_raw(dax_dev) };
-    if !holder.is_null() {
-        device.release(holder);
-    }
-}
-
-#[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
-#[export]
-unsafe extern "C" fn fs_dax_get_by_bdev(
-    bdev: *mut bindings::block_device,
-    start_off: *mut u64,
-    holder: *mut c_void,
-    ops: *const bindings::dax_holder_operations,
-) -> *mut bindings::dax_device {
-    // SAFETY: By the contract of this function: the block device is open, and the table is a
-    // constant of the holder, who calls `fs_put_dax()` before it goes away.
-    let (bdev, operations) = unsafe {
-        (
-            kernel::block::bdev::BlockDevice::from_raw(bdev),
-            HolderOperations::from_raw(ops),
-        )
-    };
-    let Ok(hosts) = crate::dax_device::Registry::hosts() else {
-        return ptr::null_mut();
-    };
-
-    let section = read_lock();
-    match hosts.open(section.held(), bdev, holder, operations) {
-        Some((device, start)) => {
-            // SAFETY: By the contract of this function it is valid.
-            unsafe { *start_off = start };
-            into_raw(device)
-        }
-        None => ptr::null_mut(),
-    }
-}
-
-#[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
-#[export]
-unsafe extern "C" fn dax_add_host(
-    dax_dev: *mut bindings::dax_device,
-    disk: *mut bindings::gendisk,
-) -> c_int {
-    // SAFETY: By the contract of this function.
-    let device = unsafe { device(dax_dev) };
-
-    to_errno(
-        crate::dax_device::Registry::hosts()
-            .and_then(|hosts| hosts.add(disk as usize, device.into())),
-    )
-}
-
-#[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
-#[export]
-unsafe extern "C" fn dax_remove_host(disk: *mut bindings::gendisk) {
-    if let Ok(hosts) = crate::dax_device::Registry::hosts() {
-        hosts.remove(disk as usize);
-    }
-}
-
-/// What C expects of a result.
-fn to_errno(result: Result) -> c_int {
+/// Converts a result to a return value of C.
+pub(super) fn to_errno(result: Result) -> c_int {
     match result {
         Ok(()) => 0,
         Err(error) => error.to_errno(),

@@ -8,3 +8,5 @@
 
 mod bus;
 mod dax;
+#[cfg(CONFIG_FS_DAX)]
+mod fs;
