@@ -32,6 +32,7 @@ use kernel::{
     mm::{
         fault::{
             FaultResult,
+            VmFault,
             PMD_ORDER, //
         },
         vma_desc::VmaDesc, //
@@ -43,7 +44,6 @@ use kernel::{
     prelude::*, //
 };
 
-use core::cmp::Ordering;
 use pin_init::pin_init_scope;
 
 kernel::module_dax_driver! {
@@ -171,21 +171,22 @@ impl mapping::Operations for DeviceDax {
 
     #[inline]
     fn fault(fault: &Fault<'_>) -> FaultResult {
-        let align = fault.device().align();
+        let (size, align) = (fault.size(), fault.device().align());
 
-        match fault.size().cmp(&align) {
-            Ordering::Equal => fault.map(pages_ahead),
+        if size == align {
+            fault.map(pages_ahead)
+        } else if size > align {
             // mm starts with the largest entry size.
-            Ordering::Greater => FaultResult::FALLBACK,
-            Ordering::Less => refuse_smaller(fault, align),
+            FaultResult::FALLBACK
+        } else {
+            refuse_smaller(fault.device(), fault, align)
         }
     }
 }
 
 /// Refuses a fault that asks for an entry smaller than the align, and logs the reason.
 #[cold]
-fn refuse_smaller(fault: &Fault<'_>, align: usize) -> FaultResult {
-    let dev = fault.device();
+fn refuse_smaller(dev: &dax::Device, fault: &VmFault, align: usize) -> FaultResult {
     let Some(live) = dev.live() else {
         return FaultResult::SIGBUS;
     };
