@@ -10,12 +10,18 @@ KERNEL ?= $(IMPL)
 export BUILD := $(abspath $(BUILD))
 DAX := tools/testing/dax
 LAB := $(DAX)/machine/lab
+# Machines that run tests at the same time.
+JOBS ?= 2
+export JOBS
+# pytest is a package of the system, not of another Python that PATH may have.
+PYTEST = /usr/bin/python3 -m pytest $(DAX) -n $(JOBS) -o cache_dir=$(BUILD)/pytest-$(KERNEL)
 
 help:
 	@echo 'make run                  set everything up, then show it: a devdax namespace, written,'
 	@echo '                          and read back after a reboot'
 	@echo 'make test [T=<name>]      the tests, or some; IMPL=c: of upstream'\''s C; KERNEL=debug: on a'
-	@echo '                          kernel with KASAN, lockdep, kmemleak and more (much slower)'
+	@echo '                          kernel with KASAN, lockdep, kmemleak and more (much slower);'
+	@echo '                          ARGS=<more for pytest>, as ARGS="--lf -x" or ARGS="-m hmem"'
 	@echo 'make test-all             all tests on all kernels, also those that take long: some'
 	@echo '                          hours; if interrupted, it goes on when it is run again'
 	@echo 'make test-matrix          modules in Rust on the core in C, modules in C on that in Rust, and'
@@ -52,15 +58,15 @@ check-%:
 
 test: setup
 	@$(LAB) kernel $(KERNEL)
-	@KERNEL=$(KERNEL) python3 $(DAX)/run_tests.py $(T)
+	@KERNEL=$(KERNEL) $(PYTEST) --test='$(T)' $(ARGS)
 
 test-all test-matrix: setup
-	@python3 $(DAX)/test_all.py $(@:test-%=%)
+	@/usr/bin/python3 $(DAX)/run/all_kernels.py $(@:test-%=%)
 
 ndctl-suite: setup
 	@test -n '$(NDCTL)' || { echo 'dax: say which: make $@ NDCTL=<a source tree of ndctl>' >&2; exit 1; }
 	@$(LAB) kernel $(KERNEL)
-	@KERNEL=$(KERNEL) python3 $(DAX)/ndctl_suite.py '$(NDCTL)' $(T)
+	@KERNEL=$(KERNEL) python3 $(DAX)/run/ndctl_suite.py '$(NDCTL)' $(T)
 
 bench: setup
 	@$(LAB) kernel rust

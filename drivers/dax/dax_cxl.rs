@@ -25,16 +25,20 @@ use kernel::{
     device::Core,
     driver,
     new_mutex,
-    numa,
+    numa::{
+        self,
+        NumaNode, //
+    },
     prelude::*,
     sync::{
         Arc,
         Mutex, //
     },
     workqueue::{
+        self,
         impl_has_work,
         new_work,
-        ordered::OrderedQueue,
+        OwnedQueue,
         Work,
         WorkItem, //
     },
@@ -60,7 +64,7 @@ type LateRegistration = Mutex<Option<Pin<KBox<Registration>>>>;
 struct DaxCxl {
     // Dropped first, which waits for the work item. After that nothing registers the driver any
     // more.
-    _queue: OrderedQueue,
+    _queue: OwnedQueue,
     _registration: Arc<LateRegistration>,
 }
 
@@ -73,7 +77,7 @@ impl InPlaceModule for DaxCxl {
 impl DaxCxl {
     fn start(module: &'static ThisModule) -> Result<Self> {
         let registration: Arc<LateRegistration> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
-        let queue = OrderedQueue::new(c"dax_cxl")?;
+        let queue = workqueue::Builder::ordered().build(c"dax_cxl")?;
         let shared = registration.clone();
 
         queue.enqueue(KBox::pin_init(
@@ -129,14 +133,14 @@ impl cxl::Driver for CxlDax {
         let range = dev.range();
         let size = range.end.saturating_sub(range.start);
         let target_node = match numa::target_node(range.start) {
-            numa::NO_NODE => {
+            NumaNode::NO_NODE => {
                 let node = numa::default_node(range.start);
 
                 dev_warn!(
                     dev,
                     "firmware names no NUMA node for {}; as System RAM it will be in node {}\n",
                     Addresses(&range),
-                    node
+                    node.as_raw()
                 );
                 node
             }

@@ -16,7 +16,7 @@ use kernel::{
     attribute_groups,
     dax::{
         self,
-        device::Served, //
+        driver::BoundTo, //
     },
     device::{
         attribute::{
@@ -82,12 +82,12 @@ struct Kmem;
 
 attribute_groups! {
     /// The files of this driver in `/sys/bus/dax/devices/daxX.Y`.
-    static GROUPS: Served<Kmem> = of_device DeviceAttribute None, [StateFile]
+    static GROUPS: BoundTo<Kmem> = of_device DeviceAttribute None, [StateFile]
 }
 
 impl dax::Driver for Kmem {
     const KIND: dax::Kind = dax::Kind::Kmem;
-    const GROUPS: Option<&'static Groups<Served<Self>>> = Some(&GROUPS);
+    const GROUPS: Option<&'static Groups<BoundTo<Self>>> = Some(&GROUPS);
 
     type Data<'bound> = SystemRam;
 
@@ -149,7 +149,7 @@ impl SystemRam {
             dev_warn!(
                 dev,
                 "not System RAM: NUMA node {} takes no memory, error {}; it has to be one of /sys/devices/system/node/possible\n",
-                node.id(),
+                node.as_raw(),
                 why.to_errno()
             )
         })?;
@@ -428,20 +428,20 @@ fn advise(dev: &dax::Device<Bound>, what: fmt::Arguments<'_>) {
 struct StateFile;
 
 impl Attribute for StateFile {
-    type Owner = Served<Kmem>;
+    type Owner = BoundTo<Kmem>;
 
     const NAME: &'static CStr = c"state";
     const MODE: Mode = 0o644;
 
     #[inline]
-    fn show(owner: &Served<Kmem>, out: &mut Output) -> Result {
+    fn show(owner: &BoundTo<Kmem>, out: &mut Output) -> Result {
         let state = owner.with_data(|ram| ram.state());
 
         out.emit(fmt!("{}\n", name(state)));
         Ok(())
     }
 
-    fn store(owner: &Served<Kmem>, input: &[u8]) -> Result {
+    fn store(owner: &BoundTo<Kmem>, input: &[u8]) -> Result {
         let dev = owner.device();
         let wanted = kmem::state::parse(input, wanted_states())
             .ok_or(EINVAL)

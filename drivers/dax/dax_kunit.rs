@@ -35,24 +35,30 @@ impl kernel::Module for DaxKunit {
 #[kunit_tests(dax_api)]
 mod api {
     use kernel::{
-        io::firmware_map,
-        numa, //
+        io::resource,
+        numa::{
+            self,
+            NumaNode, //
+        },
     };
 
     /// The C function looks up each node in a bitmap without a bounds check.
     #[test]
     fn nodes_beyond_the_bitmap() {
         for node in [i32::MIN, -4096, -2, -1, 1 << 20, i32::MAX] {
-            assert!(numa::nearest_online_node(node) == numa::NO_NODE);
+            let node = NumaNode::from_raw(node);
+
+            assert!(numa::nearest_online_node(node) == NumaNode::NO_NODE);
         }
-        assert!(numa::nearest_online_node(0) == 0);
+        let first = NumaNode::from_raw(0);
+        assert!(numa::nearest_online_node(first) == first);
     }
 
     /// The first page, at least, is not soft-reserved.
     #[test]
     fn not_soft_reserved() {
         for range in [0..4096, 0..u64::MAX, 4096..4096, u64::MAX..u64::MAX] {
-            assert!(!firmware_map::is_soft_reserved(&range));
+            assert!(!resource::is_soft_reserved(&range));
         }
     }
 }
@@ -64,8 +70,8 @@ mod tests {
         parse,
         Align,
         Error,
-        Part,
-        Parts,
+        InstanceRange,
+        InstanceRanges,
         Range,
         Space,
         ALIGNS, //
@@ -130,7 +136,7 @@ mod tests {
     fn resize() -> Result {
         let mut space = space(100)?;
         let align = align(2 * MIB)?;
-        let mut parts = Parts::new();
+        let mut parts = InstanceRanges::new();
         assert!(parts.add(&mut space, mib(0, 10)?, align).is_ok());
         assert!(space.reserve(mib(20, 10)?).is_ok());
 
@@ -153,7 +159,7 @@ mod tests {
     #[test]
     fn page_to_address() -> Result {
         let pages = |mib: u64| mib * MIB / kernel::page::PAGE_SIZE as u64;
-        let part = |pgoff, range| Part { pgoff, range };
+        let part = |pgoff, range| InstanceRange { pgoff, range };
         let device = [
             part(0, mib(8, 2)?),
             part(pages(2), mib(0, 4)?),

@@ -2,30 +2,27 @@
 
 //! `device_dax`: a character device, `/dev/daxX.Y`, for each instance of device DAX.
 //!
-//! The device is mapped, never read or written. A page fault in a mapping installs a page table
-//! entry of the size that the instance is aligned to, or fails; never a smaller or a larger one. So
-//! a program that maps with 1 GiB entries gets 1 GiB entries, or is told why not.
+//! A program maps the device; it cannot read or write it. A page fault in a mapping makes one page-table
+//! entry of the size of the align, or fails. It never makes a smaller or a larger one. So a program that
+//! maps with 1 GiB entries gets 1 GiB entries, or the reason in the log.
 //!
-//! It is one entry, but for pages of 4 KiB that are touched one after the other: there a fault maps
-//! those behind it as well, as faults in files do ([`pages_ahead`]).
+//! If a program touches pages of 4 KiB one after the other, a fault also maps pages ahead of it, see
+//! [`pages_ahead`].
 //!
-//! This file is the rules. How a mapping reaches the memory is in the `kernel::dax` abstractions;
-//! where the instances come from is in the core.
+//! This file has the policy. `kernel::dax` has the mechanism, and everything that can outlive this module:
+//! the struct pages, their failure, and the counters. The core has the instances.
 
 use kernel::{
     dax::{
         self,
-        device::{
-            Count,
-            Served, //
-        },
+        driver::BoundTo,
+        live::Count,
         mapping::{
             self,
             Fault,
             Placement,
             Requester, //
-        },
-        stats::STATS, //
+        }, //
     },
     dev_info_ratelimited,
     device::{
@@ -35,6 +32,7 @@ use kernel::{
     mm::{
         fault::{
             FaultResult,
+            VmFault,
             PMD_ORDER, //
         },
         vma_desc::VmaDesc, //
@@ -45,6 +43,8 @@ use kernel::{
     },
     prelude::*, //
 };
+
+use pin_init::pin_init_scope;
 
 kernel::module_dax_driver! {
     type: DeviceDax,
@@ -61,7 +61,11 @@ kernel::module_dax_driver! {
     },
 }
 
-/// Says in the log why what somebody asked for is refused. Each use has a rate limit of its own.
+mod device_dax {
+    pub(crate) mod stats;
+}
+
+/// Logs the reason for which a request is refused. Each use has a rate limit of its own.
 macro_rules! refuse {
     ($dev:expr, $what:literal, $($why:tt)*) => {
         dev_info_ratelimited!($dev, "{}: {} refused: {}\n", Requester, $what, fmt!($($why)*))
@@ -71,28 +75,24 @@ macro_rules! refuse {
 /// The size in bytes of the memory that a pmd entry maps.
 const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
 
-/// The driver. All that a bound instance needs is undone by devres.
+/// The driver. It has no data: devres undoes all that a bind sets up.
 struct DeviceDax;
 
 impl dax::Driver for DeviceDax {
     const KIND: dax::Kind = dax::Kind::Device;
-    const GROUPS: Option<&'static Groups<Served<Self>>> = Some(Served::<Self>::groups(&STATS));
+    const GROUPS: Option<&'static Groups<BoundTo<Self>>> = Some(&device_dax::stats::STATS);
 
     type Data<'bound> = Self;
 
     fn probe<'bound>(
         dev: &'bound dax::Device<Core<'_>>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        Self::bind(dev)
-    }
-}
-
-impl DeviceDax {
-    fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
-        dev.reserve()?.map_generic()?.run()?;
-        // Only now, so that nobody opens an instance that is not alive yet.
-        mapping::register::<Self>(dev)?;
-        Ok(Self)
+        pin_init_scope(move || {
+            dev.reserve()?.map_generic()?.run()?;
+            // Last, so that nobody opens an instance that is not alive yet.
+            mapping::register::<Self>(dev)?;
+            Ok(try_init!(Self {}))
+        })
     }
 }
 
@@ -115,8 +115,8 @@ impl mapping::Operations for DeviceDax {
 
     fn place(dev: &dax::Device, request: &Placement<'_>) -> Result<usize> {
         let align = dev.align();
-        // mm/mremap.c takes a pud entry for a corrupt page table, throws it away without a flush and
-        // forgets about the memory. This is the only place from where to prevent that.
+        // mm/mremap.c takes a pud entry for a corrupt page table. It clears the entry without a flush and
+        // loses the reference to the memory. Only this callback can prevent that.
         if align > PMD_SIZE {
             request.drop_entries();
         }
@@ -124,7 +124,7 @@ impl mapping::Operations for DeviceDax {
         let congruent = |addr: usize| aligned(addr.wrapping_sub(request.offset()), align);
 
         if request.fixed() || request.addr() != 0 {
-            // An entry could not be moved there, and what is mapped there now would be lost.
+            // mm would lose the present mapping at this address, and no entry could map the new one.
             if !congruent(request.addr()) {
                 refuse!(
                     dev,
@@ -145,13 +145,13 @@ impl mapping::Operations for DeviceDax {
             }
         }
 
-        // Room for the mapping wherever it begins within an entry.
+        // Room for the mapping at any offset within an entry.
         let Some(room) = request.len().checked_add(align) else {
             return Err(ENOMEM);
         };
         let addr = match request.find(0, room) {
             Ok(addr) => addr,
-            // No room to choose, but perhaps just enough.
+            // There is not so much room. Perhaps there is enough for the mapping alone.
             Err(_) => return request.find(0, request.len()),
         };
         Ok(addr.wrapping_add(request.offset().wrapping_sub(addr) & align.wrapping_sub(1)))
@@ -170,34 +170,24 @@ impl mapping::Operations for DeviceDax {
     }
 
     #[inline]
-    fn fault(fault: &Fault<'_>, order: u32) -> FaultResult {
-        // A fault is first tried with the largest entries that mm has; say no at once.
-        let size = PAGE_SIZE.wrapping_shl(order);
-        let align = fault.device().align();
-        if size != align {
-            return if size > align {
-                FaultResult::FALLBACK
-            } else {
-                refuse_smaller(fault, align)
-            };
-        }
+    fn fault(fault: &Fault<'_>) -> FaultResult {
+        let (size, align) = (fault.size(), fault.device().align());
 
-        let Some(live) = fault.live() else {
-            return FaultResult::SIGBUS;
-        };
-        match live.entry(order) {
-            Some(entry) => entry.map(pages_ahead),
-            None => live.refuse(Count::RefusedAlign),
+        if size == align {
+            fault.map(pages_ahead)
+        } else if size > align {
+            // mm starts with the largest entry size.
+            FaultResult::FALLBACK
+        } else {
+            refuse_smaller(fault.device(), fault, align)
         }
     }
 }
 
-/// Refuses a fault that is to be answered with a smaller entry than those of the device, with the
-/// reason in the log.
+/// Refuses a fault that asks for an entry smaller than the align, and logs the reason.
 #[cold]
-fn refuse_smaller(fault: &Fault<'_>, align: usize) -> FaultResult {
-    let dev = fault.device();
-    let Some(live) = fault.live() else {
+fn refuse_smaller(dev: &dax::Device, fault: &VmFault, align: usize) -> FaultResult {
+    let Some(live) = dev.live() else {
         return FaultResult::SIGBUS;
     };
 
@@ -216,10 +206,11 @@ fn refuse_smaller(fault: &Fault<'_>, align: usize) -> FaultResult {
             align
         );
     }
-    live.refuse(Count::RefusedAlign)
+    live.count(Count::RefusedAlign);
+    FaultResult::SIGBUS
 }
 
-/// Refuses what cannot be mapped, with the reason in the log.
+/// Refuses an mmap that breaks a rule, and logs the reason.
 fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
     if !desc.is_shared() {
         refuse!(

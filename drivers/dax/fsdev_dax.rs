@@ -32,6 +32,8 @@ use kernel::{
     }, //
 };
 
+use pin_init::pin_init_scope;
+
 kernel::module_dax_driver! {
     type: FsdevDax,
     name: "fsdev_dax",
@@ -56,16 +58,12 @@ impl dax::Driver for FsdevDax {
     fn probe<'bound>(
         dev: &'bound dax::Device<Core<'_>>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        Self::bind(dev)
-    }
-}
-
-impl FsdevDax {
-    fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
-        dev.reserve()?.map_fs_dax::<Self>()?.run()?;
-        // Last, so that nobody opens an instance that is not alive yet.
-        fsdax::register::<Self>(dev)?;
-        Ok(Self)
+        pin_init_scope(move || {
+            dev.reserve()?.map_fs_dax::<Self>()?.run()?;
+            // Last, so that nobody opens an instance that is not alive yet.
+            fsdax::register::<Self>(dev)?;
+            Ok(try_init!(Self {}))
+        })
     }
 }
 
@@ -81,7 +79,7 @@ impl fsdax::Operations for FsdevDax {
             return Ok(extent);
         }
 
-        let usable = extent.limit(extent.sound());
+        let usable = extent.limit(extent.intact_pages());
         if usable.pages() == 0 && extent.pages() != 0 {
             return Err(EHWPOISON);
         }

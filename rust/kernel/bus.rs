@@ -2,13 +2,105 @@
 
 //! Buses whose core is written in Rust.
 //!
-//! A bus brings devices and drivers together: it decides which driver matches which device, and
-//! its `probe` is called for each pair. Here the devices are made in Rust
-//! ([`Subclass`]), while the drivers may come from either language, so they are a C struct with a
-//! `struct device_driver` in it.
+//! A bus decides which driver matches which device, and the driver core calls its `probe` for each pair.
+//! The devices of these buses are created in Rust: [`Subclass`]. The drivers may be in either language,
+//! so they are a C struct that embeds a `struct device_driver`.
 //!
-//! What drivers of a bus are written against is not here, but with each bus; see
-//! [`kernel::driver`](crate::driver).
+//! Each bus has its own interface for drivers: see [`kernel::driver`](crate::driver).
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     attribute_groups,
+//!     bindings,
+//!     bus::{
+//!         Binding,
+//!         Bus,
+//!         BusType,
+//!         RawDriver,
+//!         Uevent,
+//!         Unbinding, //
+//!     },
+//!     device::{
+//!         attribute::{
+//!             Groups,
+//!             Owner, //
+//!         },
+//!         subclass::{
+//!             Subclass,
+//!             Type, //
+//!         },
+//!     },
+//!     types::Opaque, //
+//! };
+//!
+//! struct Disk;
+//!
+//! impl Type for Disk {
+//!     type Raw = bindings::device;
+//!
+//!     const GROUPS: &'static Groups<Subclass<Self>> = &DEVICE_GROUPS;
+//! }
+//!
+//! attribute_groups! {
+//!     static DEVICE_GROUPS: Subclass<Disk> = of_device DeviceAttribute None, []
+//! }
+//!
+//! #[repr(transparent)]
+//! struct DiskDriver(Opaque<bindings::device_driver>);
+//!
+//! // SAFETY: A `DiskDriver` is a transparent wrapper of a `struct device_driver`.
+//! unsafe impl RawDriver for DiskDriver {
+//!     const OFFSET: usize = 0;
+//! }
+//!
+//! // SAFETY: Only a `DiskDriver` gets `DRIVER_GROUPS`.
+//! unsafe impl Owner for DiskDriver {
+//!     type Raw = bindings::device_driver;
+//!
+//!     unsafe fn from_raw<'a>(drv: *mut bindings::device_driver) -> &'a Self {
+//!         // SAFETY: By the safety requirements.
+//!         unsafe { Self::from_drv_raw(drv) }
+//!     }
+//! }
+//!
+//! attribute_groups! {
+//!     static DRIVER_GROUPS: DiskDriver = of_driver DriverAttribute None, []
+//! }
+//!
+//! struct DiskBus;
+//!
+//! impl Bus for DiskBus {
+//!     const NAME: &'static CStr = c"example";
+//!     type Device = Disk;
+//!     type Driver = DiskDriver;
+//!     const DEVICE_GROUPS: &'static Groups<Subclass<Disk>> = &DEVICE_GROUPS;
+//!     const DRIVER_GROUPS: &'static Groups<DiskDriver> = &DRIVER_GROUPS;
+//!
+//!     fn matches(_dev: &Subclass<Disk>, _drv: &DiskDriver) -> bool {
+//!         true
+//!     }
+//!
+//!     fn uevent(_dev: &Subclass<Disk>, env: &Uevent) -> Result {
+//!         env.add(fmt!("EXAMPLE={}", 1))
+//!     }
+//!
+//!     fn probe(_binding: Binding<'_, Self>) -> Result {
+//!         Ok(())
+//!     }
+//!
+//!     fn remove(_unbinding: Unbinding<'_, Self>) {}
+//! }
+//!
+//! /// `/sys/bus/example`
+//! // SAFETY: The bus type is a static. This code is built into the kernel image.
+//! static BUS: BusType<DiskBus> = unsafe { BusType::new() };
+//!
+//! fn init() -> Result {
+//!     BUS.register()
+//! }
+//! ```
 //!
 //! C header: [`include/linux/device/bus.h`](srctree/include/linux/device/bus.h)
 
@@ -38,32 +130,32 @@ use core::marker::PhantomData;
 ///
 /// # Safety
 ///
-/// `OFFSET` is the offset in bytes of a field of type `struct device_driver`, and the implementor
-/// is a transparent wrapper of the C struct.
+/// `OFFSET` is the offset in bytes of a field of type `struct device_driver`. The implementor is a
+/// transparent wrapper of the C struct.
 pub unsafe trait RawDriver: 'static {
     /// Offset of the embedded `struct device_driver`, in bytes.
     const OFFSET: usize;
 
-    /// The driver that embeds this `struct device_driver`.
+    /// Returns the driver that embeds `drv`.
     ///
     /// # Safety
     ///
-    /// `drv` is embedded in a `Self`, and registered for as long as `'a`.
+    /// `drv` is embedded in a `Self`, and registered for `'a`.
     unsafe fn from_drv_raw<'a>(drv: *const bindings::device_driver) -> &'a Self
     where
         Self: Sized,
     {
-        // SAFETY: By the caller.
+        // SAFETY: By the safety requirements.
         unsafe { &*drv.byte_sub(Self::OFFSET).cast() }
     }
 }
 
-/// What a uevent says about a device.
+/// The environment of a uevent: `struct kobj_uevent_env`.
 #[repr(transparent)]
 pub struct Uevent(Opaque<bindings::kobj_uevent_env>);
 
 impl Uevent {
-    /// Adds a line such as `KEY=value`. Fails with `ENOMEM` if there is no room for it.
+    /// Adds a line such as `KEY=value`. Fails with [`ENOMEM`] if the environment is full.
     pub fn add(&self, args: fmt::Arguments<'_>) -> Result {
         // SAFETY: The driver core passed the valid environment that `self` wraps.
         to_result(unsafe {
@@ -76,79 +168,103 @@ impl Uevent {
     }
 }
 
-/// A driver that is about to be bound to a device.
+/// A device and the driver that it is being bound to.
 ///
 /// # Invariants
 ///
-/// The driver core is in the bus's probe of the two: it holds the device lock, the device is not
-/// bound yet, and the driver's own probe has not been called.
+/// The driver core calls the probe of the bus for the two. It holds the device lock. The device is not
+/// bound yet, and the probe of the driver was not called.
 pub struct Binding<'a, B: Bus> {
     dev: &'a Subclass<B::Device>,
     drv: &'a B::Driver,
 }
 
 impl<'a, B: Bus> Binding<'a, B> {
-    /// The device.
+    /// Returns the device.
     pub fn device(&self) -> &'a Subclass<B::Device> {
         self.dev
     }
 
-    /// The driver.
+    /// Returns the driver.
     pub fn driver(&self) -> &'a B::Driver {
         self.drv
     }
 }
 
-/// The policy of a bus.
+/// A driver that is about to be unbound from a device.
 ///
-/// All of it runs in process context and may sleep.
+/// # Invariants
+///
+/// The driver core is in the remove of the bus for the two. It holds the device lock. The probe of the
+/// driver has succeeded, and its remove has not been called since.
+pub struct Unbinding<'a, B: Bus> {
+    dev: &'a Subclass<B::Device>,
+    drv: &'a B::Driver,
+}
+
+impl<'a, B: Bus> Unbinding<'a, B> {
+    /// Returns the device.
+    pub fn device(&self) -> &'a Subclass<B::Device> {
+        self.dev
+    }
+
+    /// Returns the driver.
+    pub fn driver(&self) -> &'a B::Driver {
+        self.drv
+    }
+}
+
+/// The callbacks of a bus.
+///
+/// The driver core calls them in process context. They may sleep.
 pub trait Bus: Sized + 'static {
     /// The name of the bus below `/sys/bus`.
     const NAME: &'static CStr;
 
-    /// What the devices of the bus are.
+    /// The type of the devices.
     type Device: Type;
 
-    /// What the drivers of the bus are.
+    /// The type of the drivers.
     type Driver: RawDriver + Owner<Raw = bindings::device_driver>;
 
-    /// The files in the sysfs folder of each device on the bus, besides those of its type.
+    /// The attributes of each device on the bus, besides those of its type.
     const DEVICE_GROUPS: &'static Groups<Subclass<Self::Device>>;
 
-    /// The files in the sysfs folder of each driver.
+    /// The attributes of each driver.
     const DRIVER_GROUPS: &'static Groups<Self::Driver>;
 
-    /// Whether the driver is one for the device.
+    /// Returns whether the driver matches the device.
     fn matches(dev: &Subclass<Self::Device>, drv: &Self::Driver) -> bool;
 
-    /// What user space is told when a device comes or goes.
+    /// Adds to the uevent of a device that is added or removed.
     fn uevent(dev: &Subclass<Self::Device>, env: &Uevent) -> Result;
 
-    /// Binds a driver to a device, whose device lock is held.
+    /// Binds a driver to a device. The device lock is held.
     fn probe(binding: Binding<'_, Self>) -> Result;
 
-    /// Unbinds the driver from the device, whose device lock is held.
-    fn remove(dev: &Subclass<Self::Device>, drv: &Self::Driver);
+    /// Unbinds the driver from the device. The device lock is held.
+    fn remove(unbinding: Unbinding<'_, Self>);
 }
 
 /// A `struct bus_type` for a [`Bus`].
 ///
 /// # Invariants
 ///
-/// All of the devices and drivers on the bus are a `Subclass<B::Device>` and a `B::Driver`.
+/// Each device on the bus is a `Subclass<B::Device>`. Each driver is a `B::Driver`.
 pub struct BusType<B: Bus>(bindings::bus_type, PhantomData<B>);
 
-// SAFETY: A bus type is constant; what the driver core keeps for it is elsewhere.
+// SAFETY: A bus type is constant. The driver core keeps its own data about the bus elsewhere.
 unsafe impl<B: Bus> Sync for BusType<B> {}
 
 impl<B: Bus> BusType<B> {
-    /// The bus type, for a static.
+    /// Creates a bus type for a static.
     ///
     /// # Safety
     ///
     /// The value is a static of the kernel image: the bus is never unregistered.
     pub const unsafe fn new() -> Self {
-        // INVARIANT: Devices get here by `Unregistered::register_on()`, which demands the type.
+        // INVARIANT: `Unregistered::register_on()` adds devices, and takes only this type. The safety
+        // requirement of `register_driver()` is the type of the driver.
         Self(
             bindings::bus_type {
                 name: crate::str::as_char_ptr_in_const_context(B::NAME),
@@ -164,9 +280,9 @@ impl<B: Bus> BusType<B> {
         )
     }
 
-    /// Makes the bus known, for as long as the kernel runs.
+    /// Registers the bus, for as long as the kernel runs.
     ///
-    /// Fails as `bus_register()` does. Sleeps.
+    /// Fails as `bus_register()` does. May sleep.
     pub fn register(&'static self) -> Result {
         // SAFETY: The bus type is static.
         to_result(unsafe { bindings::bus_register(self.as_raw()) })
@@ -176,22 +292,22 @@ impl<B: Bus> BusType<B> {
     ///
     /// # Safety
     ///
-    /// `drv` points to a `B::Driver`, which stays valid and in its place until
-    /// `driver_unregister()`; its `struct device_driver` is set up but for the bus.
+    /// `drv` is embedded in a `B::Driver`, which is valid and does not move until `driver_unregister()`.
+    /// All fields of `drv` but the bus are set up.
     pub unsafe fn register_driver(&'static self, drv: *mut bindings::device_driver) -> Result {
-        // INVARIANT: By the caller the driver is a `B::Driver`.
-        // SAFETY: By the caller.
+        // INVARIANT: By the safety requirements the driver is a `B::Driver`.
+        // SAFETY: By the safety requirements.
         to_result(unsafe {
             (*drv).bus = self.as_raw();
             bindings::driver_register(drv)
         })
     }
 
-    /// Calls `f` for one driver on the bus after the other, until it returns something.
+    /// Calls `f` for each driver on the bus until it returns [`Some`], and returns that.
     ///
-    /// The driver stays on the bus until `f` returns. Sleeps if `f` does.
+    /// The driver stays on the bus until `f` returns. May sleep.
     pub fn find_driver<R, F: FnMut(&B::Driver) -> Option<R>>(&'static self, f: F) -> Option<R> {
-        /// What [`call`] is given.
+        /// The argument of [`call`].
         struct Search<R, F> {
             f: F,
             found: Option<R>,
@@ -199,12 +315,12 @@ impl<B: Bus> BusType<B> {
 
         /// # Safety
         ///
-        /// `drv` is on the bus `B`, and `search` is a `Search<R, F>` that nobody else uses.
+        /// `drv` is on the bus `B`. `search` is a `Search<R, F>` that nothing else uses.
         unsafe extern "C" fn call<B: Bus, R, F: FnMut(&B::Driver) -> Option<R>>(
             drv: *mut bindings::device_driver,
             search: *mut c_void,
         ) -> c_int {
-            // SAFETY: By the caller.
+            // SAFETY: By the safety requirements.
             let (drv, search) = unsafe {
                 (
                     B::Driver::from_drv_raw(drv),
@@ -217,8 +333,8 @@ impl<B: Bus> BusType<B> {
         }
 
         let mut search = Search { f, found: None };
-        // SAFETY: By the type invariants the drivers on the bus are of `B`; the list keeps each on
-        // the bus during the call. `search` lives until the function returns.
+        // SAFETY: By the type invariants the drivers are of `B`. `bus_for_each_drv()` keeps each on the
+        // bus during the call. `search` lives until the function returns.
         unsafe {
             bindings::bus_for_each_drv(
                 self.as_raw(),
@@ -236,12 +352,12 @@ impl<B: Bus> BusType<B> {
 
     /// # Safety
     ///
-    /// Only for the driver core to call: with a device and a driver of this bus.
+    /// The driver core calls this with a device and a driver of this bus.
     unsafe extern "C" fn match_callback(
         dev: *mut bindings::device,
         drv: *const bindings::device_driver,
     ) -> c_int {
-        // SAFETY: By the type invariants, and the driver core keeps both during the call.
+        // SAFETY: By the type invariants. The driver core keeps both during the call.
         let (dev, drv) = unsafe { (Subclass::from_dev_raw(dev), B::Driver::from_drv_raw(drv)) };
 
         B::matches(dev, drv).into()
@@ -249,12 +365,12 @@ impl<B: Bus> BusType<B> {
 
     /// # Safety
     ///
-    /// Only for the driver core to call: with a device of this bus.
+    /// The driver core calls this with a device of this bus.
     unsafe extern "C" fn uevent_callback(
         dev: *const bindings::device,
         env: *mut bindings::kobj_uevent_env,
     ) -> c_int {
-        // SAFETY: By the type invariants, and the driver core keeps both during the call.
+        // SAFETY: By the type invariants. The driver core keeps both during the call.
         let (dev, env) = unsafe { (Subclass::from_dev_raw(dev), &*env.cast::<Uevent>()) };
 
         from_result(|| B::uevent(dev, env).map(|()| 0))
@@ -262,9 +378,9 @@ impl<B: Bus> BusType<B> {
 
     /// # Safety
     ///
-    /// Only for the driver core to call: with a device of this bus that is being bound.
+    /// The driver core calls this with a device of this bus that is being bound.
     unsafe extern "C" fn probe_callback(dev: *mut bindings::device) -> c_int {
-        // SAFETY: By the type invariants; the driver core sets the driver before it calls this.
+        // SAFETY: By the type invariants. The driver core sets the driver before it calls this.
         let (dev, drv) = unsafe {
             (
                 Subclass::from_dev_raw(dev),
@@ -272,15 +388,15 @@ impl<B: Bus> BusType<B> {
             )
         };
 
-        // INVARIANT: This is the bus's probe.
+        // INVARIANT: This is the probe of the bus. It has not called that of the driver.
         from_result(|| B::probe(Binding { dev, drv }).map(|()| 0))
     }
 
     /// # Safety
     ///
-    /// Only for the driver core to call: with a device of this bus that is being unbound.
+    /// The driver core calls this with a device of this bus that is being unbound.
     unsafe extern "C" fn remove_callback(dev: *mut bindings::device) {
-        // SAFETY: By the type invariants; the driver core clears the driver after it calls this.
+        // SAFETY: By the type invariants. The driver core clears the driver after it calls this.
         let (dev, drv) = unsafe {
             (
                 Subclass::from_dev_raw(dev),
@@ -288,6 +404,7 @@ impl<B: Bus> BusType<B> {
             )
         };
 
-        B::remove(dev, drv)
+        // INVARIANT: This is the remove of the bus. It has not called that of the driver.
+        B::remove(Unbinding { dev, drv })
     }
 }

@@ -2,8 +2,8 @@
 
 //! Character devices.
 //!
-//! This is the raw registration, for subsystems that bring their own file operations; a driver
-//! that wants a device node of its own is better served by [`miscdevice`](crate::miscdevice).
+//! This is the raw registration, for subsystems with file operations of their own. A driver that needs
+//! one device node uses [`miscdevice`](crate::miscdevice) instead.
 //!
 //! C header: [`include/linux/cdev.h`](srctree/include/linux/cdev.h)
 
@@ -22,17 +22,39 @@ use core::ptr::{
 
 /// The registration of a character device under the number of its parent device.
 ///
-/// Each registration has a `struct cdev` of its own, allocated for it. Files that were opened
-/// through it, and inodes that cached it, keep that struct alive after the registration is gone,
-/// and through it the parent device. It is therefore safe to register the same device number
-/// again while old files are open. While the last of them is open, the inode it was opened through
-/// goes on leading new opens to the *old* `struct cdev`; so `open` must not draw conclusions from
-/// being called, and must ask the device.
+/// Each registration allocates a `struct cdev`. Open files, and inodes that cache the `struct cdev`,
+/// keep it and its parent device after the registration is gone. So the same device number can be
+/// registered again while old files are open. As long as such a file is open, its inode leads new
+/// calls of `open` to the *old* `struct cdev`. So `open` must not take a call for a sign that the
+/// device is registered; it must ask the device.
 ///
 /// # Invariants
 ///
-/// `cdev` was added with `cdev_add()`, holds a reference to its parent, and this owns a reference
-/// to it.
+/// `cdev` was added with `cdev_add()` and holds a reference to its parent. This value owns a reference
+/// to `cdev`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     bindings,
+///     cdev::Registration,
+///     device::Device, //
+/// };
+///
+/// /// Makes a device node for `dev`.
+/// ///
+/// /// # Safety
+/// ///
+/// /// As for [`Registration::new`].
+/// unsafe fn publish(
+///     dev: &Device,
+///     operations: &'static bindings::file_operations,
+/// ) -> Result<Registration> {
+///     // SAFETY: By the safety requirements of this function.
+///     unsafe { Registration::new(dev, operations) }
+/// }
+/// ```
 pub struct Registration {
     cdev: NonNull<bindings::cdev>,
 }
@@ -40,27 +62,25 @@ pub struct Registration {
 impl Registration {
     /// Makes `parent` accessible under its device number (`dev_t`).
     ///
-    /// The module that owns `fops` is pinned while there are open files. May sleep. Fails with
-    /// `ENOMEM`.
+    /// Open files hold the module that owns `fops`. May sleep. Fails with [`ENOMEM`].
     ///
     /// # Safety
     ///
-    /// - The operations must be safe to call on files that are opened under this device number;
-    ///   [`parent`] tells `open` which device that is. They must not need this registration to
-    ///   exist still.
+    /// - The operations must be safe to call on files that are opened under this device number, also
+    ///   after the registration is gone. [`parent`] returns the device in `open`.
     /// - The registration must be dropped before the module that owns the operations is removed.
     pub unsafe fn new(parent: &Device, fops: &'static bindings::file_operations) -> Result<Self> {
-        // SAFETY: Has no requirements.
+        // SAFETY: The function has no requirements.
         let cdev = NonNull::new(unsafe { bindings::cdev_alloc() }).ok_or(ENOMEM)?;
         let raw = cdev.as_ptr();
 
-        // SAFETY: `raw` is valid and not known to anybody else yet.
+        // SAFETY: `raw` is valid, and nothing else uses it yet.
         unsafe {
             (*raw).ops = fops;
             (*raw).owner = fops.owner;
         }
 
-        // SAFETY: Both are valid and initialised; the parent has a reference count.
+        // SAFETY: Both are valid and initialised, and the parent is refcounted.
         unsafe { bindings::cdev_set_parent(raw, addr_of_mut!((*parent.as_raw()).kobj)) };
 
         // SAFETY: `raw` is initialised and the parent is valid.
@@ -76,31 +96,31 @@ impl Registration {
             return Err(err);
         }
 
-        // INVARIANT: It was just added, which takes a reference to the parent.
+        // INVARIANT: `cdev_add()` succeeded. It takes a reference to the parent.
         Ok(Self { cdev })
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the cdev was added, and this gives up the reference to it.
         unsafe { bindings::cdev_del(self.cdev.as_ptr()) };
     }
 }
 
-// SAFETY: A cdev can be removed from any thread.
+// SAFETY: Any thread may remove a cdev.
 unsafe impl Send for Registration {}
 
-/// The device whose [`Registration`] an open file came through.
+/// Returns the parent of the [`Registration`] through which a file is opened.
 ///
 /// # Safety
 ///
-/// To be called from `open`, with its inode, in operations that are only used in a
-/// [`Registration`]. If `open` succeeds, the device is valid until the file has been released.
+/// The caller is `open`, in operations that are only used in a [`Registration`], and `inode` is its
+/// argument. `'a` ends when `open` fails or when the file is released.
 #[inline]
 pub unsafe fn parent<'a>(inode: *mut bindings::inode) -> &'a Device {
-    // SAFETY: `chrdev_open()` cached the cdev in the inode and took a reference to it. So it is
-    // valid, and so is its parent, which `Registration::new()` set to the `kobj` of a device.
+    // SAFETY: `chrdev_open()` stored the cdev in the inode and took a reference to it, so the cdev is
+    // valid. So is its parent, which `Registration::new()` set to the `kobj` of a device.
     unsafe {
         let cdev = (*inode).__bindgen_anon_5.i_cdev;
         let dev = container_of!((*cdev).kobj.parent, bindings::device, kobj);

@@ -2,8 +2,8 @@
 
 //! Regions of character device numbers.
 //!
-//! A region is what a subsystem reserves for its devices: a major number, shown in `/proc/devices`,
-//! and the minor numbers from zero on.
+//! A subsystem reserves a region for its devices: a major number, which `/proc/devices` shows, and the
+//! minor numbers from zero on.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
@@ -19,11 +19,23 @@ use crate::{
 /// The number of minor numbers that one major number has.
 pub const MINORS: u32 = 1 << bindings::MINORBITS;
 
-/// A region of device numbers, released when dropped.
+/// A region of device numbers. Dropping it releases the numbers.
 ///
 /// # Invariants
 ///
-/// The device numbers from `first` to `first + count - 1` are reserved, and this owns them.
+/// The device numbers from `first` to `first + count - 1` are reserved, and this value owns them.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::char_dev::Region;
+///
+/// let region = Region::alloc(c"example", 2)?;
+///
+/// assert!(region.number(1).is_some());
+/// assert!(region.number(2).is_none());
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Region {
     first: bindings::dev_t,
     count: u32,
@@ -34,7 +46,7 @@ impl Region {
     pub fn alloc(name: &'static CStr, count: u32) -> Result<Self> {
         let mut first = 0;
 
-        // SAFETY: `first` is valid for writes and `name` is a string that lives forever.
+        // SAFETY: `first` is valid for writes. `name` lives forever.
         to_result(unsafe {
             bindings::alloc_chrdev_region(&mut first, 0, count, name.as_char_ptr())
         })?;
@@ -43,7 +55,7 @@ impl Region {
         Ok(Self { first, count })
     }
 
-    /// Returns the device number that belongs to `minor`.
+    /// Returns the device number of `minor`, if it is in the region.
     pub fn number(&self, minor: u32) -> Option<bindings::dev_t> {
         if minor < self.count {
             self.first.checked_add(minor)
@@ -55,7 +67,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant these numbers are reserved and owned by this.
+        // SAFETY: By the type invariant these numbers are reserved and owned by this
+        // value.
         unsafe { bindings::unregister_chrdev_region(self.first, self.count) };
     }
 }

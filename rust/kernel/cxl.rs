@@ -12,6 +12,27 @@
 //! here that calls the CXL core is `#[inline]` or generic: only modules then refer to its symbols.
 //!
 //! C header: `drivers/cxl/cxl.h`
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     cxl::{
+//!         self,
+//!         DaxRegion, //
+//!     },
+//!     device::Core, //
+//! };
+//!
+//! struct Example;
+//!
+//! impl cxl::Driver for Example {
+//!     fn probe(region: &DaxRegion<Core<'_>>) -> Result {
+//!         dev_info!(region, "region {} at 0x{:x}\n", region.id(), region.range().start);
+//!         Ok(())
+//!     }
+//! }
+//! ```
 
 use crate::{
     bindings,

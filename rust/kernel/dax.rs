@@ -15,22 +15,24 @@
 pub mod class;
 pub mod copy;
 pub mod device;
+pub mod driver;
+mod failure;
 #[cfg(CONFIG_FS_DAX)]
 pub mod fsdax;
 pub mod hmem;
-pub mod layout;
-pub mod liveness;
+pub mod live;
 pub mod mapping;
 mod memmap;
-pub mod operations;
+pub mod memory;
 pub mod region;
 pub mod search;
-pub mod stats;
-pub mod trace;
+mod trace;
 
-pub use self::device::{
-    Adapter,
-    Device,
-    Driver,
-    Kind, //
+pub use self::{
+    device::Device,
+    driver::{
+        Adapter,
+        Driver,
+        Kind, //
+    }, //
 };

@@ -2,8 +2,8 @@
 
 //! Allocation of small integer identifiers.
 //!
-//! An [`Ida`] hands out the lowest identifier that is not in use. It grows by itself and takes
-//! its own lock, which is what sets it apart from [`IdPool`](crate::id_pool::IdPool).
+//! An [`Ida`] returns the lowest identifier that is not in use. Unlike an
+//! [`IdPool`](crate::id_pool::IdPool), it grows by itself and takes its own lock.
 //!
 //! C header: [`include/linux/idr.h`](srctree/include/linux/idr.h)
 
@@ -22,6 +22,22 @@ use crate::{
 /// # Invariants
 ///
 /// `inner` holds an initialised `struct ida`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::ida::Ida;
+///
+/// let ida = KBox::pin_init(Ida::new(), GFP_KERNEL)?;
+/// let first = ida.alloc_max(9, GFP_KERNEL)?;
+///
+/// assert_eq!(first.get(), 0);
+/// assert_eq!(ida.alloc_max(9, GFP_KERNEL)?.get(), 1);
+///
+/// drop(first);
+/// assert_eq!(ida.alloc_max(9, GFP_KERNEL)?.get(), 0);
+/// # Ok::<(), Error>(())
+/// ```
 #[pin_data(PinnedDrop)]
 pub struct Ida {
     #[pin]
@@ -42,7 +58,9 @@ impl Ida {
 
     /// Allocates the lowest free identifier that is at most `max`.
     ///
-    /// Fails with `ENOSPC` when all of them are in use and with `ENOMEM` without memory.
+    /// # Errors
+    ///
+    /// [`ENOSPC`] if all of them are in use, and [`ENOMEM`].
     pub fn alloc_max(&self, max: u32, gfp: Flags) -> Result<Id<'_>> {
         // SAFETY: By the type invariant this is an initialised `struct ida`.
         let id = unsafe { bindings::ida_alloc_range(self.inner.get(), 0, max, gfp.as_raw()) };
@@ -56,16 +74,16 @@ impl Ida {
 }
 
 impl Ida {
-    /// Frees an identifier that was leaked; in any context.
+    /// Frees an identifier that was leaked. Any context may call this.
     ///
-    /// An identifier that is not allocated is left alone, with a warning.
+    /// The kernel warns if the identifier is not allocated.
     pub fn free(&self, id: u32) {
         // SAFETY: By the type invariant this is an initialised `struct ida`.
         unsafe { bindings::ida_free(self.inner.get(), id) };
     }
 }
 
-// SAFETY: A `struct ida` is not tied to the thread that made it.
+// SAFETY: Any thread may use a `struct ida`.
 unsafe impl Send for Ida {}
 // SAFETY: The functions of a `struct ida` take its lock.
 unsafe impl Sync for Ida {}
@@ -73,17 +91,17 @@ unsafe impl Sync for Ida {}
 #[pinned_drop]
 impl PinnedDrop for Ida {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant this is an initialised `struct ida`. Every `Id` borrows
-        // it, so that none is left.
+        // SAFETY: By the type invariant this is an initialised `struct ida`. Every `Id` borrows the
+        // `Ida`, so all of them are gone.
         unsafe { bindings::ida_destroy(self.inner.get()) };
     }
 }
 
-/// An identifier, which is free again once this is dropped; in any context.
+/// An allocated identifier. Dropping it frees the identifier, in any context.
 ///
 /// # Invariants
 ///
-/// `id` is allocated from `ida`, and this is its only owner.
+/// `id` is allocated from `ida`, and only this value owns it.
 pub struct Id<'a> {
     ida: &'a Ida,
     id: u32,
@@ -95,7 +113,7 @@ impl Id<'_> {
         self.id
     }
 
-    /// Returns the number, which stays allocated until it is given to [`Ida::free`].
+    /// Returns the number. It stays allocated until [`Ida::free`] frees it.
     pub fn leak(self) -> u32 {
         ManuallyDrop::new(self).id
     }

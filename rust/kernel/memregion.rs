@@ -2,8 +2,8 @@
 
 //! Numbers of memory regions.
 //!
-//! All providers of memory that comes and goes, of whatever bus, take the numbers of their regions
-//! from here, so that no two have the same.
+//! All drivers that make regions of memory take the numbers of the regions from here, whatever bus they
+//! are on. So two regions never have the same number.
 //!
 //! C header: [`include/linux/memregion.h`](srctree/include/linux/memregion.h)
 
@@ -12,11 +12,22 @@ use crate::{
     prelude::*, //
 };
 
-/// A number that is nobody else's until this is dropped.
+/// The number of a region. Dropping it frees the number.
 ///
 /// # Invariants
 ///
 /// The number comes from `memregion_alloc()`, and only this value frees it.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::memregion;
+///
+/// let (one, other) = (memregion::Id::new()?, memregion::Id::new()?);
+///
+/// assert!(one.get() != other.get());
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Id(i32);
 
 impl Id {
@@ -26,18 +37,18 @@ impl Id {
     ///
     /// [`ENOMEM`], or [`ENOSPC`] if all numbers are taken.
     pub fn new() -> Result<Self> {
-        // SAFETY: Only allocates; we may sleep.
+        // SAFETY: The function allocates a number. It may sleep, and so may this.
         let id = unsafe { bindings::memregion_alloc(GFP_KERNEL.as_raw()) };
 
         if id < 0 {
             return Err(Error::from_errno(id));
         }
 
-        // INVARIANT: Just allocated.
+        // INVARIANT: `memregion_alloc()` returned the number.
         Ok(Self(id))
     }
 
-    /// The number, 0 or more.
+    /// Returns the number. It is not negative.
     pub fn get(&self) -> i32 {
         self.0
     }
@@ -45,7 +56,7 @@ impl Id {
 
 impl Drop for Id {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, the number is allocated and ours to free.
+        // SAFETY: By the type invariant, the number is allocated, and only this value frees it.
         unsafe { bindings::memregion_free(self.0) }
     }
 }

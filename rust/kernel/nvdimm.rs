@@ -16,8 +16,32 @@
 //!
 //! C headers: [`include/linux/nd.h`](srctree/include/linux/nd.h), `drivers/nvdimm/nd.h`,
 //! `drivers/nvdimm/pfn.h`
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     device::Core,
+//!     nvdimm::{
+//!         self,
+//!         Dax, //
+//!     },
+//! };
+//!
+//! struct Example;
+//!
+//! impl nvdimm::Driver for Example {
+//!     fn probe(dax: &Dax<Core<'_>>) -> Result {
+//!         let namespace = dax.namespace().ok_or(ENODEV)?;
+//!
+//!         dev_info!(dax, "{} at 0x{:x}\n", namespace.name(), namespace.range().start);
+//!         Ok(())
+//!     }
+//! }
+//! ```
 
 use crate::{
+    alloc::NumaNode,
     bindings,
     container_of,
     dax,
@@ -38,10 +62,7 @@ use crate::{
     page::PAGE_SIZE,
     prelude::*,
     sizes::SZ_4K,
-    str::{
-        c_name::c_name,
-        CStrExt as _, //
-    },
+    str::CStrExt as _,
     sync::atomic::{
         AtomicFlag,
         Full,
@@ -221,14 +242,16 @@ impl<Ctx: DeviceContext> Dax<Ctx> {
 
     /// Returns the target node of the libnvdimm region.
     #[inline]
-    pub fn target_node(&self) -> i32 {
-        // SAFETY: By the type invariant, the parent is a `struct nd_region`. It is valid, since a
-        // device keeps its parent alive. Its node is set before it is registered.
-        unsafe {
+    pub fn target_node(&self) -> NumaNode {
+        // SAFETY: By the type invariant, the parent is a valid `struct nd_region`. The device keeps its
+        // parent alive. libnvdimm sets the node before it registers the region.
+        let node = unsafe {
             let parent = (*self.pfn()).dev.parent;
 
             (*container_of!(parent, bindings::nd_region, dev)).target_node
-        }
+        };
+
+        NumaNode::from_raw(node)
     }
 }
 
@@ -349,7 +372,7 @@ impl Namespace<'_> {
     /// Returns the name, `namespaceR.I`.
     pub fn name(&self) -> &CStr {
         // SAFETY: By the type invariant, the namespace and the device in it are valid.
-        unsafe { c_name(bindings::dev_name(&raw mut (*self.ndns.as_ptr()).dev)) }
+        unsafe { CStr::from_char_ptr(bindings::dev_name(&raw mut (*self.ndns.as_ptr()).dev)) }
     }
 
     /// Returns R and I of the name: the number of the libnvdimm region, and that of the namespace

@@ -9,6 +9,21 @@
 //!
 //! Each use of a macro has a budget of its own, as in C: a noisy message never silences another one.
 //!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     dev_err_ratelimited,
+//!     device::Device, //
+//! };
+//!
+//! /// Refuses a request of user space.
+//! fn refuse(dev: &Device, size: usize) -> Error {
+//!     dev_err_ratelimited!(dev, "the size {} is not a multiple of 2\n", size);
+//!     EINVAL
+//! }
+//! ```
+//!
 //! C header: [`include/linux/ratelimit.h`](srctree/include/linux/ratelimit.h)
 
 use crate::{
@@ -46,12 +61,12 @@ pub struct Ratelimit {
 }
 
 impl Ratelimit {
-    /// Makes a budget that nothing was taken from.
+    /// Creates a full budget.
     ///
     /// The limits are `DEFAULT_RATELIMIT_BURST` (10) messages per `DEFAULT_RATELIMIT_INTERVAL` (5 s).
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
-        // INVARIANT: `EMPTY` demands nothing.
+        // INVARIANT: `EMPTY` says nothing about `state`.
         Self {
             begun: Atomic::new(EMPTY),
             state: Opaque::uninit(),
@@ -70,13 +85,13 @@ impl Ratelimit {
                 // context may be one that cannot wait for the other thread.
                 return true;
             }
-            // SAFETY: By the type invariants nobody else accesses the state.
+            // SAFETY: By the type invariants only this thread accesses the state.
             unsafe { bindings::ratelimit_default_init(self.state.get()) };
             // INVARIANT: From `BUSY` to `READY`, by the thread that made it `BUSY`.
             self.begun.store(READY, Release);
         }
 
-        // SAFETY: By the type invariants the state is initialised; the function locks it.
+        // SAFETY: By the type invariants the state is initialised. The function locks it.
         unsafe { bindings::___ratelimit(self.state.get(), site.as_char_ptr()) != 0 }
     }
 }
@@ -85,7 +100,7 @@ impl Ratelimit {
 // access to it, which any thread may call.
 unsafe impl Sync for Ratelimit {}
 
-/// Whether a message may be printed at the place where this macro stands.
+/// Returns whether a message may be printed at the line of this macro.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __ratelimit_here {
@@ -100,7 +115,7 @@ macro_rules! __ratelimit_here {
     }};
 }
 
-/// Prints an error-level message about a device, unless this place printed too many of late.
+/// Prints an error-level message about a device, unless this line printed too many recently.
 ///
 /// Equivalent to the kernel's `dev_err_ratelimited` macro.
 #[macro_export]
@@ -112,7 +127,7 @@ macro_rules! dev_err_ratelimited {
     }
 }
 
-/// Prints an info-level message about a device, unless this place printed too many of late.
+/// Prints an info-level message about a device, unless this line printed too many recently.
 ///
 /// Equivalent to the kernel's `dev_info_ratelimited` macro.
 #[macro_export]

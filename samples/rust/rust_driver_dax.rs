@@ -32,23 +32,20 @@ use kernel::{
     driver,
     faux,
     mm::{
-        fault::{
-            FaultResult,
-            PTE_ORDER, //
-        },
+        fault::FaultResult,
         vma_desc::VmaDesc, //
     },
+    numa::NumaNode,
     page::PAGE_SIZE,
     prelude::*,
     InPlaceModule, //
 };
 
+use pin_init::pin_init_scope;
+
 /// The number of the region. A real provider gets a number from its bus or from
 /// `memregion_alloc()`, which counts from 0.
 const REGION: i32 = 1000;
-
-/// NUMA_NO_NODE: the target node of the memory is unknown.
-const NO_NODE: i32 = -1;
 
 module! {
     type: Sample,
@@ -107,7 +104,8 @@ fn provide() -> Result<faux::Registration> {
                 &parent,
                 REGION,
                 memory,
-                NO_NODE,
+                // The target node of the memory is unknown.
+                NumaNode::NO_NODE,
                 PAGE_SIZE as u32,
                 Flags::DYNAMIC,
             )
@@ -144,35 +142,31 @@ impl dax::Driver for Consumer {
     fn probe<'bound>(
         dev: &'bound dax::Device<Core<'_>>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        Self::bind(dev)
-    }
-}
+        pin_init_scope(move || {
+            // This errno makes the bus try the next driver.
+            if dev.region_id() != REGION {
+                return Err(ENODEV);
+            }
+            if dev.align() != PAGE_SIZE {
+                dev_warn!(
+                    dev,
+                    "align {:#x} is not supported; set {:#x}, or bind the instance to device_dax\n",
+                    dev.align(),
+                    PAGE_SIZE
+                );
+                return Err(EINVAL);
+            }
 
-impl Consumer {
-    fn bind(dev: &dax::Device<Core<'_>>) -> Result<Self> {
-        // This errno makes the bus try the next driver.
-        if dev.region_id() != REGION {
-            return Err(ENODEV);
-        }
-        if dev.align() != PAGE_SIZE {
-            dev_warn!(
-                dev,
-                "align {:#x} is not supported; set {:#x}, or bind the instance to device_dax\n",
-                dev.align(),
-                PAGE_SIZE
-            );
-            return Err(EINVAL);
-        }
+            // Reserve the memory, create its memmap, make it alive. The types enforce this order.
+            dev.reserve()?.map_generic()?.run()?;
+            // Last, so that nobody opens an instance that is not alive.
+            mapping::register::<Self>(dev)?;
 
-        // Reserve the memory, create its memmap, make it alive. The types enforce this order.
-        dev.reserve()?.map_generic()?.run()?;
-        // Last, so that nobody opens an instance that is not alive.
-        mapping::register::<Self>(dev)?;
-
-        for range in dev.ranges() {
-            dev_info!(dev, "offers {:#x}-{:#x}\n", range.start(), range.end());
-        }
-        Ok(Self)
+            for range in dev.ranges() {
+                dev_info!(dev, "offers {:#x}-{:#x}\n", range.start(), range.end());
+            }
+            Ok(try_init!(Self {}))
+        })
     }
 }
 
@@ -203,18 +197,11 @@ impl mapping::Operations for Consumer {
         PAGE_SIZE
     }
 
-    fn fault(fault: &Fault<'_>, order: u32) -> FaultResult {
-        if order != PTE_ORDER {
+    fn fault(fault: &Fault<'_>) -> FaultResult {
+        if fault.size() != PAGE_SIZE {
             return FaultResult::FALLBACK;
         }
-        // The instance stays alive as long as `live` exists.
-        let Some(live) = fault.live() else {
-            return FaultResult::SIGBUS;
-        };
-        // Find the page of the instance at the faulting address.
-        match live.entry(order) {
-            Some(entry) => entry.map(|| 0),
-            None => FaultResult::SIGBUS,
-        }
+        // Map one page, and no page ahead.
+        fault.map(|| 0)
     }
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files of the dax bus in sysfs, as Documentation/ABI/testing/sysfs-bus-dax has them, and of
-//! the class, as Documentation/ABI/obsolete/sysfs-class-dax has them.
+//! The files of the dax bus and of the class in sysfs. Documentation/ABI/testing/sysfs-bus-dax and
+//! Documentation/ABI/obsolete/sysfs-class-dax describe them.
 //!
-//! A write that asks for what cannot be done is refused, says why in the log, and changes nothing.
+//! A write of a request that cannot be fulfilled fails, logs the reason, and changes nothing.
 
 use crate::{
+    ffi::{
+        driver::Driver,
+        limits, //
+    },
     instance::{
         Instance,
         Mapping, //
@@ -16,11 +20,10 @@ use crate::{
 use kernel::{
     attribute_groups,
     bindings,
-    dax::layout::Driver,
     device::{
         attribute::{
+            Attached,
             Attribute,
-            Hosted,
             Mode,
             Output, //
         },
@@ -58,8 +61,8 @@ attribute_groups! {
 }
 
 attribute_groups! {
-    /// The folder `dax_region` of the device that a region was found on.
-    pub(crate) static REGION_GROUPS: Hosted<Region> = of_device DeviceAttribute Some(c"dax_region"), [
+    /// The directory `dax_region` of the device that a region was found on.
+    pub(crate) static REGION_GROUPS: Attached<Region> = of_device DeviceAttribute Some(c"dax_region"), [
         AvailableSize,
         RegionSize,
         RegionAlign,
@@ -70,7 +73,7 @@ attribute_groups! {
     ]
 }
 
-/// Hides or bars a file where the region is static: what it is about was settled by the provider.
+/// The mode of a file: `instead` if the region is static, because the provider decides there.
 fn unless_static(region: &Region, instead: Mode, mode: Mode) -> Mode {
     if region.is_static() {
         instead
@@ -94,14 +97,14 @@ macro_rules! attribute {
             const NAME: &'static CStr = $file;
             const MODE: Mode = $mode;
 
-            // Each is called in one place, by what makes a callback of it.
+            // Each function has one caller, the callback that is made of it.
             $(#[inline] $item)*
         }
     };
 }
 
 attribute! {
-    /// What udev loads a driver by.
+    /// The alias by which udev loads a driver.
     Modalias(Subclass<Instance>, c"modalias", 0o444) {
         fn show(_dev: &Subclass<Instance>, out: &mut Output) -> Result {
             out.emit(fmt!("dax:t{}\n", crate::bus::MODALIAS_TYPE));
@@ -111,14 +114,14 @@ attribute! {
 }
 
 attribute! {
-    /// Size of the instance in bytes. Written, it takes memory from the region or gives it back.
+    /// Size of the instance in bytes. A write takes memory from the region or gives it back.
     Size(Subclass<Instance>, c"size", 0o644) {
         fn mode(dev: &Subclass<Instance>) -> Mode {
             unless_static(dev.region(), 0o444, Self::MODE)
         }
 
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
-            let size = dev.region().with_slot(dev.key(), |slot| slot.size())?;
+            let size = dev.region().with_instance(dev.key(), |state| state.size())?;
 
             out.number(size);
             Ok(())
@@ -169,14 +172,14 @@ attribute! {
         }
 
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
-            let align = dev.region().with_slot(dev.key(), |slot| slot.align())?;
+            let align = dev.region().with_instance(dev.key(), |state| state.align())?;
 
             out.number(align);
             Ok(())
         }
 
         fn store(dev: &Subclass<Instance>, input: &[u8]) -> Result {
-            // What is not a number is ENXIO here, as it always was.
+            // The error for a malformed number is ENXIO here, as in C.
             dev.region()
                 .set_align(dev, parse::size(input).map_err(|_| ENXIO)?)
         }
@@ -188,7 +191,7 @@ attribute! {
     Resource(Subclass<Instance>, c"resource", 0o400) {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
             let region = dev.region();
-            let first = region.with_slot(dev.key(), |slot| slot.first())?;
+            let first = region.with_instance(dev.key(), |state| state.first())?;
 
             out.hex(first.unwrap_or(region.range().start()));
             Ok(())
@@ -215,10 +218,10 @@ attribute! {
 }
 
 attribute! {
-    /// Whether `kmem` keeps the memory map of the memory in the memory itself.
+    /// Whether `kmem` keeps the memmap of the memory in the memory itself.
     MemmapOnMemory(Subclass<Instance>, c"memmap_on_memory", 0o644) {
         fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
-            let on = dev.region().with_slot(dev.key(), |slot| slot.memmap_on_memory)?;
+            let on = dev.region().with_instance(dev.key(), |state| state.memmap_on_memory)?;
 
             out.number(on.into());
             Ok(())
@@ -227,17 +230,17 @@ attribute! {
         fn store(dev: &Subclass<Instance>, input: &[u8]) -> Result {
             let on = kstrtobool_bytes(input)?;
 
-            if on && !kernel::dax::layout::supports_memmap_on_memory() {
+            if on && !limits::supports_memmap_on_memory() {
                 return Err(EOPNOTSUPP);
             }
             let guard = dev.lock();
             let kmem = Driver::of(&guard)
                 .is_some_and(|drv| drv.kind() == bindings::dax_driver_type_DAXDRV_KMEM_TYPE);
-            dev.region().with_slot(dev.key(), |slot| {
-                if kmem && slot.memmap_on_memory != on {
+            dev.region().with_instance(dev.key(), |state| {
+                if kmem && state.memmap_on_memory != on {
                     return Err(EBUSY);
                 }
-                slot.memmap_on_memory = on;
+                state.memmap_on_memory = on;
                 Ok(())
             })?
         }
@@ -276,8 +279,8 @@ attribute! {
 
 attribute! {
     /// The number of the region.
-    RegionId(Hosted<Region>, c"id", 0o444) {
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+    RegionId(Attached<Region>, c"id", 0o444) {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             out.number(region.id().into());
             Ok(())
         }
@@ -286,8 +289,8 @@ attribute! {
 
 attribute! {
     /// Size of the region in bytes.
-    RegionSize(Hosted<Region>, c"size", 0o444) {
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+    RegionSize(Attached<Region>, c"size", 0o444) {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             out.number(region.range().len());
             Ok(())
         }
@@ -296,9 +299,9 @@ attribute! {
 
 attribute! {
     /// The align that new instances get.
-    RegionAlign(Hosted<Region>, c"align", 0o444) {
-        fn mode(region: &Hosted<Region>) -> Mode {
-            // Instances on the bus have an align of their own, for everybody to read.
+    RegionAlign(Attached<Region>, c"align", 0o444) {
+        fn mode(region: &Attached<Region>) -> Mode {
+            // An instance on the bus has an align of its own, which everybody may read.
             if region.is_in_class() {
                 Self::MODE
             } else {
@@ -306,7 +309,7 @@ attribute! {
             }
         }
 
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             out.number(region.align());
             Ok(())
         }
@@ -315,12 +318,12 @@ attribute! {
 
 attribute! {
     /// Bytes of the region that no instance has.
-    AvailableSize(Hosted<Region>, c"available_size", 0o444) {
-        fn mode(region: &Hosted<Region>) -> Mode {
+    AvailableSize(Attached<Region>, c"available_size", 0o444) {
+        fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)
         }
 
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             out.number(region.available());
             Ok(())
         }
@@ -328,17 +331,17 @@ attribute! {
 }
 
 attribute! {
-    /// Writing 1 makes a new instance without memory; read, the name of the one made last.
-    Create(Hosted<Region>, c"create", 0o644) {
-        fn mode(region: &Hosted<Region>) -> Mode {
+    /// A write of 1 makes a new instance without memory. A read gives the name of the last such instance.
+    Create(Attached<Region>, c"create", 0o644) {
+        fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)
         }
 
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             show_name(region, region.youngest(), out)
         }
 
-        fn store(region: &Hosted<Region>, input: &[u8]) -> Result {
+        fn store(region: &Attached<Region>, input: &[u8]) -> Result {
             parse::create(input)?;
             Region::create_empty(&region.arc().into())
         }
@@ -347,12 +350,12 @@ attribute! {
 
 attribute! {
     /// The name of the first instance that has not been bound yet.
-    Seed(Hosted<Region>, c"seed", 0o444) {
-        fn mode(region: &Hosted<Region>) -> Mode {
+    Seed(Attached<Region>, c"seed", 0o444) {
+        fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)
         }
 
-        fn show(region: &Hosted<Region>, out: &mut Output) -> Result {
+        fn show(region: &Attached<Region>, out: &mut Output) -> Result {
             show_name(region, region.seed(), out)
         }
     }
@@ -360,13 +363,13 @@ attribute! {
 
 attribute! {
     /// Removes an instance that is idle and has no memory, by name.
-    Delete(Hosted<Region>, c"delete", 0o200) {
-        fn mode(region: &Hosted<Region>) -> Mode {
+    Delete(Attached<Region>, c"delete", 0o200) {
+        fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)
         }
 
-        fn store(region: &Hosted<Region>, input: &[u8]) -> Result {
-            // A name that is none is that of no instance.
+        fn store(region: &Attached<Region>, input: &[u8]) -> Result {
+            // A malformed name never matches an instance.
             let name = parse::name(input).map_err(|_| ENXIO)?;
 
             if name.region != region.id() {

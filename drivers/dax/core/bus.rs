@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The dax bus: which driver an instance is bound to, and what is checked before.
+//! The dax bus: it decides which driver an instance is bound to.
 //!
-//! A driver matches an instance by type, as the region wants it, or by name, when the name was
-//! written to the driver's `new_id`. What is matched are numbers: a name is only ever the numbers
-//! of the region and of the instance in it.
+//! A driver matches an instance by the type that the region asks for, or by a name in the driver's
+//! `new_id`. The bus stores a name as two numbers: those of the region and of the instance in it.
 
 use crate::{
     attributes,
     class,
-    ffi::bus::DAX_BUS,
+    ffi::{
+        self,
+        driver::Driver, //
+    },
     instance::Instance,
     ranges::parse,
     region, //
@@ -20,11 +22,9 @@ use kernel::{
     bus::{
         Binding,
         Bus,
-        Uevent, //
-    },
-    dax::layout::{
-        self,
-        Driver, //
+        BusType,
+        Uevent,
+        Unbinding, //
     },
     device::{
         attribute::{
@@ -44,10 +44,13 @@ use kernel::{
     }, //
 };
 
-/// The type of device in `modalias`, by which udev loads `device_dax`; there never was another one.
+/// The bus, at `/sys/bus/dax`.
+pub(crate) static DAX_BUS: BusType<DaxBus> = ffi::bus_type();
+
+/// The type of device in `modalias`. udev loads `device_dax` by it. There is no other type.
 pub(crate) const MODALIAS_TYPE: u32 = 0;
 
-/// A driver, a region and an instance in it: one name in the driver's list.
+/// A name in a driver's list: the driver, the region, the instance.
 type MatchId = (usize, u32, u32);
 
 /// The names that were written to the drivers' `new_id`.
@@ -63,7 +66,7 @@ fn match_ids() -> Result<&'static Mutex<RBTree<MatchId, ()>>> {
     MATCH_IDS.as_ref().map(|ids| &ids.ids).ok_or(ENODEV)
 }
 
-/// Makes the bus known. Called once, before any region or driver comes.
+/// Registers the bus. Called once, before any region or driver is registered.
 pub(crate) fn init() -> Result {
     let ids = Arc::pin_init(
         pin_init!(MatchIds { ids <- new_mutex!(RBTree::new(), "dax::MatchIds") }),
@@ -76,7 +79,7 @@ pub(crate) fn init() -> Result {
     DAX_BUS.register()
 }
 
-/// Forgets all names of a driver that is going.
+/// Forgets all names of a driver that has been unregistered.
 pub(crate) fn forget_driver(drv: &Driver) {
     let Ok(ids) = match_ids() else { return };
     let mut ids = ids.lock();
@@ -124,17 +127,17 @@ impl Bus for DaxBus {
         if layout.ranges.is_empty() {
             return Err(ENXIO);
         }
-        layout::probe(binding, layout)?;
+        ffi::instance::probe(binding, layout)?;
         dev.region().seed_was_bound(dev.key());
         Ok(())
     }
 
-    fn remove(dev: &Subclass<Instance>, drv: &Driver) {
-        drv.remove(dev)
+    fn remove(unbinding: Unbinding<'_, Self>) {
+        ffi::instance::remove(unbinding)
     }
 }
 
-/// Whether the driver is of the kind that the region wants for its instances.
+/// Whether the driver is of the kind that the region asks for.
 fn matches_type(dev: &Subclass<Instance>, drv: &Driver) -> bool {
     let wanted = if dev.region().wants_kmem() {
         bindings::dax_driver_type_DAXDRV_KMEM_TYPE
@@ -142,7 +145,7 @@ fn matches_type(dev: &Subclass<Instance>, drv: &Driver) -> bool {
         bindings::dax_driver_type_DAXDRV_DEVICE_TYPE
     };
 
-    // Without kmem, memory that is meant for it is still of use as a device.
+    // Without kmem in the kernel, device_dax serves the memory that is meant for kmem.
     drv.kind() == wanted
         || (drv.kind() == bindings::dax_driver_type_DAXDRV_DEVICE_TYPE
             && cfg!(not(CONFIG_DEV_DAX_KMEM)))
@@ -153,7 +156,7 @@ attribute_groups! {
     static DRIVER_GROUPS: Driver = of_driver DriverAttribute None, [NewId, RemoveId]
 }
 
-/// `new_id`: the driver is for the instance of this name, whatever its type.
+/// `new_id`: the driver matches the instance of this name, whatever the type.
 struct NewId;
 
 impl Attribute for NewId {
@@ -174,9 +177,10 @@ impl Attribute for NewId {
     }
 }
 
-/// `remove_id`: takes back what was written to `new_id`.
+/// `remove_id`: removes a name from the list of `new_id`.
 ///
-/// A name that is not in the list is no error: tools write the name of whatever they unbind.
+/// A name that is not in the list is no error, because tools write the name of each instance that they
+/// unbind.
 struct RemoveId;
 
 impl Attribute for RemoveId {

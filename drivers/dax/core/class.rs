@@ -2,27 +2,32 @@
 
 //! The class `dax`, at `/sys/class/dax`: where Linux 4.7 to 5.0 had the instances.
 //!
-//! The instance of a region with `IORESOURCE_DAX_CLASS` appears here, and not on the bus. It is
-//! served by `device_dax`, as long as it is there. See
-//! Documentation/ABI/obsolete/sysfs-class-dax.
+//! The instance of a region with `IORESOURCE_DAX_CLASS` appears here, and not on the bus. `device_dax` is
+//! its driver from its registration to its removal. See Documentation/ABI/obsolete/sysfs-class-dax.
 
 use crate::{
-    bus::MODALIAS_TYPE,
-    ffi::bus::{
+    bus::{
         DAX_BUS,
-        DAX_CLASS, //
+        MODALIAS_TYPE, //
+    },
+    ffi::{
+        self,
+        driver::{
+            load_module,
+            DriverRef, //
+        }, //
     }, //
 };
 use kernel::{
-    dax::class::{
-        self,
-        DriverRef, //
-    },
+    device::class::Class,
     prelude::*,
     str::CString, //
 };
 
-/// Makes the class known. Called once, before any region comes.
+/// The class, at `/sys/class/dax`.
+pub(crate) static DAX_CLASS: Class = ffi::class(c"dax");
+
+/// Registers the class. Called once, before any region is registered.
 pub(crate) fn init() -> Result {
     if cfg!(CONFIG_DEV_DAX_PMEM_COMPAT) {
         DAX_CLASS.register()?;
@@ -41,11 +46,11 @@ pub(crate) fn device_dax() -> Option<DriverRef> {
     })
 }
 
-/// As [`device_dax`], but loads it if it is not there. Sleeps until it is.
+/// As [`device_dax`], but loads the module if it is not there, and sleeps meanwhile.
 pub(crate) fn load_device_dax() -> Result<DriverRef> {
     if let Some(driver) = device_dax() {
         return Ok(driver);
     }
-    class::load(&CString::try_from_fmt(fmt!("dax:t{MODALIAS_TYPE}"))?)?;
+    load_module(&CString::try_from_fmt(fmt!("dax:t{MODALIAS_TYPE}"))?)?;
     device_dax().ok_or(ENOENT)
 }

@@ -2,13 +2,13 @@
 
 //! The core of DAX, direct access to differentiated memory.
 //!
-//! It knows every piece of memory that can be mapped without a page cache in between. File systems
-//! and device DAX find the memory here, learn whether it is still there, and translate offsets to
-//! addresses; drivers register it here and, when it goes away, wait here until nobody uses it.
+//! The core knows all memory that can be mapped without a page cache. Drivers register memory with it.
+//! When the memory goes away, they wait until nobody uses it. File systems and device DAX look memory
+//! up, ask whether it is still there, and translate offsets to addresses. Most drivers and users are
+//! written in C.
 //!
-//! The core has no user interface of its own; it stands between the drivers of the memory, below,
-//! and its users, above, most of which are written in C. What C code calls is in [`ffi`], as
-//! include/linux/dax.h declares it. Everything else is safe code on top of the `kernel` crate.
+//! There are three layers. [`ffi`] has the lowest one, the C structs, and the highest one, the functions
+//! that C calls. All `unsafe` is there. The layer between is safe code.
 
 use kernel::prelude::*;
 
@@ -16,16 +16,7 @@ mod attributes;
 mod bus;
 mod class;
 mod dax_device;
-mod ffi {
-    //! The functions that C code calls. They make references of pointers and call safe code.
-    #![expect(
-        clippy::missing_safety_doc,
-        reason = "what a caller guarantees is said once, at the head of each file"
-    )]
-
-    pub(crate) mod bus;
-    pub(crate) mod dax;
-}
+mod ffi;
 mod holder;
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 mod host;

@@ -1,45 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The dax device: a piece of memory that can be accessed directly, as the core sees it.
+//! The dax device: the object for memory that can be accessed directly.
 //!
-//! C code knows it as `struct dax_device`, whose inside it never sees. It is an inode of a pseudo
-//! file system, for what an inode has: a device number, under which it can be found, a reference
-//! count, and a page cache mapping, which all mappings in user space are entered in.
+//! C code has pointers to it, as `struct dax_device`, and never sees the inside. It is an inode of a
+//! pseudo file system. So it has a device number, by which it can be found, a reference count, and an
+//! address space, in which all mappings of user space are entered.
 //!
-//! Being referenced and being alive are two things. References keep the object. The memory is only
-//! there, and its driver only answers, while the device is alive, and it can die at any time. So a
-//! user enters a read-side section of SRCU, and what it may then do with a device that is alive,
-//! it does through [`Alive`], which cannot outlast the section. [`DaxDevice::kill`] lets nobody in
-//! any more and waits for those sections.
+//! A reference keeps the object, but not the memory. The memory exists, and its driver answers, only while
+//! the device is alive. The device can die at any time. So a user enters a read-side section of SRCU, and
+//! uses the device through [`Alive`], which cannot outlast the section. [`DaxDevice::kill`] marks the
+//! device as dead and waits for those sections.
 
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 use crate::host::Hosts;
 use crate::{
-    ffi::dax::{
-        domain,
-        DaxSrcu,
-        DAX_FS, //
+    ffi::{
+        self,
+        liveness::Liveness,
+        operations::{
+            AccessMode,
+            DaxOperations,
+            HolderOperations,
+            TableRef, //
+        },
+        srcu::{
+            read_lock,
+            ReadSection, //
+        }, //
     },
     holder::Holder, //
 };
 use kernel::{
     bindings, char_dev,
-    dax::{
-        copy::{
-            IovIter,
-            Window, //
-        },
-        liveness::{
-            Instance,
-            Liveness,
-            Owner, //
-        },
-        operations::{
-            AccessMode,
-            HolderOperations,
-            Operations,
-            Slot, //
-        },
+    dax::copy::{
+        IovIter,
+        Window, //
     },
     ffi::{
         c_int,
@@ -48,8 +43,9 @@ use kernel::{
         c_void, //
     },
     fs::pseudo::{
-        self,
+        FileSystem,
         Inode,
+        Mount,
         Node, //
     },
     ida::{
@@ -63,30 +59,27 @@ use kernel::{
             AtomicFlag,
             Relaxed, //
         },
-        static_srcu, SetOnce,
+        SetOnce, //
     },
 };
 
-/// What C calls `struct dax_device`.
+use core::ptr::NonNull;
+
+/// The file system of the inodes.
+static DAX_FS: FileSystem<DaxDevice> = ffi::file_system();
+
+/// The type behind a `struct dax_device`.
 pub(crate) type DaxInode = Inode<DaxDevice>;
 
-/// A reference of a dax device.
+/// A reference to a dax device.
 pub(crate) type DaxRef = ARef<DaxInode>;
-
-/// A read-side section, in which a device that was seen alive keeps its memory and its driver.
-pub(crate) type ReadSection<'a> = static_srcu::Held<'a, DaxSrcu>;
-
-/// Enters a read-side section. [`static_srcu::Guard::held`] makes a [`ReadSection`] of it.
-pub(crate) fn read_lock() -> static_srcu::Guard<DaxSrcu> {
-    domain().read_lock()
-}
 
 static REGISTRY: SetOnce<Pin<KBox<Registry>>> = SetOnce::new();
 
-/// Where dax devices come from and are found.
+/// Creates and finds dax devices.
 #[pin_data]
 pub(crate) struct Registry {
-    devices: pseudo::Mount<DaxDevice>,
+    devices: Mount<DaxDevice>,
     numbers: char_dev::Region,
     #[pin]
     minors: Ida,
@@ -96,7 +89,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Creates it; nobody finds it before [`Self::publish`].
+    /// Creates the registry. Nobody finds it before [`Self::publish`].
     pub(crate) fn new() -> Result<Pin<KBox<Self>>> {
         KBox::try_pin_init(
             #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
@@ -116,7 +109,7 @@ impl Registry {
         )
     }
 
-    /// Lets everybody find it. Fails with `EBUSY` when there is one already.
+    /// Lets everybody find the registry. Fails with `EBUSY` when there is one already.
     pub(crate) fn publish(self: Pin<KBox<Self>>) -> Result {
         if REGISTRY.populate(self) {
             Ok(())
@@ -139,10 +132,10 @@ impl Registry {
     }
 }
 
-/// What a dax device is, behind its inode.
+/// The value of a dax device, behind its inode.
 pub(crate) struct DaxDevice {
-    liveness: Liveness<DaxSrcu>,
-    operations: Slot<Operations<DaxInode>>,
+    liveness: Liveness,
+    operations: TableRef<DaxOperations<DaxInode>>,
     holder: Holder,
     // Data that was written has to be flushed out of the CPU's caches.
     write_cache: AtomicFlag,
@@ -152,7 +145,7 @@ pub(crate) struct DaxDevice {
     nocache: AtomicFlag,
     // Reads should survive poisoned memory.
     nomc: AtomicFlag,
-    // Freed with the inode, not before: until then the device number leads to it.
+    // Freed with the inode: until then the device number leads to it.
     _minor: Id<'static>,
 }
 
@@ -163,15 +156,15 @@ impl Node for DaxDevice {
     const FLAGS: u32 = bindings::S_DAX;
 
     fn released(&self) {
-        // A device has to be killed before it is let go of: its memory is about to disappear.
+        // The driver must kill a device before it puts its reference, because the memory goes next.
         kernel::warn_on!(self.liveness.is_alive());
     }
 }
 
 impl DaxDevice {
     fn create(
-        liveness: Liveness<DaxSrcu>,
-        operations: Option<&'static Operations<DaxInode>>,
+        liveness: Liveness,
+        operations: Option<&'static DaxOperations<DaxInode>>,
         flags: bool,
     ) -> Result<DaxRef> {
         let registry = Registry::get()?;
@@ -185,7 +178,7 @@ impl DaxDevice {
             number,
             Self {
                 liveness,
-                operations: Slot::new(operations),
+                operations: TableRef::new(operations),
                 holder: Holder::none(),
                 write_cache: AtomicFlag::new(false),
                 synchronous: AtomicFlag::new(flags),
@@ -198,22 +191,18 @@ impl DaxDevice {
 
     /// Creates a device for an instance on the dax bus.
     ///
-    /// It is dead until a driver is bound that calls [`Self::run`]. It is synchronous, nocache and
-    /// nomc, and has no operations unless the driver sets some.
-    pub(crate) fn for_instance(instance: Instance) -> Result<DaxRef> {
-        Self::create(Liveness::new(Owner::Instance(instance), false), None, true)
+    /// It is dead until a bound driver calls `run_dax()`. It is synchronous, nocache and nomc, and has
+    /// no operations unless the driver sets some.
+    pub(crate) fn for_instance(dev_dax: NonNull<bindings::dev_dax>) -> Result<DaxRef> {
+        Self::create(Liveness::of_instance(dev_dax), None, true)
     }
 
     /// Creates a device for a driver. It is alive at once.
     pub(crate) fn for_driver(
         private: *mut c_void,
-        operations: Option<&'static Operations<DaxInode>>,
+        operations: Option<&'static DaxOperations<DaxInode>>,
     ) -> Result<DaxRef> {
-        Self::create(
-            Liveness::new(Owner::Driver(private), true),
-            operations,
-            false,
-        )
+        Self::create(Liveness::of_driver(private), operations, false)
     }
 
     /// Returns the device that has the device number `number`.
@@ -221,13 +210,13 @@ impl DaxDevice {
         Registry::get().ok()?.devices.find(number)
     }
 
-    /// Returns whether the device is alive. Means little without a read-side section.
+    /// Returns whether the device is alive. Without a read-side section that may change at once.
     #[inline]
     pub(crate) fn is_alive(&self) -> bool {
         self.liveness.is_alive()
     }
 
-    /// Returns what can be done with the device in a read-side section, if it is alive.
+    /// Returns access to the device for a read-side section, if it is alive.
     #[inline]
     pub(crate) fn alive<'a>(self: &'a DaxInode, _: ReadSection<'a>) -> Option<Alive<'a>> {
         if self.is_alive() {
@@ -237,20 +226,20 @@ impl DaxDevice {
         }
     }
 
-    /// Makes the device alive. The caller has set up everything that users will find.
-    pub(crate) fn run(&self) {
-        self.liveness.start();
+    /// Whether the device is alive, and its owner.
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 
-    /// Makes the device dead: the holder is told, and all read-side sections are waited for.
+    /// Kills the device: tells the holder, marks the device as dead, and waits for all read-side sections.
     ///
-    /// Nothing is unmapped; see [`Inode::unmap_all`]. Sleeps.
+    /// This does not unmap anything, see [`Inode::unmap_all`]. Sleeps.
     pub(crate) fn kill(self: &DaxInode) {
         if !self.holder.identity().is_null() {
             let section = read_lock();
             if let Some(alive) = self.alive(section.held()) {
-                // A holder that does not care has no operations. One that fails to let go will
-                // find the device dead.
+                // A holder without operations gets no notice. A holder that fails to release the
+                // device will find it dead.
                 let _ = alive.notify_failure(
                     0,
                     u64::MAX,
@@ -259,7 +248,7 @@ impl DaxDevice {
             }
         }
 
-        self.liveness.stop(domain());
+        self.liveness.stop();
         self.holder.evict();
     }
 
@@ -297,8 +286,8 @@ impl DaxDevice {
             (instance, self.grab().ok_or(ENODEV)?)
         };
 
-        // Not in the section: who unbinds a driver kills the device with the instance locked.
-        // While it is locked the driver stays, and so does the device, alive.
+        // This must not be in the section: an unbind holds the lock of the instance when it kills the
+        // device. While the instance is locked here, its driver stays, and the device stays alive.
         instance.with_driver(|driver| {
             match driver {
                 None => return Err(ENODEV),
@@ -315,13 +304,13 @@ impl DaxDevice {
 
     /// Gives the device operations, or takes them away.
     ///
-    /// Fails with `EBUSY` when it would replace some.
+    /// Fails with `EBUSY` when the device has operations already.
     pub(crate) fn set_operations(
         &self,
-        operations: Option<&'static Operations<DaxInode>>,
+        operations: Option<&'static DaxOperations<DaxInode>>,
     ) -> Result {
         match operations {
-            Some(operations) => self.operations.fill(operations),
+            Some(operations) => self.operations.set_if_empty(operations),
             None => {
                 self.operations.set(None);
                 Ok(())
@@ -371,16 +360,16 @@ pub(crate) struct Alive<'a> {
 }
 
 impl<'a> Alive<'a> {
-    /// Device DAX on the dax bus has no operations: nobody but the VFS may access its memory.
+    /// The operations of the driver. An instance of device_dax has none, so only mappings reach its memory.
     #[inline]
-    fn operations(self) -> Result<&'static Operations<DaxInode>> {
+    fn operations(self) -> Result<&'static DaxOperations<DaxInode>> {
         self.device.operations.get().ok_or(EOPNOTSUPP)
     }
 
     /// Translates the page offset `pgoff` to an address and a page frame number.
     ///
-    /// Returns how many pages, at most `nr_pages`, can be accessed there. Fails with `ERANGE` when
-    /// that is none, and with what the driver says.
+    /// Returns how many pages, at most `nr_pages`, can be accessed there. Fails with `ERANGE` if the driver
+    /// returns 0, and with the error of the driver.
     #[inline]
     pub(crate) fn direct_access(
         self,
@@ -407,8 +396,8 @@ impl<'a> Alive<'a> {
 
     /// Fills `nr_pages` pages from `pgoff` on with zeros.
     ///
-    /// Fails with `EIO` unless that is one page: the device mapper would have to split a request
-    /// that crosses targets, and does not. Poison is reported as `EIO`, as a block device would.
+    /// Fails with `EIO` unless that is one page, because the device mapper does not split a request that
+    /// crosses targets. Poison is reported as `EIO`, as by a block device.
     pub(crate) fn zero_page_range(self, pgoff: usize, nr_pages: usize) -> Result {
         let operations = self.operations()?;
         if nr_pages != 1 {
@@ -454,7 +443,7 @@ impl<'a> Alive<'a> {
 
     /// Tells the holder that `len` bytes from `offset` on failed, or are about to go away.
     ///
-    /// Fails with `EOPNOTSUPP` when there is no holder that wants to know.
+    /// Fails with `EOPNOTSUPP` when there is no holder with a callback.
     pub(crate) fn notify_failure(self, offset: u64, len: u64, flags: c_int) -> Result {
         let operations = self.device.holder.operations().ok_or(EOPNOTSUPP)?;
         operations.notify_failure(self.device, offset, len, flags)
@@ -462,7 +451,7 @@ impl<'a> Alive<'a> {
 
     /// Makes `holder` the holder. Fails with `EBUSY` when there is one already.
     ///
-    /// Only of a device that is alive: [`DaxDevice::kill`] evicts the holders that were let in.
+    /// This needs a device that is alive, so that [`DaxDevice::kill`] evicts the holder.
     pub(crate) fn claim(
         self,
         holder: *mut c_void,

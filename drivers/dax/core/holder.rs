@@ -2,22 +2,23 @@
 
 //! The holder of a dax device: the file system, or the mapped device, that uses it exclusively.
 //!
-//! Claiming, releasing and telling the holder of a failure take no lock, as a memory failure is
-//! reported from contexts that must not wait. The holder is identified by a pointer; the table of
-//! its operations is kept apart, so the order in which the two change matters:
+//! No function here takes a lock, because a memory failure is reported in contexts that must not wait.
+//! A pointer identifies the holder. The table of its operations is a second pointer, so the order of
+//! changes matters:
 //!
-//! - who claims sets the identity first, and only then, as the one who has it, the table;
-//! - who releases removes the table first, so that it cannot remove the table of the next one.
+//! - A claim sets the identity first. After that it owns the table, and sets it.
+//! - A release removes the table first, so that it cannot remove the table of the next holder.
 //!
-//! In between there is an identity without a table, which is what a holder that does not want to
-//! hear of failures looks like, too.
+//! In between there is an identity without a table. A holder that needs no notice looks the same.
 
-use crate::dax_device::DaxInode;
-use kernel::{
-    dax::operations::{
+use crate::{
+    dax_device::DaxInode,
+    ffi::operations::{
         HolderOperations,
-        Slot, //
-    },
+        TableRef, //
+    }, //
+};
+use kernel::{
     ffi::c_void,
     prelude::*,
     sync::atomic::{
@@ -27,17 +28,17 @@ use kernel::{
     },
 };
 
-/// The place of the holder. The holder is null when there is none.
+/// The holder of a device. The identity is null when there is none.
 pub(crate) struct Holder {
     identity: Atomic<*mut c_void>,
-    operations: Slot<HolderOperations<DaxInode>>,
+    operations: TableRef<HolderOperations<DaxInode>>,
 }
 
 impl Holder {
     pub(crate) fn none() -> Self {
         Self {
             identity: Atomic::new(core::ptr::null_mut()),
-            operations: Slot::new(None),
+            operations: TableRef::new(None),
         }
     }
 
@@ -68,7 +69,7 @@ impl Holder {
 
     /// Ends what [`Self::claim`] began for `identity`.
     ///
-    /// It is fine if that was ended already, by [`Self::evict`].
+    /// [`Self::evict`] may have ended the claim before.
     pub(crate) fn release(&self, identity: *mut c_void) {
         self.operations.set(None);
         let found = self
@@ -76,13 +77,13 @@ impl Holder {
             .cmpxchg(identity, core::ptr::null_mut(), Full)
             .unwrap_or_else(|other| other);
 
-        // Somebody else's claim has just lost its table: a bug of the caller.
+        // The claim of another holder has just lost its table: a bug of the caller.
         kernel::warn_on!(!found.is_null() && found != identity);
     }
 
-    /// Ends whatever claim there is.
+    /// Ends the claim, if there is one.
     ///
-    /// The device is dead, so that nobody claims it or tells the holder anything any more.
+    /// The device is dead, so nobody claims it or notifies the holder any more.
     pub(crate) fn evict(&self) {
         self.operations.set(None);
         self.identity.store(core::ptr::null_mut(), Relaxed);

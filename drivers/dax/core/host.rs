@@ -2,17 +2,20 @@
 
 //! The hosts: disks whose contents are also the memory of a dax device.
 //!
-//! A file system is mounted by the name of a disk, or of a partition. This finds the dax device
-//! behind it.
+//! A mount names a disk or a partition. This finds the dax device behind it.
 
-use crate::dax_device::{
-    DaxInode,
-    DaxRef,
-    ReadSection, //
+use crate::{
+    dax_device::{
+        DaxInode,
+        DaxRef, //
+    },
+    ffi::{
+        operations::HolderOperations,
+        srcu::ReadSection, //
+    }, //
 };
 use kernel::{
     block::bdev::BlockDevice,
-    dax::operations::HolderOperations,
     ffi::c_void,
     page::PAGE_SIZE,
     prelude::*,
@@ -46,21 +49,21 @@ impl Hosts {
             return Ok(());
         };
 
-        // Put it back. This takes no memory, hence cannot fail and does not let go of the lock, so
-        // that nobody can have seen the wrong one.
+        // Put it back. This needs no memory, so it cannot fail and keeps the lock. Nobody can have seen
+        // the wrong device.
         let refused = devices.store(disk, previous, GFP_KERNEL);
 
-        // A reference may have to sleep when it goes.
+        // Dropping a reference may sleep.
         drop(devices);
         drop(refused);
         Err(EBUSY)
     }
 
-    /// Makes `disk` no host any more.
+    /// Ends the role of `disk` as a host.
     pub(crate) fn remove(&self, disk: usize) {
         let removed = self.devices.lock().remove(disk);
 
-        // Without the lock, because a reference may have to sleep when it goes.
+        // Without the lock, because dropping a reference may sleep.
         drop(removed);
     }
 
@@ -68,11 +71,10 @@ impl Hosts {
         self.devices.lock().get(disk).map(DaxRef::from)
     }
 
-    /// Finds the dax device of a disk or partition, and where in it that starts, in bytes.
+    /// Finds the dax device of a disk or partition, and the offset of the partition in it, in bytes.
     ///
-    /// A `holder` that is not null becomes the holder. There is no result when the disk is not a
-    /// host, its dax device is dead or held by another, or the partition is not made of whole
-    /// pages.
+    /// A `holder` that is not null becomes the holder. [`None`] if the disk is not a host, if its dax device
+    /// is dead or has another holder, or if the partition does not consist of whole pages.
     pub(crate) fn open(
         &self,
         section: ReadSection<'_>,

@@ -2,16 +2,26 @@
 
 //! Instances: the devices `daxX.Y` on the dax bus, and their mapping devices.
 //!
-//! What never changes about an instance is here; what does (its ranges, its align) belongs to the
+//! This has the part of an instance that never changes. The rest (its ranges, its align) belongs to the
 //! region, under the region's lock.
 
 use crate::{
     attributes,
     dax_device::{
+        DaxDevice,
         DaxInode,
         DaxRef, //
     },
-    ffi::bus::forget_pgmap,
+    ffi::{
+        instance::{
+            forget_pgmap,
+            trace_kill,
+            BoundRanges,
+            DevDax,
+            DevPagemap, //
+        },
+        region::RegionHead, //
+    },
     region::{
         Key,
         Region, //
@@ -19,10 +29,6 @@ use crate::{
 };
 use kernel::{
     bindings,
-    dax::layout::{
-        self,
-        Published, //
-    },
     device::{
         attribute::Groups,
         subclass::{
@@ -33,14 +39,14 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A part of a region that one driver is bound to, and one `/dev/daxX.Y` shows.
+/// A part of a region, with one driver and one `/dev/daxX.Y`.
 pub(crate) struct Instance {
     region: Arc<Region>,
     key: Key,
     dax_dev: DaxRef,
-    /// The provider's page map, in a static region.
-    pgmap: Option<layout::PageMap>,
-    published: Published,
+    /// The provider's `struct dev_pagemap`, in a static region.
+    pgmap: Option<DevPagemap>,
+    bound_ranges: BoundRanges,
 }
 
 impl Instance {
@@ -48,14 +54,14 @@ impl Instance {
         region: Arc<Region>,
         key: Key,
         dax_dev: DaxRef,
-        pgmap: Option<layout::PageMap>,
+        pgmap: Option<DevPagemap>,
     ) -> Self {
         Self {
             region,
             key,
             dax_dev,
             pgmap,
-            published: Published::new(),
+            bound_ranges: BoundRanges::new(),
         }
     }
 
@@ -63,7 +69,7 @@ impl Instance {
         &self.region
     }
 
-    /// By what the region knows the instance.
+    /// The key of the instance in its region.
     pub(crate) fn key(&self) -> Key {
         self.key
     }
@@ -76,17 +82,11 @@ impl Instance {
     pub(crate) fn dax_dev(&self) -> &DaxInode {
         &self.dax_dev
     }
-
-    pub(crate) fn pgmap_ptr(&self) -> *mut bindings::dev_pagemap {
-        self.pgmap
-            .as_ref()
-            .map_or(core::ptr::null_mut(), |pgmap| pgmap.as_ptr())
-    }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // The region has done it, unless the device never got so far.
+        // The region has killed the device, unless its registration failed.
         if self.dax_dev.is_alive() {
             self.dax_dev.kill();
         }
@@ -99,22 +99,40 @@ impl Type for Instance {
     const GROUPS: &'static Groups<Subclass<Self>> = &attributes::INSTANCE_GROUPS;
 }
 
-impl layout::Instance for Instance {
-    fn published(&self) -> &Published {
-        &self.published
+impl DevDax for Instance {
+    type DaxDevice = DaxDevice;
+
+    fn region_head(&self) -> &RegionHead {
+        self.region.head()
+    }
+
+    fn dax_dev(&self) -> &DaxInode {
+        &self.dax_dev
+    }
+
+    fn pgmap(&self) -> Option<&DevPagemap> {
+        self.pgmap.as_ref()
+    }
+
+    fn id(&self) -> u32 {
+        self.key.id()
+    }
+
+    fn bound_ranges(&self) -> &BoundRanges {
+        &self.bound_ranges
     }
 }
 
-/// Ends all access through the instance: new faults fail, and what is mapped is unmapped.
+/// Ends all access through the instance: new faults fail, and all mappings are unmapped.
 ///
-/// Waits for faults that are under way. The driver's memory map may go after this.
+/// Waits for faults that are under way. The driver may remove the memmap after this.
 pub(crate) fn kill(dev: &Subclass<Instance>) {
     let was_alive = dev.dax_dev().is_alive();
 
     dev.dax_dev().kill();
     dev.dax_dev().unmap_all();
     if was_alive {
-        layout::killed(dev);
+        trace_kill(dev);
     }
     if !dev.region().is_static() {
         forget_pgmap(dev);
@@ -126,7 +144,7 @@ pub(crate) struct Mapping {
     pub(crate) region: Arc<Region>,
     /// The instance.
     pub(crate) key: Key,
-    /// The place of the range in the instance.
+    /// The index of the range in the instance.
     pub(crate) index: usize,
 }
 

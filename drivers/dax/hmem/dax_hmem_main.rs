@@ -15,7 +15,6 @@
 //! waits for it: [`wait_for_decision`].
 
 use kernel::{
-    alloc::append::Append,
     cxl,
     dax::{
         hmem::{
@@ -31,9 +30,9 @@ use kernel::{
     },
     device::Core,
     driver,
-    io::firmware_map,
+    io::resource,
     new_mutex,
-    numa,
+    numa::NumaNode,
     platform,
     prelude::*,
     sync::{
@@ -42,14 +41,15 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        lazy::Lazy,
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
     workqueue::{
+        self,
         impl_has_work,
         new_work,
-        ordered::OrderedQueue,
+        OwnedQueue,
         Work,
         WorkItem, //
     },
@@ -60,7 +60,12 @@ use core::{
     mem,
     ops::Range, //
 };
+use pin_init::pin_init_scope;
 
+mod ffi {
+    //! The function that C calls. All `unsafe` is here.
+    mod decision;
+}
 mod offered;
 
 module! {
@@ -72,22 +77,20 @@ module! {
     alias: ["platform:hmem*", "platform:hmem_platform*"],
 }
 
-kernel::hmem_decision! { wait: wait_for_decision }
-
 /// The parameter `region_idle`: new instances get no memory, so that root can divide the region
 /// first.
 #[export_name = "dax_hmem_region_idle"]
 static REGION_IDLE: Atomic<bool> = Atomic::new(false);
 
 /// The queue for [`Decision`]s while the module is loaded.
-static QUEUE: Lazy<Mutex<Option<Arc<OrderedQueue>>>> = Lazy::new();
+static QUEUE: SetOnce<Mutex<Option<Arc<OwnedQueue>>>> = SetOnce::new();
 
-fn queue() -> &'static Mutex<Option<Arc<OrderedQueue>>> {
-    QUEUE.get_or_init(new_mutex!(None, "dax_hmem::QUEUE"))
+fn queue() -> &'static Mutex<Option<Arc<OwnedQueue>>> {
+    QUEUE.get_or_pin_init(new_mutex!(None, "dax_hmem::QUEUE"))
 }
 
 /// Replaces the queue. Dropping the old queue waits for its work items.
-fn set_queue(new: Option<Arc<OrderedQueue>>) {
+fn set_queue(new: Option<Arc<OwnedQueue>>) {
     let old = mem::replace(&mut *queue().lock(), new);
 
     drop(old);
@@ -132,7 +135,10 @@ struct QueueGuard;
 
 impl QueueGuard {
     fn start() -> Result<Self> {
-        let queue = Arc::new(OrderedQueue::new(c"dax_hmem_wq")?, GFP_KERNEL)?;
+        let queue = Arc::new(
+            workqueue::Builder::ordered().build(c"dax_hmem_wq")?,
+            GFP_KERNEL,
+        )?;
 
         set_queue(Some(queue));
         Ok(Self)
@@ -146,7 +152,9 @@ impl Drop for QueueGuard {
 }
 
 /// The driver of `hmem_platform.0`, the device for all memory in the registry.
-struct HmemPlatform(Arc<State>);
+struct HmemPlatform {
+    state: Arc<State>,
+}
 
 /// The state that [`HmemPlatform`] and [`Decision`] share. The decision may come after the unbind.
 #[pin_data]
@@ -165,45 +173,41 @@ impl platform::Driver for HmemPlatform {
         dev: &'bound platform::Device<Core<'_>>,
         _info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        Self::bind(dev)
-    }
-}
+        pin_init_scope(move || {
+            let host = hmem::Host::of(dev).ok_or(ENODEV)?;
+            let state = Arc::pin_init(
+                try_pin_init!(State {
+                    dev: dev.into(),
+                    devices <- new_mutex!(Some(KVec::new())),
+                }),
+                GFP_KERNEL,
+            )?;
+            let mut contested = KVec::new();
 
-impl HmemPlatform {
-    fn bind(dev: &platform::Device<Core<'_>>) -> Result<Self> {
-        let host = hmem::Host::of(dev).ok_or(ENODEV)?;
-        let state = Arc::pin_init(
-            try_pin_init!(State {
-                dev: dev.into(),
-                devices <- new_mutex!(Some(KVec::new())),
-            }),
-            GFP_KERNEL,
-        )?;
-        let mut contested = KVec::new();
+            hmem::candidates(|memory| state.classify(memory, &mut contested))?;
 
-        hmem::candidates(|memory| state.classify(memory, &mut contested))?;
+            if host.has_cxl_memory() {
+                for memory in &contested {
+                    dev_info!(
+                        dev,
+                        "memory {} is left to CXL, which had some of it before; the rest is offered after a reboot\n",
+                        Addresses(&memory.range)
+                    );
+                }
+            } else if !contested.is_empty() {
+                let decision = KBox::pin_init(Decision::new(state.clone(), contested), GFP_KERNEL)?;
 
-        if host.has_yielded() {
-            for memory in &contested {
-                dev_info!(
-                    dev,
-                    "memory {} is left to CXL, which had some of it before; the rest is offered after a reboot\n",
-                    Addresses(&memory.range)
-                );
+                queue().lock().as_ref().ok_or(ENODEV)?.enqueue(decision);
             }
-        } else if !contested.is_empty() {
-            let decision = KBox::pin_init(Decision::new(state.clone(), contested), GFP_KERNEL)?;
 
-            queue().lock().as_ref().ok_or(ENODEV)?.enqueue(decision);
-        }
-
-        Ok(Self(state))
+            Ok(try_init!(Self { state }))
+        })
     }
 }
 
 impl Drop for HmemPlatform {
     fn drop(&mut self) {
-        let devices = self.0.devices.lock().take();
+        let devices = self.state.devices.lock().take();
 
         drop(devices);
     }
@@ -263,12 +267,12 @@ impl State {
     fn classify(&self, memory: &Candidate, contested: &mut KVec<Candidate>) -> Result {
         let target_node = memory.target_node;
 
-        firmware_map::soft_reserved(&memory.range, |Range { start: mut at, end }| {
+        resource::walk_soft_reserved(&memory.range, |Range { start: mut at, end }| {
             if cfg!(CONFIG_DEV_DAX_CXL) {
-                firmware_map::cxl_windows(&(at..end), |range| {
+                resource::walk_cxl_windows(&(at..end), |range| {
                     self.offer(at..range.start, target_node);
                     at = range.end;
-                    Ok(contested.append(Candidate { range, target_node }, GFP_KERNEL)?)
+                    Ok(contested.push(Candidate { range, target_node }, GFP_KERNEL)?)
                 })?;
             }
             self.offer(at..end, target_node);
@@ -279,13 +283,13 @@ impl State {
     /// Records that CXL has some of the memory. The record survives the module.
     fn set_cxl_has_some(&self) {
         if let Some(host) = hmem::Host::of(&self.dev) {
-            host.set_yielded();
+            host.set_cxl_memory();
         }
     }
 
     /// Makes a device for the aligned part of a range. Logs an error and returns, so that one range
     /// does not affect the others.
-    fn offer(&self, range: Range<u64>, target_node: i32) {
+    fn offer(&self, range: Range<u64>, target_node: NumaNode) {
         let align = u64::from(DEFAULT_ALIGN);
 
         if range.is_empty() {
@@ -294,7 +298,7 @@ impl State {
         let Some(aligned) = offered::aligned(&range, align) else {
             dev_warn!(
                 self.dev,
-                "memory {} stays unused: nothing of it is aligned to 0x{:x}\n",
+                "memory {} stays unused: no part of it is aligned to 0x{:x}\n",
                 Addresses(&range),
                 align
             );
@@ -310,7 +314,7 @@ impl State {
                     .saturating_sub(aligned.end.saturating_sub(aligned.start))
             );
         }
-        if target_node == numa::NO_NODE {
+        if target_node == NumaNode::NO_NODE {
             dev_warn!(
                 self.dev,
                 "firmware names no NUMA node for memory {}: it can be mapped, but not be System RAM\n",
@@ -328,7 +332,7 @@ impl State {
             return;
         };
         let made = hmem::Registration::new(&self.dev, &memory)
-            .and_then(|device| Ok(devices.append(device, GFP_KERNEL)?));
+            .and_then(|device| Ok(devices.push(device, GFP_KERNEL)?));
 
         if let Err(error) = made {
             self.log_error(&memory.range, error);
@@ -368,7 +372,7 @@ impl hmem::Driver for Hmem {
         .and_then(|region| region.create(size))
         .inspect_err(|error| {
             let advice = match *error {
-                EBUSY => "unbind what has it, see the message above and /proc/iomem, then ",
+                EBUSY => "unbind its user, see the message above and /proc/iomem, then ",
                 _ => "",
             };
 

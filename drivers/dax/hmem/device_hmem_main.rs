@@ -10,21 +10,21 @@
 //! It decides nothing: that a range is here does not say that it may be taken.
 
 use kernel::{
-    alloc::append::Append,
-    dax::hmem::{
-        Candidate,
-        Host, //
+    dax::hmem::Candidate,
+    io::resource,
+    new_mutex,
+    numa::{
+        self,
+        NumaNode, //
     },
-    io::firmware_map,
-    new_mutex, numa,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
-        lazy::Lazy,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
 };
 
@@ -33,13 +33,11 @@ use core::{
     ops::Range, //
 };
 
-mod pieces;
-
-kernel::hmem_registry! {
-    start: start,
-    register: register,
-    known: known,
+mod ffi {
+    //! The functions that C calls, and the device that they need. All `unsafe` is here.
+    pub(crate) mod registry;
 }
+mod pieces;
 
 /// The prefix of messages of this crate.
 const __LOG_PREFIX: &[u8] = b"device_hmem\0";
@@ -48,7 +46,7 @@ const __LOG_PREFIX: &[u8] = b"device_hmem\0";
 #[export_name = "device_hmem_disable"]
 static DISABLE: Atomic<bool> = Atomic::new(false);
 
-static REGISTRY: Lazy<Mutex<Registry>> = Lazy::new();
+static REGISTRY: SetOnce<Mutex<Registry>> = SetOnce::new();
 
 struct Registry {
     /// In ascending order, none overlapping.
@@ -58,7 +56,7 @@ struct Registry {
 }
 
 fn registry() -> &'static Mutex<Registry> {
-    REGISTRY.get_or_init(new_mutex!(
+    REGISTRY.get_or_pin_init(new_mutex!(
         Registry {
             known: KVec::new(),
             has_host: false,
@@ -69,17 +67,17 @@ fn registry() -> &'static Mutex<Registry> {
 
 impl Registry {
     /// Adds what is not known of a range.
-    fn add(&mut self, range: Range<u64>, target_node: i32) -> Result {
+    fn add(&mut self, range: Range<u64>, target_node: NumaNode) -> Result {
         let mut new = KVec::new();
 
         for range in pieces::gaps(range, self.known.iter().map(|known| &known.range)) {
-            new.append(range, GFP_KERNEL)?;
+            new.push(range, GFP_KERNEL)?;
         }
-        self.known.make_room(new.len(), GFP_KERNEL)?;
+        self.known.reserve(new.len(), GFP_KERNEL)?;
 
         for range in new {
             self.known
-                .append(Candidate { range, target_node }, GFP_KERNEL)?;
+                .push(Candidate { range, target_node }, GFP_KERNEL)?;
 
             let mut unsorted = &mut self.known[..];
             while let [rest @ .., new] = unsorted {
@@ -95,7 +93,7 @@ impl Registry {
 }
 
 /// Takes note of a range of memory. What of it is known already stays as it is.
-fn register(range: Range<u64>, target_node: i32) {
+fn register(range: Range<u64>, target_node: NumaNode) {
     if DISABLE.load(Relaxed) {
         return;
     }
@@ -112,7 +110,7 @@ fn register(range: Range<u64>, target_node: i32) {
     }
 }
 
-fn add(range: Range<u64>, target_node: i32) -> Result {
+fn add(range: Range<u64>, target_node: NumaNode) -> Result {
     let had_host = {
         let mut registry = registry().lock();
 
@@ -122,7 +120,7 @@ fn add(range: Range<u64>, target_node: i32) -> Result {
 
     // Without the lock: the driver, if it is there, is bound meanwhile, and asks what is known.
     if !had_host {
-        Host::register().inspect_err(|_| registry().lock().has_host = false)?;
+        ffi::registry::register_host().inspect_err(|_| registry().lock().has_host = false)?;
     }
     Ok(())
 }
@@ -132,16 +130,16 @@ fn known() -> Result<KVec<Candidate>> {
     let registry = registry().lock();
     let mut known = KVec::new();
 
-    known.make_room(registry.known.len(), GFP_KERNEL)?;
+    known.reserve(registry.known.len(), GFP_KERNEL)?;
     for candidate in &registry.known {
-        known.append(candidate.clone(), GFP_KERNEL)?;
+        known.push(candidate.clone(), GFP_KERNEL)?;
     }
     Ok(known)
 }
 
 /// Takes note of the soft-reserved memory that nobody has reported; at `device_initcall`.
 fn start() -> Result {
-    firmware_map::soft_reserved(&(0..u64::MAX), |range| {
+    resource::walk_soft_reserved(&(0..u64::MAX), |range| {
         let target_node = numa::target_node(range.start);
 
         register(range, target_node);

@@ -257,7 +257,7 @@ impl Fault {
         remedy: "to go by the info block: ndctl enable-namespace",
     };
     pub(super) const NO_MEMORY: Self = Self {
-        what: "there is not enough free memory for what describes it",
+        what: "there is not enough free memory to set it up",
         remedy: RETRY,
     };
     pub(super) const OTHER: Self = Self {

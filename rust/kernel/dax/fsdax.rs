@@ -11,24 +11,28 @@
 //! [`Mapped::run`]. With [`register`] there is a device node, too, by which user space tells the
 //! file system which instance is meant.
 //!
-//! What of the memory can be reached is an [`Extent`]. There are no others than those of a
-//! [`Memory`], which exists only as long as the struct pages do.
+//! An [`Extent`] is the only way to an address. Only a [`Memory`] makes extents, and it exists only as
+//! long as the struct pages do.
 //!
 //! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
 //!
-//! [`Reserved::map_fs_dax`]: super::device::Reserved::map_fs_dax
+//! [`Reserved::map_fs_dax`]: super::memory::Reserved::map_fs_dax
+
+mod extent;
+
+pub use self::extent::{
+    Extent,
+    Memory, //
+};
 
 use super::{
     copy::{
         IovIter,
         Window, //
     },
-    device::{
-        bring_alive,
-        Device,
-        Range, //
-    },
+    device::Device,
     memmap::Memmap,
+    memory::bring_alive, //
 };
 use crate::{
     bindings,
@@ -40,10 +44,6 @@ use crate::{
         to_result, //
     },
     module::this_module,
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
     prelude::*,
     sync::aref::ARef, //
 };
@@ -84,185 +84,6 @@ pub trait Operations: Sized {
     /// `flags` are `MF_*`. With `EOPNOTSUPP`, `mm` looks for processes that use the memory itself.
     /// Called while the instance is bound or being unbound, alive or not.
     fn memory_failure(memory: Memory<'_>, pfns: ops::Range<usize>, flags: i32) -> Result;
-}
-
-/// The memory of an instance whose struct pages are for file systems.
-///
-/// # Invariants
-///
-/// For `'a`, the instance is bound, or being unbound, and [`Reserved::map_fs_dax`] has made struct
-/// pages for all of its ranges.
-///
-/// [`Reserved::map_fs_dax`]: super::device::Reserved::map_fs_dax
-#[derive(Clone, Copy)]
-pub struct Memory<'a>(&'a Device<device::Bound>);
-
-impl<'a> Memory<'a> {
-    /// The memory of an instance.
-    ///
-    /// # Safety
-    ///
-    /// `dev_dax` fulfils the type invariants for `'a`.
-    #[inline]
-    unsafe fn from_raw(dev_dax: *mut bindings::dev_dax) -> Self {
-        // INVARIANT: By the safety requirement.
-        //
-        // SAFETY: `Device` is a transparent wrapper.
-        Self(unsafe { &*dev_dax.cast() })
-    }
-
-    /// The memory of the instance that a dax device belongs to; [`None`] if it is dead.
-    ///
-    /// # Safety
-    ///
-    /// To be called from an operation in [`VTable::DAX`] only, in the section of the caller, which
-    /// lasts for `'a`.
-    #[inline]
-    unsafe fn of(dax_dev: *mut bindings::dax_device) -> Option<Self> {
-        // SAFETY: The device is valid.
-        let dev_dax = unsafe { bindings::dax_get_private(dax_dev) };
-
-        if dev_dax.is_null() {
-            return None;
-        }
-        // SAFETY: As the device has these operations, it is that of an instance. As it was seen
-        // alive in the section, the struct pages stay until that ends.
-        Some(unsafe { Self::from_raw(dev_dax.cast()) })
-    }
-
-    /// All of the memory, in the order of its offsets into the instance.
-    #[inline]
-    pub fn extents(self) -> impl Iterator<Item = Extent<'a>> {
-        self.0.ranges().iter().map(move |range| self.whole(range))
-    }
-
-    #[inline]
-    fn whole(self, range: &Range) -> Extent<'a> {
-        // INVARIANT: The range is one of the instance, so by the type invariant it is mapped.
-        Extent {
-            pgoff: range.pgoff(),
-            pfn: (range.start() >> PAGE_SHIFT) as usize,
-            pages: (range.len() >> PAGE_SHIFT) as usize,
-            _memory: PhantomData,
-        }
-    }
-
-    /// The memory from an offset of `pgoff` pages on, as far as it is contiguous.
-    #[inline]
-    pub fn at(self, pgoff: usize) -> Option<Extent<'a>> {
-        let ranges = self.0.ranges();
-        let index = ranges
-            .partition_point(|range| range.pgoff() <= pgoff)
-            .checked_sub(1)?;
-
-        self.whole(ranges.get(index)?).skip_to(pgoff)
-    }
-
-    /// Tells the holder of the instance that some of it failed. `flags` are `MF_*`.
-    ///
-    /// Fails with `EOPNOTSUPP` if there is no holder that wants to know, with `ENXIO` if the
-    /// instance is dead, and with what the holder says. May sleep.
-    #[inline]
-    pub fn notify_holder(self, failed: Extent<'_>, flags: i32) -> Result {
-        let bytes = |pages: usize| (pages as u64).wrapping_shl(PAGE_SHIFT as u32);
-
-        // SAFETY: By the type invariant the instance is valid, and so its dax device.
-        to_result(unsafe {
-            bindings::dax_holder_notify_failure(
-                (*self.0.as_raw()).dax_dev,
-                bytes(failed.pgoff),
-                bytes(failed.pages),
-                flags,
-            )
-        })
-    }
-}
-
-/// Contiguous memory of an instance.
-///
-/// # Invariants
-///
-/// The page frames are those that the instance has at the offset, and have struct pages for `'a`.
-#[derive(Clone, Copy)]
-pub struct Extent<'a> {
-    pgoff: usize,
-    pfn: usize,
-    pages: usize,
-    _memory: PhantomData<Memory<'a>>,
-}
-
-impl<'a> Extent<'a> {
-    /// The number of pages; 0 if there is nothing in it.
-    #[inline]
-    pub fn pages(self) -> usize {
-        self.pages
-    }
-
-    /// The first `pages` pages of it, or all, if there are not so many.
-    #[inline]
-    pub fn limit(self, pages: usize) -> Self {
-        // INVARIANT: It is a part of `self`.
-        Self {
-            pages: self.pages.min(pages),
-            ..self
-        }
-    }
-
-    /// What remains from an offset into the instance on, if that is in it.
-    #[inline]
-    fn skip_to(self, pgoff: usize) -> Option<Self> {
-        let skipped = pgoff.checked_sub(self.pgoff)?;
-        let pages = self.pages.checked_sub(skipped).filter(|rest| *rest > 0)?;
-
-        // INVARIANT: It is a part of `self`, so the sum does not overflow.
-        Some(Self {
-            pgoff,
-            pfn: self.pfn.wrapping_add(skipped),
-            pages,
-            ..self
-        })
-    }
-
-    /// The part that has some page frames, if there is any.
-    #[inline]
-    pub fn overlap(self, pfns: &ops::Range<usize>) -> Option<Self> {
-        let skipped = pfns.start.saturating_sub(self.pfn);
-        let rest = self.skip_to(self.pgoff.checked_add(skipped)?)?;
-        let part = rest.limit(pfns.end.saturating_sub(rest.pfn));
-
-        (part.pages > 0).then_some(part)
-    }
-
-    /// The memory as the kernel has it mapped.
-    #[inline]
-    pub fn window(self) -> Window<'a> {
-        // SAFETY: By the type invariant. With the struct pages, `devm_memremap_pages()` made the
-        // kernel's mapping. The length is one of existing memory, so it does not overflow.
-        unsafe {
-            Window::new(
-                bindings::pfn_to_virt(self.pfn),
-                self.pages.wrapping_mul(PAGE_SIZE),
-            )
-        }
-    }
-
-    /// How many pages there are before the first that is marked as failed.
-    #[inline]
-    pub fn sound(self) -> usize {
-        (0..self.pages)
-            // SAFETY: By the type invariant there is such a page.
-            .find(|i| unsafe { bindings::pfn_is_hwpoison(self.pfn.wrapping_add(*i)) })
-            .unwrap_or(self.pages)
-    }
-
-    /// Marks the pages as failed, for as long as there are these struct pages.
-    #[inline]
-    pub fn mark_failed(self) {
-        for i in 0..self.pages {
-            // SAFETY: By the type invariant there is such a page.
-            unsafe { bindings::pfn_set_hwpoison(self.pfn.wrapping_add(i)) };
-        }
-    }
 }
 
 /// An instance whose memory has struct pages for file systems.
@@ -330,22 +151,22 @@ unsafe fn serve(
     // taken away below before the struct pages go.
     to_result(unsafe { bindings::dax_set_ops((*dev.as_raw()).dax_dev, ops) })?;
     // INVARIANT: Just set.
-    devres::register(dev.as_ref(), Served { dev: dev.into() }, GFP_KERNEL)?;
+    devres::register(dev.as_ref(), OperationsSet { dev: dev.into() }, GFP_KERNEL)?;
 
     // SAFETY: By the safety requirements.
     unsafe { bring_alive(dev, memmap) }
 }
 
-/// An instance whose dax device has operations; dropping it takes them away.
+/// The operations of a dax device. Dropping this takes them away.
 ///
 /// # Invariants
 ///
 /// [`Mapped::run`] set the operations.
-struct Served {
+struct OperationsSet {
     dev: ARef<Device>,
 }
 
-impl Drop for Served {
+impl Drop for OperationsSet {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant. Taking operations away cannot fail.
@@ -353,9 +174,10 @@ impl Drop for Served {
     }
 }
 
-/// The operations of the struct pages of an instance for file systems.
+/// The operations of the `struct dev_pagemap` of an instance for file systems.
 ///
-/// In the kernel image: struct pages can outlive the driver, see [`Memmap::retire`].
+/// The table is in the kernel image, because struct pages can outlive the driver, see
+/// [`Memmap::retire`].
 static PAGE_MAP: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
     memory_failure: Some(memory_failure),
     ..pin_init::zeroed()
@@ -381,7 +203,7 @@ unsafe extern "C" fn memory_failure(
 /// It fails with `ENXIO` to open it when file systems cannot use the instance. May sleep. Fails
 /// with `ENOMEM`.
 #[inline]
-pub fn register<T: Operations>(dev: &Device<device::Bound>) -> Result {
+pub fn register<T: Operations>(dev: &Device<device::Core<'_>>) -> Result {
     // SAFETY: The parent of the cdev, and so what `open` is called for, is the `struct device` of
     // an instance. Devres drops the registration when the driver is unbound, which is before its
     // module goes away.
@@ -449,7 +271,7 @@ impl<T: Operations> VTable<T> {
                         *pfn = extent.pfn;
                     }
                 }
-                c_long::try_from(extent.pages).unwrap_or(c_long::MAX)
+                c_long::try_from(extent.pages()).unwrap_or(c_long::MAX)
             }
             Err(err) => err.to_errno() as c_long,
         }
@@ -516,7 +338,7 @@ impl<T: Operations> VTable<T> {
 
         // This may be a cdev of a bind in the past, cached in the inode.
         let alive = dev.alive().is_some_and(|(_section, pgmap)| {
-            // SAFETY: The page map is valid until the section ends.
+            // SAFETY: The dev_pagemap is valid until the section ends.
             unsafe { (*pgmap).type_ == bindings::memory_type_MEMORY_DEVICE_FS_DAX }
         });
 

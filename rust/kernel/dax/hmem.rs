@@ -28,16 +28,15 @@ use crate::{
         from_result,
         to_result, //
     },
-    io::firmware_map,
+    io::resource,
     memregion,
-    numa,
+    numa::{
+        self,
+        NumaNode, //
+    },
     platform,
     prelude::*,
-    static_lock_class,
-    str::{
-        c_name::c_name,
-        CStrExt as _, //
-    },
+    str::CStrExt as _,
     sync::atomic::{
         Atomic,
         Relaxed, //
@@ -66,8 +65,8 @@ use core::{
 pub struct Candidate {
     /// The physical addresses; the end is the first one behind.
     pub range: Range<u64>,
-    /// The NUMA node that the memory would have as System RAM; [`numa::NO_NODE`] if none is known.
-    pub target_node: i32,
+    /// The NUMA node that the memory would have as System RAM; [`NumaNode::NO_NODE`] if none is known.
+    pub target_node: NumaNode,
 }
 
 /// Calls `f` with what the registry knows of, in ascending order, until it fails. May sleep.
@@ -91,75 +90,12 @@ unsafe extern "C" fn call<F: FnMut(&Candidate) -> Result>(
     let (f, range) = unsafe { (&mut *f.cast::<F>(), range_of(res)) };
 
     from_result(|| {
-        f(&Candidate { range, target_node })?;
+        f(&Candidate {
+            range,
+            target_node: NumaNode::from_raw(target_node),
+        })?;
         Ok(0)
     })
-}
-
-/// Makes the C functions of the registry out of functions of the crate.
-///
-/// - `start: fn() -> Result` takes note of the memory that nobody has reported. It is called once, at
-///   `device_initcall`, by `device_hmem_exports.c`.
-/// - `register: fn(Range<u64>, i32)` takes note of physical addresses and their NUMA node, for the
-///   driver of the HMAT (`hmem_register_resource`). May sleep.
-/// - `known: fn() -> Result<KVec<Candidate>>` returns what is known, in ascending order, for
-///   [`candidates`] and `dax_hmem` in C (`walk_hmem_resources`). May sleep.
-///
-/// ```ignore
-/// hmem_registry! {
-///     start: start,
-///     register: register,
-///     known: known,
-/// }
-/// ```
-#[macro_export]
-macro_rules! hmem_registry {
-    (start: $start:path, register: $register:path, known: $known:path $(,)?) => {
-        const _: () = {
-            use $crate::{
-                bindings,
-                dax::hmem,
-                error::from_result,
-                prelude::*, //
-            };
-
-            /// # Safety
-            ///
-            /// None of the caller's.
-            #[export]
-            unsafe extern "C" fn device_hmem_start() -> c_int {
-                from_result(|| $start().map(|()| 0))
-            }
-
-            /// # Safety
-            ///
-            /// `res` is valid.
-            #[export]
-            unsafe extern "C" fn hmem_register_resource(
-                target_nid: c_int,
-                res: *mut bindings::resource,
-            ) {
-                // SAFETY: By the safety requirement.
-                $register(unsafe { hmem::range_of(res) }, target_nid);
-            }
-
-            /// # Safety
-            ///
-            /// `visit` may be called with `host`, and with any node and resource.
-            #[export]
-            unsafe extern "C" fn walk_hmem_resources(
-                host: *mut bindings::device,
-                visit: bindings::walk_hmem_fn,
-            ) -> c_int {
-                from_result(|| {
-                    let known = $known()?;
-
-                    // SAFETY: By the safety requirement.
-                    unsafe { hmem::walk(&known, host, visit) }
-                })
-            }
-        };
-    };
 }
 
 /// Returns the addresses of a resource.
@@ -167,70 +103,11 @@ macro_rules! hmem_registry {
 /// # Safety
 ///
 /// `res` is valid.
-#[doc(hidden)]
-pub unsafe fn range_of(res: *const bindings::resource) -> Range<u64> {
+unsafe fn range_of(res: *const bindings::resource) -> Range<u64> {
     // SAFETY: By the safety requirement.
     let res = unsafe { &*res };
 
     res.start..res.end.saturating_add(1)
-}
-
-/// Calls `visit` with `host` and each of `known`, until it does not return 0; returns what it did.
-///
-/// # Errors
-///
-/// [`EINVAL`] if there is no `visit`.
-///
-/// # Safety
-///
-/// `visit` may be called with `host`, and with any node and resource.
-#[doc(hidden)]
-pub unsafe fn walk(
-    known: &[Candidate],
-    host: *mut bindings::device,
-    visit: bindings::walk_hmem_fn,
-) -> Result<c_int> {
-    let visit = visit.ok_or(EINVAL)?;
-
-    for memory in known {
-        let res = bindings::resource {
-            start: memory.range.start,
-            end: memory.range.end.wrapping_sub(1),
-            flags: bindings::IORESOURCE_MEM as c_ulong,
-            desc: memory.target_node as c_ulong,
-            ..pin_init::zeroed()
-        };
-
-        // SAFETY: By the safety requirement; `res` is a valid resource.
-        match unsafe { visit(host, memory.target_node, &res) } {
-            0 => (),
-            stop => return Ok(stop),
-        }
-    }
-    Ok(0)
-}
-
-/// Makes the C function of the module that decides about memory that CXL might have, which
-/// [`wait_for_decision`] calls, out of a function of the crate: `fn()`, which may sleep.
-///
-/// ```ignore
-/// hmem_decision! { wait: wait_for_decision }
-/// ```
-#[macro_export]
-macro_rules! hmem_decision {
-    (wait: $wait:path $(,)?) => {
-        const _: () = {
-            use $crate::prelude::*;
-
-            /// # Safety
-            ///
-            /// None of the caller's.
-            #[export]
-            unsafe extern "C" fn dax_hmem_flush_work() {
-                $wait();
-            }
-        };
-    };
 }
 
 /// Waits until `dax_hmem` has decided about memory that CXL might have. May sleep.
@@ -258,51 +135,8 @@ impl Host {
     /// The name of the device, and of its driver.
     pub const NAME: &'static CStr = c"hmem_platform";
 
-    /// Registers the device, for good.
-    ///
-    /// # Errors
-    ///
-    /// [`EEXIST`] if it is registered already, [`ENOMEM`].
-    pub fn register() -> Result {
-        let host = KBox::<Opaque<bindings::hmem_platform_device>>::zeroed(GFP_KERNEL)?;
-        let raw = KBox::into_raw(host).cast::<bindings::hmem_platform_device>();
-
-        // SAFETY: It's safe to set the fields of a device before it is registered. From then on it
-        // belongs to those who have references, and `release` frees it after the last one.
-        let ret = unsafe {
-            (*raw).pdev.name = Self::NAME.as_char_ptr();
-            (*raw).pdev.dev.release = Some(Self::release);
-            // What a driver in C does later, it sets itself.
-            bindings::init_work_with_key(
-                &raw mut (*raw).work,
-                Some(Self::no_work),
-                false,
-                Self::NAME.as_char_ptr(),
-                static_lock_class!().as_ptr(),
-            );
-            bindings::platform_device_register(&raw mut (*raw).pdev)
-        };
-
-        to_result(ret).inspect_err(|_| {
-            // SAFETY: That leaves the device initialised, with one reference, which is ours.
-            unsafe { bindings::platform_device_put(&raw mut (*raw).pdev) }
-        })
-    }
-
-    extern "C" fn release(dev: *mut bindings::device) {
-        // SAFETY: `register` sets this function for a device in such a box.
-        drop(unsafe {
-            let pdev = container_of!(dev, bindings::platform_device, dev);
-            let host = container_of!(pdev, bindings::hmem_platform_device, pdev);
-
-            KBox::<Opaque<bindings::hmem_platform_device>>::from_raw(host.cast())
-        });
-    }
-
-    extern "C" fn no_work(_work: *mut bindings::work_struct) {}
-
-    /// Returns the host that a platform device is; [`None`] if it is another device, to which
-    /// somebody has bound the host's driver by force (`driver_override`).
+    /// Returns the host that a platform device is. [`None`] if it is another device: user space can
+    /// bind the host's driver to any platform device by force (`driver_override`).
     pub fn of<Ctx: DeviceContext>(pdev: &platform::Device<Ctx>) -> Option<&Self> {
         let pdev = named(pdev, Self::NAME)?;
 
@@ -316,14 +150,14 @@ impl Host {
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).did_probe) }
     }
 
-    /// Returns whether CXL was found to have memory that the registry knows of. It stays so until
+    /// Returns whether CXL was found to have memory that the registry knows of. The answer stays until
     /// the next boot, even if the driver goes.
-    pub fn has_yielded(&self) -> bool {
+    pub fn has_cxl_memory(&self) -> bool {
         self.decided().load(Relaxed)
     }
 
     /// Keeps in mind that CXL has some of the memory.
-    pub fn set_yielded(&self) {
+    pub fn set_cxl_memory(&self) {
         self.decided().store(true, Relaxed);
     }
 }
@@ -351,7 +185,7 @@ fn named<Ctx: DeviceContext>(
 #[inline(never)]
 unsafe fn is_named(pdev: *const bindings::platform_device, name: &CStr) -> bool {
     // SAFETY: By the safety requirement.
-    unsafe { c_name((*pdev).name) == name }
+    unsafe { CStr::from_char_ptr((*pdev).name) == name }
 }
 
 /// A platform device for a piece of memory, `hmem.N`, registered until this is dropped.
@@ -374,14 +208,14 @@ impl Registration {
     /// [`EINVAL`] if not all of the memory is soft-reserved: it is not for drivers to take then.
     /// [`ENOMEM`], and what else the driver core has against a device.
     pub fn new(host: &platform::Device, memory: &Candidate) -> Result<Self> {
-        if !firmware_map::is_soft_reserved(&memory.range) {
+        if !resource::is_soft_reserved(&memory.range) {
             return Err(EINVAL);
         }
 
         let id = memregion::Id::new()?;
         let last = memory.range.end.checked_sub(1).ok_or(EINVAL)?;
         let info = bindings::memregion_info {
-            target_node: memory.target_node,
+            target_node: memory.target_node.as_raw(),
             range: bindings::range {
                 start: memory.range.start,
                 end: last,
@@ -404,7 +238,7 @@ impl Registration {
             (*raw).dev.parent = host.as_raw();
             #[cfg(CONFIG_NUMA)]
             {
-                (*raw).dev.numa_node = numa::nearest_online_node(memory.target_node);
+                (*raw).dev.numa_node = numa::nearest_online_node(memory.target_node).as_raw();
             }
             to_result(bindings::platform_device_add_data(
                 raw,
@@ -535,7 +369,7 @@ impl<Ctx: DeviceContext> Device<Ctx> {
 
         Candidate {
             range: info.range.start..info.range.end.saturating_add(1),
-            target_node: info.target_node,
+            target_node: NumaNode::from_raw(info.target_node),
         }
     }
 

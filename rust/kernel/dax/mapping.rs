@@ -15,14 +15,12 @@
 //! The pages are known to `mm` under the inode that the core keeps for the instance, whatever
 //! device node the file was opened through. The node itself is left as it is.
 
+mod fault;
+
+pub use self::fault::Fault;
+
 use super::{
-    device::{
-        Count,
-        Device,
-        Live,
-        LiveFolio,
-        Memory, //
-    },
+    device::Device,
     trace, //
 };
 use crate::{
@@ -37,8 +35,7 @@ use crate::{
             FaultResult,
             VmFault,
             PMD_ORDER,
-            PTE_ORDER,
-            PUD_ORDER, //
+            PTE_ORDER, //
         },
         virt::VmaRef,
         vma_desc::VmaDesc, //
@@ -49,13 +46,12 @@ use crate::{
         PAGE_SIZE, //
     },
     prelude::*,
-    str::CStr,
-    task::Task, //
+    task::{
+        Task,
+        TASK_COMM_LEN, //
+    }, //
 };
-use core::{
-    marker::PhantomData,
-    ops::Deref, //
-};
+use core::marker::PhantomData;
 
 /// What a driver does with the files and mappings of its instances.
 ///
@@ -82,10 +78,11 @@ pub trait Operations: Sized {
     /// The size in bytes of the entries of a mapping, for `/proc/PID/smaps`.
     fn pagesize(dev: &Device) -> usize;
 
-    /// Map the memory behind an address with an entry of `2^order` pages.
+    /// Answer a page fault: with [`Fault::map`], or with the reason not to map.
     ///
-    /// Context: the mmap lock or the VMA lock is held for reading; may sleep.
-    fn fault(fault: &Fault<'_>, order: u32) -> FaultResult;
+    /// `mm` asks for one entry, of [`Fault::size`]. The answer [`FaultResult::FALLBACK`] has it ask for
+    /// a smaller one. Context: the mmap lock or the VMA lock is held for reading; may sleep.
+    fn fault(fault: &Fault<'_>) -> FaultResult;
 }
 
 /// Offers an instance as a character device, until it is unbound.
@@ -93,7 +90,7 @@ pub trait Operations: Sized {
 /// Files can be opened while the instance is alive; otherwise opening fails with `ENXIO`. May
 /// sleep. Fails with `ENOMEM`.
 #[inline]
-pub fn register<T: Operations>(dev: &Device<device::Bound>) -> Result {
+pub fn register<T: Operations>(dev: &Device<device::Core<'_>>) -> Result {
     // SAFETY: They are for files that are opened by `open`, of the driver that is bound.
     unsafe { make_node(dev, VTable::<T>::FILE) }
 }
@@ -203,14 +200,14 @@ impl Placement<'_> {
             if vma.is_null() {
                 return;
             }
-            // SAFETY: As the lock is held, the area is valid and does not change.
+            // SAFETY: As the lock is held, the VMA is valid and does not change.
             let area = unsafe { VmaRef::from_raw(vma) };
             // SAFETY: As above.
             let (file, pgoff) = unsafe { ((*vma).vm_file, (*vma).vm_pgoff) };
             let len = area.end().wrapping_sub(area.start());
             addr = area.end();
 
-            // SAFETY: An area keeps its file open.
+            // SAFETY: A VMA keeps its file open.
             let ours = !file.is_null() && unsafe { (*file).f_mapping } == mapping;
             if ours && pgoff < last && self.pgoff < pgoff.saturating_add(len >> PAGE_SHIFT) {
                 // SAFETY: By the type invariant the lock is held for writing.
@@ -234,257 +231,27 @@ impl Placement<'_> {
     }
 }
 
-/// A page fault in a mapping of an instance.
-pub struct Fault<'a> {
-    vmf: &'a VmFault,
-    dev: &'a Device,
-}
-
-impl Deref for Fault<'_> {
-    type Target = VmFault;
-
-    #[inline]
-    fn deref(&self) -> &VmFault {
-        self.vmf
-    }
-}
-
-impl<'a> Fault<'a> {
-    /// The instance.
-    #[inline]
-    pub fn device(&self) -> &'a Device {
-        self.dev
-    }
-
-    /// Begins an access to the memory of the instance, if it is alive.
-    #[inline]
-    pub fn live(&self) -> Option<LiveFault<'_>> {
-        Some(LiveFault {
-            live: self.dev.live()?,
-            fault: self,
-        })
-    }
-}
-
-/// A page fault in a mapping of an instance that stays alive meanwhile.
-pub struct LiveFault<'a> {
-    live: Live<'a>,
-    fault: &'a Fault<'a>,
-}
-
-/// The entry of a page table that a fault asks for.
-///
-/// Only [`LiveFault::entry`] makes one, for its own fault, and [`Entry::map`] takes it. So a driver
-/// cannot map memory at an address where it does not belong.
-///
-/// # Invariants
-///
-/// The entry of `2^order` pages that covers the address of the fault lies in its area. It maps the
-/// memory from `pgoff` on, in pages, a multiple of `2^order`.
-pub struct Entry<'a> {
-    fault: &'a LiveFault<'a>,
-    pgoff: usize,
-    order: u32,
-}
-
-impl Entry<'_> {
-    /// Maps the memory that belongs at the address of the fault, with one entry.
-    ///
-    /// If that is a pte, and the page in front of it is mapped too, the access is taken for one of
-    /// many in a row. Then up to `ahead()` pages behind it are mapped in advance, with an entry each:
-    /// those that the same page table and the same area hold, up to the first that is mapped
-    /// already, has failed, or is none.
-    ///
-    /// Fails with `SIGBUS` if the instance has no such memory, none that can be mapped so, or if it
-    /// has failed.
-    #[inline]
-    pub fn map(self, ahead: impl FnOnce() -> usize) -> FaultResult {
-        self.fault.map(self.pgoff, self.order, ahead)
-    }
-}
-
-impl LiveFault<'_> {
-    /// The entry of `2^order` pages that the fault asks for.
-    ///
-    /// [`None`] if the area is not one of whole entries of that size, see `VmFault::entry()`.
-    #[inline]
-    pub fn entry(&self, order: u32) -> Option<Entry<'_>> {
-        // INVARIANT: `VmFault::entry` makes sure of it: the area consists of whole entries.
-        Some(Entry {
-            fault: self,
-            pgoff: self.fault.entry(order)?,
-            order,
-        })
-    }
-
-    /// Does what [`Entry::map`] says, for the fields of an [`Entry`] of this fault.
-    #[inline]
-    fn map(&self, pgoff: usize, order: u32, ahead: impl FnOnce() -> usize) -> FaultResult {
-        // SAFETY: By the type invariant of `Entry`.
-        let Some(folio) = (unsafe { self.live.folio(pgoff, order) }) else {
-            return self.refuse(Count::RefusedOffset);
-        };
-
-        // SAFETY: `open` made the mapping of the file that of the instance.
-        unsafe { folio.set_mapping(self.fault.mapping()) };
-
-        if folio.has_failed() {
-            return self.failed(order);
-        }
-
-        let (vmf, raw) = (self.fault.as_raw(), folio.as_raw());
-        // An entry is made as for a read, see `VmFault::insert_page`.
-        let write = || self.fault.is_upgrade(order);
-        // SAFETY: The fault is being handled, and the folio is valid and stays so until the
-        // instance is killed, which removes it from all mappings of the file.
-        let result = unsafe {
-            match order {
-                PTE_ORDER => {
-                    self.live.count(Count::Pte);
-                    if self.fault.is_watched() {
-                        return self.fault.leave_to_mm(self.live.reborrow(), folio);
-                    }
-                    let in_a_row = self.fault.follows_present();
-                    let result = self.fault.insert_page(raw);
-                    if in_a_row {
-                        self.fault.map_behind(self.live.reborrow(), ahead());
-                    }
-                    result
-                }
-                PMD_ORDER => {
-                    self.live.count(Count::Pmd);
-                    FaultResult::from_raw(bindings::vmf_insert_folio_pmd(vmf, raw, write()))
-                }
-                #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
-                PUD_ORDER => {
-                    self.live.count(Count::Pud);
-                    FaultResult::from_raw(bindings::vmf_insert_folio_pud(vmf, raw, write()))
-                }
-                _ => return self.refuse(Count::RefusedAlign),
-            }
-        };
-
-        // Who marks it removes it from all mappings later. If that has gone by here before the entry
-        // was made, the lock of the page table has made the mark visible.
-        if folio.has_failed() {
-            self.fault.unmap(pgoff, order);
-            return self.failed(order);
-        }
-        result
-    }
-
-    /// Refuses the fault for a reason.
-    #[inline]
-    pub fn refuse(&self, reason: Count) -> FaultResult {
-        self.live.count(reason);
-        FaultResult::SIGBUS
-    }
-
-    /// Refuses the fault, since what it would map has failed.
-    #[inline]
-    fn failed(&self, order: u32) -> FaultResult {
-        self.live.count(Count::RefusedFailed);
-        self.fault.failed(order)
-    }
-}
-
-// These take what they need of a `LiveFault`, rather than the whole of it, which then is never in memory.
-impl Fault<'_> {
-    /// Leaves it to `mm` to map a page, with a pte.
-    ///
-    /// `mm` does that when this access to the instance has ended already. The reference that is taken here
-    /// has an unbind wait, and then remove the page once more: see `Memmap::retire`.
-    #[cold]
-    fn leave_to_mm(&self, memory: Memory<'_>, folio: LiveFolio<'_>) -> FaultResult {
-        let raw = folio.as_raw();
-
-        // SAFETY: The folio is valid.
-        unsafe { bindings::folio_lock(raw) };
-        // Who marks it holds this lock.
-        if folio.has_failed() {
-            // SAFETY: The folio is valid, and locked by this.
-            unsafe { bindings::folio_unlock(raw) };
-            memory.count(Count::RefusedFailed);
-            return self.failed(PTE_ORDER);
-        }
-        // SAFETY: The folio is valid and locked, and this reference is given up. It stays valid until
-        // the instance is killed, which removes it from all mappings of the file.
-        unsafe {
-            bindings::folio_get(raw);
-            self.vmf.leave_to_mm(raw)
-        }
-    }
-
-    /// Removes `2^order` pages from `pgoff` on from all address spaces.
-    #[cold]
-    fn unmap(&self, pgoff: usize, order: u32) {
-        let pages = 1usize.wrapping_shl(order);
-
-        // SAFETY: The mapping is that of the instance. What is removed comes back with a fault.
-        unsafe { bindings::unmap_mapping_pages(self.mapping(), pgoff, pages, false) };
-    }
-
-    /// Maps up to `most` pages behind the one of the fault, with an entry each.
-    // Inlined into the module: nfit_test has its own way from offsets to addresses there.
-    #[inline]
-    fn map_behind(&self, memory: Memory<'_>, most: usize) {
-        let mut behind = self.behind();
-
-        for n in 1..=most.min(behind.len()) {
-            let pgoff = self.pgoff().wrapping_add(n);
-
-            if !behind.is_empty(n) {
-                return;
-            }
-            // SAFETY: Any offset is a multiple of one page.
-            let Some(folio) = (unsafe { memory.folio(pgoff, PTE_ORDER) }) else {
-                return;
-            };
-            // SAFETY: `open` made the mapping of the file that of the instance.
-            unsafe { folio.set_mapping(self.mapping()) };
-            // SAFETY: As for the page of the fault: behind its address are the pages behind it.
-            if folio.has_failed() || !unsafe { behind.insert_page(n, folio.as_raw()) } {
-                return;
-            }
-            memory.count(Count::Ahead);
-
-            // As for the page of the fault.
-            if folio.has_failed() {
-                return self.unmap(pgoff, PTE_ORDER);
-            }
-        }
-    }
-
-    /// The mapping of the file, which is that of the instance.
-    #[inline]
-    fn mapping(&self) -> *mut bindings::address_space {
-        // SAFETY: The area and its file are valid during the fault.
-        unsafe { (*(*self.vma().as_ptr()).vm_file).f_mapping }
-    }
-}
-
 /// The name and number of the task that makes a request, for messages that refuse it.
 pub struct Requester;
 
 impl fmt::Display for Requester {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let task = Task::current_raw();
-        let mut comm = [0u8; bindings::TASK_COMM_LEN as usize];
+        let mut buffer = [0; TASK_COMM_LEN];
+        let task = current!();
 
-        // SAFETY: `current` is valid, and the buffer is as long as the function expects.
-        unsafe { bindings::get_task_comm(comm.as_mut_ptr(), task) };
-        // SAFETY: The number of a task does not change.
-        let pid = unsafe { (*task).pid };
-        let comm = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
-
-        write!(f, "{}[{}]", fmt::Adapter(comm), pid)
+        write!(
+            f,
+            "{}[{}]",
+            fmt::Adapter(task.comm(&mut buffer)),
+            task.pid()
+        )
     }
 }
 
 /// The size in bytes of the memory that a pmd entry maps.
 const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
 
-/// Maps nothing: which pages a fault maps besides its own is decided in [`Entry::map`].
+/// Maps nothing: which pages a fault maps besides its own is decided in [`Fault::map`].
 ///
 /// `mm` takes a driver that has this operation for one whose faults are content with the VMA lock.
 /// Without it, `mm` gives the VMA lock up at each fault of a pte, takes the mmap lock, and begins
@@ -503,13 +270,13 @@ unsafe extern "C" fn map_pages(
 
 /// Removes pud entries from the address space of a task that forks, before `mm` copies them.
 ///
-/// `mm` copies the page tables of an area that had a guard, or that `userfaultfd` watches. It copies a
+/// `mm` copies the page tables of a VMA that had a guard, or that `userfaultfd` watches. It copies a
 /// pud entry without a reference to the folio, and does not count its pages, which it takes back when
 /// the child ends. The next touch faults the entries in again.
 ///
 /// # Safety
 ///
-/// `copy` must be a new area, a copy of another one, with the mmap lock of the current task held for
+/// `copy` must be a new VMA, a copy of another one, with the mmap lock of the current task held for
 /// writing.
 #[cold]
 unsafe fn drop_uncopyable(copy: *mut bindings::vm_area_struct) {
@@ -521,11 +288,11 @@ unsafe fn drop_uncopyable(copy: *mut bindings::vm_area_struct) {
         // It stays in the same address space, and its entries are moved.
         return;
     }
-    // SAFETY: By the caller, the lock is held. This is the area that is copied: the other one of the
+    // SAFETY: By the caller, the lock is held. This is the VMA that is copied: the other one of the
     // same addresses.
     let original = unsafe { bindings::find_vma(parent, area.start()) };
     if !original.is_null() {
-        // SAFETY: As the lock is held, the area is valid and does not change.
+        // SAFETY: As the lock is held, the VMA is valid and does not change.
         unsafe { VmaRef::from_raw(original) }
             .zap_vma_range(area.start(), area.end().wrapping_sub(area.start()));
     }
@@ -577,7 +344,7 @@ impl<T: Operations> VTable<T> {
 
         from_result(|| {
             T::mmap(dev, desc)?;
-            // SAFETY: They are made for areas of a file of these operations.
+            // SAFETY: They are made for VMAs of a file of these operations.
             unsafe { desc.set_vm_ops(Self::VM) };
             Ok(0)
         })
@@ -611,18 +378,17 @@ impl<T: Operations> VTable<T> {
         }
     }
 
-    /// There is a new area, a copy of another one: of a part of it, of one that moves, or of one of
-    /// a process that forks.
+    /// A VMA was copied: it was split, it moves, or its process forks.
     ///
     /// # Safety
     ///
-    /// To be called for an area with these operations before anything is mapped there, with the
+    /// To be called for a VMA with these operations before anything is mapped there, with the
     /// mmap lock of the current task held for writing.
     unsafe extern "C" fn copied(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: An area keeps its file open.
+        // SAFETY: A VMA keeps its file open.
         let dev = unsafe { Self::device((*vma).vm_file) };
 
-        // SAFETY: The area is valid.
+        // SAFETY: The VMA is valid.
         if dev.align() > PMD_SIZE && unsafe { bindings::vma_is_copied_on_fork(vma) } {
             // SAFETY: By the caller.
             unsafe { drop_uncopyable(vma) };
@@ -631,9 +397,9 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `vma` must be an area with these operations, with its lock held.
+    /// `vma` must be a VMA with these operations, with its lock held.
     unsafe extern "C" fn may_split(vma: *mut bindings::vm_area_struct, addr: c_ulong) -> c_int {
-        // SAFETY: An area keeps its file open.
+        // SAFETY: A VMA keeps its file open.
         let dev = unsafe { Self::device((*vma).vm_file) };
 
         from_result(|| T::may_split(dev, addr).map(|()| 0))
@@ -641,15 +407,15 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `vma` must be an area with these operations, with its lock held.
+    /// `vma` must be a VMA with these operations, with its lock held.
     unsafe extern "C" fn pagesize(vma: *mut bindings::vm_area_struct) -> c_ulong {
-        // SAFETY: An area keeps its file open.
+        // SAFETY: A VMA keeps its file open.
         T::pagesize(unsafe { Self::device((*vma).vm_file) })
     }
 
     /// # Safety
     ///
-    /// `vmf` must be a fault that is being handled, in an area with these operations.
+    /// `vmf` must be a fault that is being handled, in a VMA with these operations.
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: The requirements are the same.
         let result = unsafe { Self::huge_fault(vmf, PTE_ORDER) };
@@ -663,7 +429,7 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `vmf` must be a fault that is being handled, in an area with these operations.
+    /// `vmf` must be a fault that is being handled, in a VMA with these operations.
     #[inline(never)]
     unsafe extern "C" fn huge_fault(
         vmf: *mut bindings::vm_fault,
@@ -671,10 +437,10 @@ impl<T: Operations> VTable<T> {
     ) -> bindings::vm_fault_t {
         // SAFETY: The fault is being handled.
         let vmf = unsafe { VmFault::from_raw(vmf) };
-        // SAFETY: An area keeps its file open.
+        // SAFETY: A VMA keeps its file open.
         let dev = unsafe { Self::device((*vmf.vma().as_ptr()).vm_file) };
 
-        let result = T::fault(&Fault { vmf, dev }, order);
+        let result = T::fault(&Fault::new(vmf, dev, order));
 
         trace::fault(dev, vmf, order, result);
         result.into_raw()

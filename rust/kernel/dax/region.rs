@@ -12,10 +12,6 @@
 //!
 //! C header: `drivers/dax/bus.h`
 
-use super::layout::{
-    IORESOURCE_DAX_CLASS,
-    IORESOURCE_DAX_ERRNO, //
-};
 use crate::{
     bindings,
     device::{
@@ -25,8 +21,9 @@ use crate::{
     error::from_err_ptr,
     faux,
     fmt,
-    io::firmware_map,
+    io::resource,
     mm::memremap::PageMap,
+    numa::NumaNode,
     prelude::*, //
 };
 use core::{
@@ -37,6 +34,14 @@ use core::{
         NonNull, //
     },
 };
+
+/// Among the flags of a region: its instance appears in the class `dax`. The flag belongs to the core
+/// in Rust. `bus.h` has the others, and this is the next bit.
+pub const IORESOURCE_DAX_CLASS: usize = 1 << 2;
+
+/// Among the flags of a request for a region: if it is refused, the caller wants an `ERR_PTR()` instead
+/// of null. This flag belongs to the core in Rust, too. The core in C keeps it, and returns null.
+pub const IORESOURCE_DAX_ERRNO: usize = 1 << 3;
 
 /// A device that can be the parent of a [`Region`].
 ///
@@ -144,8 +149,7 @@ impl Memory {
             bindings::IORES_DESC_PERSISTENT_MEMORY_LEGACY,
         ];
 
-        if size == 0 || !(persistent.into_iter().any(is) || firmware_map::is_soft_reserved(&range))
-        {
+        if size == 0 || !(persistent.into_iter().any(is) || resource::is_soft_reserved(&range)) {
             return Err(EINVAL);
         }
         // INVARIANT: Firmware says so.
@@ -182,7 +186,7 @@ impl<'a> Region<'a> {
         parent: &'a impl Parent,
         id: i32,
         memory: Memory,
-        target_node: i32,
+        target_node: NumaNode,
         align: u32,
         flags: Flags,
     ) -> Result<Self> {
@@ -206,7 +210,7 @@ impl<'a> Region<'a> {
                 parent.device().as_raw(),
                 id,
                 &mut range,
-                target_node,
+                target_node.as_raw(),
                 align,
                 flags.0 | IORESOURCE_DAX_ERRNO as c_ulong,
             )
@@ -251,7 +255,7 @@ impl<'a> Region<'a> {
         self.create_instance(-1, size, ptr::null_mut(), false)
     }
 
-    /// Creates an instance like [`create`](Self::create), and asks `kmem` to put the page map of its
+    /// Creates an instance like [`create`](Self::create), and asks `kmem` to put the memmap of its
     /// memory into that memory, as far as the kernel can.
     ///
     /// # Errors
@@ -278,7 +282,7 @@ impl<'a> Region<'a> {
             memmap_on_memory,
         };
 
-        // SAFETY: The region is registered, by the type invariant. The core copies the page map if
+        // SAFETY: The region is registered, by the type invariant. The core copies the dev_pagemap if
         // there is one, and uses neither it nor `data` after the call.
         from_err_ptr(unsafe { bindings::devm_create_dev_dax(&mut data) })?;
 

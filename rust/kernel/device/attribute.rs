@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes of devices and drivers: the files in their sysfs folders.
+//! Attributes of devices and drivers: the files in their sysfs directories.
 //!
-//! An attribute is a type that implements [`Attribute`]; what it reads and changes is its
-//! [`Owner`], which the abstraction finds from the device or driver that sysfs names. A static
-//! list of attributes, made by [`attribute_groups!`](crate::attribute_groups), is what a device
-//! type, a bus or a [`GroupsRegistration`] puts into sysfs.
+//! An attribute is a type that implements [`Attribute`]. It reads and changes its [`Owner`], which the
+//! abstraction finds from the device or driver that sysfs passes.
+//! [`attribute_groups!`](crate::attribute_groups) makes a static list of attributes. A device type, a bus
+//! or a [`GroupsRegistration`] puts such a list into sysfs.
 //!
 //! C headers: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h),
 //! [`include/linux/device.h`](srctree/include/linux/device.h)
@@ -41,24 +41,24 @@ use core::{
 /// Permission bits of a file in sysfs, as in `stat(2)`; 0 leaves the file out.
 pub type Mode = bindings::umode_t;
 
-/// What attributes belong to.
+/// The owner of attributes.
 ///
 /// # Safety
 ///
-/// `from_raw` is sound for every device or driver that attributes of this owner are put on.
+/// `from_raw` returns a valid reference for every device or driver that has attributes of this owner.
 pub unsafe trait Owner: 'static {
-    /// What sysfs names: [`bindings::device`] or [`bindings::device_driver`].
+    /// The type that sysfs passes: [`bindings::device`] or [`bindings::device_driver`].
     type Raw;
 
-    /// The owner that sysfs's device or driver stands for.
+    /// Returns the owner for a device or driver.
     ///
     /// # Safety
     ///
-    /// Attributes of this owner are on `raw`, which stays registered for as long as `'a`.
+    /// `raw` has attributes of this owner. It is registered for `'a`.
     unsafe fn from_raw<'a>(raw: *mut Self::Raw) -> &'a Self;
 }
 
-// SAFETY: A `Subclass<T>` only puts `T::GROUPS` on itself.
+// SAFETY: Only a `Subclass<T>` gets `T::GROUPS`.
 unsafe impl<T: Type> Owner for Subclass<T> {
     type Raw = bindings::device;
 
@@ -68,40 +68,40 @@ unsafe impl<T: Type> Owner for Subclass<T> {
     }
 }
 
-/// The text that reading an attribute gives, a page at most.
+/// The text that a read of an attribute returns, a page at most.
 ///
 /// # Invariants
 ///
-/// `page` is a page that sysfs gave to a show callback, with `len` bytes of text in it.
+/// `page` is the page that sysfs passed to a show callback. It has `len` bytes of text.
 pub struct Output {
     page: *mut c_char,
     len: c_int,
 }
 
 impl Output {
-    /// Appends a number and a newline; as C does it, which takes a third of what [`fmt`] does.
+    /// Appends a number and a newline. C formats it, in a third of the time that [`fmt`] takes.
     ///
     /// [`fmt`]: mod@fmt
     pub fn number(&mut self, number: u64) {
         self.append(c"%llu\n", number);
     }
 
-    /// The same in hexadecimal, after `0x`.
+    /// Appends a number in hexadecimal, after `0x`, and a newline.
     pub fn hex(&mut self, number: u64) {
         self.append(c"%#llx\n", number);
     }
 
-    /// The format is one of the two above.
+    /// `format` takes one number.
     fn append(&mut self, format: &CStr, number: u64) {
-        // SAFETY: By the type invariants; the format is for an `unsigned long long`.
+        // SAFETY: By the type invariants. The format takes an `unsigned long long`.
         self.len = self.len.saturating_add(unsafe {
             bindings::sysfs_emit_at(self.page, self.len, format.as_char_ptr(), number)
         });
     }
 
-    /// Appends text; what is beyond the page is cut off.
+    /// Appends text. Text beyond the page is cut off.
     pub fn emit(&mut self, args: fmt::Arguments<'_>) {
-        // SAFETY: By the type invariants; `%pA` takes a pointer to `fmt::Arguments`.
+        // SAFETY: By the type invariants. `%pA` takes a pointer to `fmt::Arguments`.
         self.len = self.len.saturating_add(unsafe {
             bindings::sysfs_emit_at(
                 self.page,
@@ -113,34 +113,35 @@ impl Output {
     }
 }
 
-/// A file in the sysfs folder of a device or a driver.
+/// A file in the sysfs directory of a device or a driver.
 ///
-/// It has those of [`show`](Self::show) and [`store`](Self::store) that [`MODE`](Self::MODE) lets
-/// anybody use. Where [`mode`](Self::mode) lets nobody use one of them for an owner, it fails with
-/// `EPERM` there, also after root has changed the mode of the file.
+/// The file has a [`show`](Self::show) callback if [`MODE`](Self::MODE) has a read bit, and a
+/// [`store`](Self::store) callback if it has a write bit. If [`mode`](Self::mode) has no such bit for an
+/// owner, the access fails with [`EPERM`], also after root has changed the mode of the file.
 pub trait Attribute: 'static {
-    /// What the file belongs to.
+    /// The owner of the file.
     type Owner: Owner;
 
     /// The name of the file.
     const NAME: &'static CStr;
 
-    /// Who may read and write the file.
+    /// The permission bits of the file.
     const MODE: Mode;
 
-    /// The mode of the file for one owner; for a device only.
+    /// Returns the permission bits of the file for one owner. Only attributes of devices use this.
     ///
-    /// Asked when the file is made, and again at each access.
+    /// The abstraction calls this when the file is created, and at each access.
     fn mode(_owner: &Self::Owner) -> Mode {
         Self::MODE
     }
 
-    /// The file is read.
+    /// Called for a read of the file.
     fn show(_owner: &Self::Owner, _out: &mut Output) -> Result {
         Err(EIO)
     }
 
-    /// The file is written. Either all of `_input` is taken, or nothing and an error returned.
+    /// Called for a write to the file. Either takes all of `_input`, or returns an error and changes
+    /// nothing.
     fn store(_owner: &Self::Owner, _input: &[u8]) -> Result {
         Err(EIO)
     }
@@ -156,15 +157,14 @@ const fn attribute<A: Attribute>() -> bindings::attribute {
     }
 }
 
-/// Whether somebody may use a file of a device in the way of `bits`; else `EPERM`, and a line in the
-/// log.
+/// Checks that [`Attribute::mode`] has one of `bits` for the device. Otherwise fails with [`EPERM`], and
+/// logs a message.
 ///
-/// The file system looks at the mode of the file, which root can change, and not at what
-/// [`Attribute::mode`] says.
+/// sysfs checks only the mode of the file, which root can change.
 ///
 /// # Safety
 ///
-/// `dev` is that of a show or store callback of `A`.
+/// `dev` is the argument of a show or store callback of `A`.
 unsafe fn permitted<A: Attribute>(
     dev: *mut bindings::device,
     bits: Mode,
@@ -195,10 +195,10 @@ fn refused(dev: &Device, name: &CStr, what: &'static str) -> Result {
 
 /// # Safety
 ///
-/// `raw` and `page` are those of a show callback of `A`.
+/// `raw` and `page` are the arguments of a show callback of `A`.
 unsafe fn show<A: Attribute>(raw: *mut <A::Owner as Owner>::Raw, page: *mut c_char) -> isize {
     from_result(|| {
-        // INVARIANT: `page` is sysfs's, and nothing is in it yet.
+        // INVARIANT: sysfs passed `page`. It has no text yet.
         let mut out = Output { page, len: 0 };
         // SAFETY: sysfs keeps the owner registered during the call.
         A::show(unsafe { A::Owner::from_raw(raw) }, &mut out)?;
@@ -208,7 +208,7 @@ unsafe fn show<A: Attribute>(raw: *mut <A::Owner as Owner>::Raw, page: *mut c_ch
 
 /// # Safety
 ///
-/// The arguments are those of a store callback of `A`.
+/// The arguments are the arguments of a store callback of `A`.
 unsafe fn store<A: Attribute>(
     raw: *mut <A::Owner as Owner>::Raw,
     input: *const c_char,
@@ -219,12 +219,12 @@ unsafe fn store<A: Attribute>(
         let input = unsafe { core::slice::from_raw_parts(input.cast::<u8>(), count) };
         // SAFETY: sysfs keeps the owner registered during the call.
         A::store(unsafe { A::Owner::from_raw(raw) }, input)?;
-        // A page at most, so that it fits.
+        // The count is a page at most, so it fits.
         Ok(count as isize)
     })
 }
 
-/// A `struct device_attribute`, with the callback that gives its mode.
+/// A `struct device_attribute`, with the callback for its mode.
 #[repr(C)]
 struct Entry<O> {
     attr: bindings::device_attribute,
@@ -335,7 +335,7 @@ impl<O: Owner<Raw = bindings::device_driver>, A: Attribute<Owner = O>> DriverAtt
     }
 }
 
-/// A static list of attributes, ended as C wants it.
+/// A static list of attributes, ended by a null pointer.
 #[doc(hidden)]
 #[repr(transparent)]
 pub struct List<O, const N: usize>([AttributeRef<O>; N]);
@@ -351,7 +351,7 @@ impl<O, const N: usize> List<O, N> {
     }
 }
 
-/// A set of attributes, perhaps in a folder of its own.
+/// A set of attributes, in a directory of its own or not.
 #[doc(hidden)]
 #[repr(transparent)]
 pub struct Group<O>(bindings::attribute_group, PhantomData<fn(&O)>);
@@ -362,10 +362,10 @@ unsafe impl<O> Sync for Group<O> {}
 impl<O: Owner<Raw = bindings::device>> Group<O> {
     #[doc(hidden)]
     pub const fn of_device<const N: usize>(
-        folder: Option<&'static CStr>,
+        directory: Option<&'static CStr>,
         list: &'static List<O, N>,
     ) -> Self {
-        Self::new(folder, list, Some(Self::is_visible))
+        Self::new(directory, list, Some(Self::is_visible))
     }
 
     /// # Safety
@@ -376,11 +376,11 @@ impl<O: Owner<Raw = bindings::device>> Group<O> {
         attr: *mut bindings::attribute,
         _index: c_int,
     ) -> Mode {
-        // SAFETY: The kobject is that of a device which gets these attributes.
+        // SAFETY: `kobj` is embedded in a device that gets these attributes.
         let dev = unsafe { kobj.byte_sub(offset_of!(bindings::device, kobj)) };
         // SAFETY: An `AttributeRef` of a device's attribute points to an `Entry`.
         let entry = unsafe { &*attr.cast::<Entry<O>>() };
-        // SAFETY: The device is valid, and attributes with this owner are being put on it.
+        // SAFETY: The device is valid, and gets attributes of this owner.
         (entry.mode)(unsafe { O::from_raw(dev.cast()) })
     }
 }
@@ -388,10 +388,10 @@ impl<O: Owner<Raw = bindings::device>> Group<O> {
 impl<O: Owner<Raw = bindings::device_driver>> Group<O> {
     #[doc(hidden)]
     pub const fn of_driver<const N: usize>(
-        folder: Option<&'static CStr>,
+        directory: Option<&'static CStr>,
         list: &'static List<O, N>,
     ) -> Self {
-        Self::new(folder, list, None)
+        Self::new(directory, list, None)
     }
 }
 
@@ -400,14 +400,14 @@ type IsVisible =
 
 impl<O> Group<O> {
     const fn new<const N: usize>(
-        folder: Option<&'static CStr>,
+        directory: Option<&'static CStr>,
         list: &'static List<O, N>,
         is_visible: Option<IsVisible>,
     ) -> Self {
         Self(
             bindings::attribute_group {
-                name: match folder {
-                    Some(folder) => crate::str::as_char_ptr_in_const_context(folder),
+                name: match directory {
+                    Some(directory) => crate::str::as_char_ptr_in_const_context(directory),
                     None => core::ptr::null(),
                 },
                 __bindgen_anon_1: bindings::attribute_group__bindgen_ty_1 { is_visible },
@@ -421,7 +421,7 @@ impl<O> Group<O> {
     }
 }
 
-/// The attributes of an owner; made by [`attribute_groups!`](crate::attribute_groups).
+/// The attributes of an owner. [`attribute_groups!`](crate::attribute_groups) makes them.
 #[repr(transparent)]
 pub struct Groups<O>([*const bindings::attribute_group; 2], PhantomData<fn(&O)>);
 
@@ -444,18 +444,13 @@ impl<O> Groups<O> {
 
 /// Makes a static list of attributes of one owner.
 ///
-/// ```ignore
-/// attribute_groups! {
-///     /// The files in `/sys/bus/dax/devices/daxX.Y`.
-///     static GROUPS: Subclass<Instance> = of_device DeviceAttribute None, [Align, Size]
-/// }
-/// ```
+/// [`subclass`](crate::device::subclass) has an example.
 #[macro_export]
 macro_rules! attribute_groups {
     (
         $(#[$meta:meta])*
         $vis:vis static $name:ident: $owner:ty =
-            $new:ident $kind:ident $folder:expr, [$($attr:ty),* $(,)?]
+            $new:ident $kind:ident $directory:expr, [$($attr:ty),* $(,)?]
     ) => {
         $(#[$meta])*
         $vis static $name: $crate::device::attribute::Groups<$owner> = {
@@ -473,136 +468,184 @@ macro_rules! attribute_groups {
             })*;
             static LIST: List<$owner, N> =
                 List::new([$($kind::<$attr>::REF,)* AttributeRef::END]);
-            static GROUP: Group<$owner> = Group::$new($folder, &LIST);
+            static GROUP: Group<$owner> = Group::$new($directory, &LIST);
             Groups::new(&GROUP)
         };
     };
 }
 
-/// What a subsystem puts on a device that belongs to somebody else.
-pub trait Guest: Send + Sync + Sized + 'static {
-    /// The attributes that the device gets.
-    const GROUPS: &'static Groups<Hosted<Self>>;
+/// Data and attributes that a subsystem attaches to the device of another driver.
+pub trait Attachment: Send + Sync + Sized + 'static {
+    /// The attributes of the device.
+    const GROUPS: &'static Groups<Attached<Self>>;
 }
 
-/// A [`Guest`] as the owner of its attributes.
+/// An [`Attachment`] as the owner of its attributes.
 ///
 /// # Invariants
 ///
-/// It is in the `Arc` of a [`GroupsRegistration`].
+/// The value is in the `Arc` of a [`GroupsRegistration`].
 #[repr(transparent)]
-pub struct Hosted<G>(G);
+pub struct Attached<A>(A);
 
-impl<G> Hosted<G> {
-    /// The guest, for who wants to keep a reference.
-    pub fn arc(&self) -> ArcBorrow<'_, G> {
-        // SAFETY: A `GroupsRegistration` has the guest in an `Arc`, and `Self` wraps it.
+impl<A> Attached<A> {
+    /// Returns the attachment, from which the caller can take a reference.
+    pub fn arc(&self) -> ArcBorrow<'_, A> {
+        // SAFETY: By the type invariant the value is in an `Arc`. `Self` is a transparent wrapper.
         unsafe { ArcBorrow::from_raw(&raw const self.0) }
     }
 }
 
-impl<G> Deref for Hosted<G> {
-    type Target = G;
+impl<A> Deref for Attached<A> {
+    type Target = A;
 
-    fn deref(&self) -> &G {
+    fn deref(&self) -> &A {
         &self.0
     }
 }
 
-// SAFETY: Only a `GroupsRegistration` puts the attributes of a guest on a device, and the driver
-// data of that device points to the guest for longer than they are there.
-unsafe impl<G: Guest> Owner for Hosted<G> {
+// SAFETY: Only a `GroupsRegistration` gives a device the attributes of an attachment. The driver data of
+// the device points to the attachment as long as the device has the attributes.
+unsafe impl<A: Attachment> Owner for Attached<A> {
     type Raw = bindings::device;
 
     unsafe fn from_raw<'a>(dev: *mut bindings::device) -> &'a Self {
-        // INVARIANT: The registration has it in an `Arc`.
-        // SAFETY: The driver data is a valid `G`, and `Self` is a transparent wrapper of that.
+        // INVARIANT: The registration has the value in an `Arc`.
+        // SAFETY: The driver data is a valid `A`. `Self` is a transparent wrapper of `A`.
         unsafe { &*bindings::dev_get_drvdata(dev).cast() }
     }
 }
 
-/// A device that a [`Guest`] can be put on.
+/// A device that can have an [`Attachment`].
 ///
 /// # Invariants
 ///
-/// Nobody but a [`GroupsRegistration`] sets or reads the driver data of the device before its driver
-/// has been unbound.
+/// Until the driver of the device is unbound, only a [`GroupsRegistration`] sets or reads its driver data.
 #[derive(Clone, Copy)]
-pub struct HostDevice<'a>(&'a Device<Bound>);
+pub struct AttachTarget<'a>(&'a Device<Bound>);
 
-impl<'a> HostDevice<'a> {
-    /// Takes the caller's word for it.
+impl<'a> AttachTarget<'a> {
+    /// Creates the value.
     ///
     /// # Safety
     ///
-    /// Nobody else sets or reads the driver data of `dev` before its driver has been unbound. This rules
-    /// out the devices of those buses that keep the private data of a driver in Rust there.
+    /// Until the driver of `dev` is unbound, nothing else sets or reads its driver data. This rules out
+    /// devices of buses that keep the private data of a driver in Rust there.
     pub unsafe fn new(dev: &'a Device<Bound>) -> Self {
         // INVARIANT: By the safety requirement.
         Self(dev)
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn device(self) -> &'a Device<Bound> {
         self.0
     }
 }
 
-/// The attributes of a [`Guest`] on a device, taken away when this is dropped.
+/// The registration of an [`Attachment`] on a device. Dropping it removes the attributes.
 ///
-/// The device's driver data is the guest meanwhile.
-/// Dropping waits for running accesses to the attributes.
+/// The driver data of the device points to the attachment. Dropping waits until no attribute is in use.
 ///
 /// # Invariants
 ///
-/// `G::GROUPS` are on `dev`, and its driver data points into `guest`.
-pub struct GroupsRegistration<G: Guest> {
+/// `dev` has the attributes `A::GROUPS`. Its driver data points to the value in `attachment`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     attribute_groups,
+///     device::attribute::{
+///         AttachTarget,
+///         Attached,
+///         Attachment,
+///         Attribute,
+///         Groups,
+///         GroupsRegistration,
+///         Mode,
+///         Output, //
+///     },
+///     sync::Arc, //
+/// };
+///
+/// struct Region {
+///     id: u64,
+/// }
+///
+/// impl Attachment for Region {
+///     const GROUPS: &'static Groups<Attached<Self>> = &GROUPS;
+/// }
+///
+/// attribute_groups! {
+///     /// The files in the directory `region` of the device.
+///     static GROUPS: Attached<Region> = of_device DeviceAttribute Some(c"region"), [Id]
+/// }
+///
+/// enum Id {}
+///
+/// impl Attribute for Id {
+///     type Owner = Attached<Region>;
+///
+///     const NAME: &'static CStr = c"id";
+///     const MODE: Mode = 0o444;
+///
+///     fn show(region: &Attached<Region>, out: &mut Output) -> Result {
+///         out.number(region.id);
+///         Ok(())
+///     }
+/// }
+///
+/// fn attach(target: AttachTarget<'_>, id: u64) -> Result<GroupsRegistration<Region>> {
+///     GroupsRegistration::new(target, Arc::new(Region { id }, GFP_KERNEL)?)
+/// }
+/// ```
+pub struct GroupsRegistration<A: Attachment> {
     dev: ARef<Device>,
-    guest: Arc<G>,
+    attachment: Arc<A>,
 }
 
-impl<G: Guest> GroupsRegistration<G> {
-    /// Puts the attributes of `guest` on `dev`.
+impl<A: Attachment> GroupsRegistration<A> {
+    /// Gives a device the attributes of `attachment`. May sleep.
     ///
-    /// Fails with `EBUSY` if the device has driver data, or as `sysfs_create_groups()` does.
-    /// Sleeps.
-    pub fn new(host: HostDevice<'_>, guest: Arc<G>) -> Result<Self> {
-        let raw = host.0.as_raw();
+    /// Fails with [`EBUSY`] if the device has driver data, or as `sysfs_create_groups()` does.
+    pub fn new(target: AttachTarget<'_>, attachment: Arc<A>) -> Result<Self> {
+        let raw = target.0.as_raw();
 
         // SAFETY: `raw` is a valid device.
         if unsafe { !bindings::dev_get_drvdata(raw).is_null() } {
             return Err(EBUSY);
         }
-        // SAFETY: As above; `guest` outlives the groups.
+        // SAFETY: `raw` is a valid device. The registration keeps `attachment` until it has removed the
+        // attributes.
         to_result(unsafe {
-            bindings::dev_set_drvdata(raw, core::ptr::from_ref::<G>(&guest).cast_mut().cast());
-            bindings::sysfs_create_groups(&raw mut (*raw).kobj, G::GROUPS.as_raw().cast_mut())
+            bindings::dev_set_drvdata(raw, core::ptr::from_ref::<A>(&attachment).cast_mut().cast());
+            bindings::sysfs_create_groups(&raw mut (*raw).kobj, A::GROUPS.as_raw().cast_mut())
         })
         .inspect_err(|_| {
-            // SAFETY: As above.
+            // SAFETY: `raw` is a valid device.
             unsafe { bindings::dev_set_drvdata(raw, core::ptr::null_mut()) }
         })?;
 
-        // INVARIANT: Both were done just now.
+        // INVARIANT: The device got the driver data and the attributes just now.
         Ok(Self {
-            dev: host.0.into(),
-            guest,
+            dev: target.0.into(),
+            attachment,
         })
     }
 
-    /// What the attributes belong to.
-    pub fn guest(&self) -> &Arc<G> {
-        &self.guest
+    /// Returns the attachment.
+    pub fn attachment(&self) -> &Arc<A> {
+        &self.attachment
     }
 }
 
-impl<G: Guest> Drop for GroupsRegistration<G> {
+impl<A: Attachment> Drop for GroupsRegistration<A> {
     fn drop(&mut self) {
         let raw = self.dev.as_raw();
 
-        // SAFETY: By the type invariants. After the groups are gone nobody looks for the guest.
+        // SAFETY: By the type invariants. Without the attributes nothing reads the driver data.
         unsafe {
-            bindings::sysfs_remove_groups(&raw mut (*raw).kobj, G::GROUPS.as_raw().cast_mut());
+            bindings::sysfs_remove_groups(&raw mut (*raw).kobj, A::GROUPS.as_raw().cast_mut());
             bindings::dev_set_drvdata(raw, core::ptr::null_mut());
         }
     }

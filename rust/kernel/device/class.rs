@@ -2,8 +2,8 @@
 
 //! Device classes whose owner is written in Rust.
 //!
-//! A class groups devices by what they are to user space, under `/sys/class`. Unlike a bus it
-//! brings no drivers to them.
+//! A class groups devices by their function for user space, under `/sys/class`. Unlike a bus it has no
+//! drivers.
 //!
 //! C header: [`include/linux/device/class.h`](srctree/include/linux/device/class.h)
 
@@ -15,14 +15,28 @@ use crate::{
 
 /// A `struct class` of devices that are made in Rust.
 ///
-/// Its devices have the attributes of their [type](super::subclass::Type), no more.
+/// The devices have only the attributes of their [type](super::subclass::Type).
+///
+/// # Examples
+///
+/// ```
+/// use kernel::device::class::Class;
+///
+/// /// `/sys/class/example`
+/// // SAFETY: The class is a static. This code is built into the kernel image.
+/// static CLASS: Class = unsafe { Class::new(c"example") };
+///
+/// fn init() -> Result {
+///     CLASS.register()
+/// }
+/// ```
 pub struct Class(bindings::class);
 
-// SAFETY: A class is constant; what the driver core keeps for it is elsewhere.
+// SAFETY: A class is constant. The driver core keeps its own data about the class elsewhere.
 unsafe impl Sync for Class {}
 
 impl Class {
-    /// The class, for a static. `name` is that of its directory in `/sys/class`.
+    /// Creates a class for a static. `name` is the name of its directory in `/sys/class`.
     ///
     /// # Safety
     ///
@@ -34,9 +48,9 @@ impl Class {
         })
     }
 
-    /// Makes the class known, for as long as the kernel runs.
+    /// Registers the class, for as long as the kernel runs.
     ///
-    /// Fails as `class_register()` does. Sleeps.
+    /// Fails as `class_register()` does. May sleep.
     pub fn register(&'static self) -> Result {
         // SAFETY: The class is static.
         to_result(unsafe { bindings::class_register(self.as_raw()) })

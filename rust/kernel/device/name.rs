@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names of devices, put together on the stack.
+//! Names of devices, assembled on the stack.
 //!
-//! [`fmt`](mod@crate::fmt) can do that as well, at ten times the cost: the driver core formats a
-//! name twice, to learn how long it is, unless it is given one that is complete.
+//! [`fmt`](mod@crate::fmt) takes ten times as long: unless the driver core gets a complete name, it
+//! formats the name twice, first to learn its length.
 
 use crate::prelude::*;
 
-/// The name of a device: words and numbers, 31 bytes at most; what is beyond is cut off.
+/// The name of a device: words and numbers. A name of more than 31 bytes is cut off.
 ///
 /// # Invariants
 ///
-/// `text` is zero from `len` on, so that there is a NUL in or behind it.
+/// `text` is zero from `len` on, so there is a NUL in it or behind it.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::device::name::Name;
+///
+/// // dax1.0
+/// let name = Name::new("dax").number(1).word(".").number(0);
+/// # let _ = name;
+/// ```
 #[repr(C)]
 pub struct Name {
     text: [u8; 31],
@@ -20,7 +30,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// A name that begins with `word`.
+    /// Creates a name that begins with `word`.
     #[inline]
     pub fn new(word: &str) -> Self {
         let empty = Self {
@@ -43,7 +53,7 @@ impl Name {
 
     /// Appends a number, in decimal.
     pub fn number(mut self, mut number: u32) -> Self {
-        // The last digit comes first.
+        // This finds the last digit first.
         let mut digits = [0; 10];
         let mut unused = digits.len();
 
@@ -69,7 +79,7 @@ impl Name {
         }
     }
 
-    /// The name as a string of C.
+    /// Returns the name as a C string.
     #[inline]
     pub(crate) fn as_char_ptr(&self) -> *const c_char {
         core::ptr::from_ref(self).cast()

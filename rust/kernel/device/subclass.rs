@@ -2,14 +2,77 @@
 
 //! Devices that a subsystem written in Rust creates itself.
 //!
-//! A bus core does not only drive devices, it makes them. Here a `struct device` sits in a C
-//! struct of the subsystem (its layout is an interface to C drivers), which sits at the head of an
-//! allocation that also holds a Rust value. The whole lives until the last reference to the
-//! device is put.
+//! A bus core creates the devices of its bus. The `struct device` is embedded in a C struct of the
+//! subsystem, whose layout is an interface to C drivers. The C struct is at the start of an allocation,
+//! and a Rust value follows it. The allocation is freed when the last reference to the device is put.
 //!
-//! The life of such a device has three states, each a type: [`Unregistered`], which only its
-//! creator knows; [`Registered`], which has a place in sysfs and can be bound; and [`Subclass`],
-//! what references to it point to, which may outlive both.
+//! Three types stand for the states of a device. Only its creator has access to an [`Unregistered`]
+//! device. A [`Registered`] device is in sysfs and can be bound. References point to a [`Subclass`],
+//! and may outlive both.
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     attribute_groups,
+//!     bindings,
+//!     device::{
+//!         attribute::{
+//!             Attribute,
+//!             Groups,
+//!             Mode,
+//!             Output, //
+//!         },
+//!         name::Name,
+//!         subclass::{
+//!             Registered,
+//!             Subclass,
+//!             Type,
+//!             Unregistered, //
+//!         },
+//!         Device, //
+//!     },
+//! };
+//!
+//! struct Disk {
+//!     size: u64,
+//! }
+//!
+//! impl Type for Disk {
+//!     type Raw = bindings::device;
+//!
+//!     const GROUPS: &'static Groups<Subclass<Self>> = &GROUPS;
+//! }
+//!
+//! attribute_groups! {
+//!     /// The files of a `Disk`.
+//!     static GROUPS: Subclass<Disk> = of_device DeviceAttribute None, [Size]
+//! }
+//!
+//! enum Size {}
+//!
+//! impl Attribute for Size {
+//!     type Owner = Subclass<Disk>;
+//!
+//!     const NAME: &'static CStr = c"size";
+//!     const MODE: Mode = 0o444;
+//!
+//!     fn show(disk: &Subclass<Disk>, out: &mut Output) -> Result {
+//!         out.number(disk.size);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! /// Makes the directory `diskN` below that of `parent`.
+//! fn add(parent: &Device, number: u32, size: u64) -> Result<Registered<Disk>> {
+//!     let name = Name::new("disk").number(number);
+//!
+//!     // SAFETY: This code is built into the kernel image.
+//!     let disk = unsafe { Unregistered::new(name, |_| Ok(Disk { size })) }?;
+//!
+//!     disk.register(parent)
+//! }
+//! ```
 //!
 //! C header: [`include/linux/device.h`](srctree/include/linux/device.h)
 
@@ -53,17 +116,17 @@ pub unsafe trait RawDevice {
     const OFFSET: usize;
 }
 
-// SAFETY: `struct device` is at the start of itself, and is made by `kzalloc()` in C.
+// SAFETY: `struct device` is at the start of itself. C code also allocates it with `kzalloc()`.
 unsafe impl RawDevice for bindings::device {
     const OFFSET: usize = 0;
 }
 
-/// What a subsystem adds to its devices.
+/// The type of the devices of a subsystem.
 pub trait Type: Send + Sync + Sized + 'static {
     /// The C struct of the subsystem that embeds the `struct device`.
     type Raw: RawDevice;
 
-    /// The attributes in the device's folder in sysfs.
+    /// The attributes in the directory of the device in sysfs.
     const GROUPS: &'static Groups<Subclass<Self>>;
 }
 
@@ -71,8 +134,8 @@ pub trait Type: Send + Sync + Sized + 'static {
 ///
 /// # Invariants
 ///
-/// `raw` is first in the allocation, which comes from a [`KBox`]; its `struct device` has been
-/// initialised, and its release frees the allocation.
+/// `raw` is at the start of the allocation, which comes from a [`KBox`]. Its `struct device` is
+/// initialised. The release function of the device frees the allocation.
 #[repr(C)]
 #[pin_data]
 pub struct Subclass<T: Type> {
@@ -82,7 +145,7 @@ pub struct Subclass<T: Type> {
     data: T,
 }
 
-// SAFETY: The driver core synchronises access to the `struct device`; `T` is `Send` and `Sync`.
+// SAFETY: The driver core synchronises access to the `struct device`. `T` is `Send` and `Sync`.
 unsafe impl<T: Type> Send for Subclass<T> {}
 // SAFETY: As above.
 unsafe impl<T: Type> Sync for Subclass<T> {}
@@ -98,43 +161,43 @@ impl<T: Type> Subclass<T> {
     ///
     /// Called by the driver core when the last reference is gone.
     unsafe extern "C" fn release(dev: *mut bindings::device) {
-        // SAFETY: `dev` is embedded at `OFFSET` in a `T::Raw`, which by the type invariants is
-        // first in an allocation made by `KBox` for `Self`, and nobody refers to it any more.
+        // SAFETY: `dev` is embedded at `OFFSET` in a `T::Raw`. By the type invariants that is at the
+        // start of an allocation by `KBox` for `Self`. There are no references to it any more.
         drop(unsafe { KBox::from_raw(dev.byte_sub(T::Raw::OFFSET).cast::<Self>()) });
     }
 
-    /// The `struct device`.
+    /// Returns the `struct device`.
     pub(crate) fn dev_raw(&self) -> *mut bindings::device {
         // SAFETY: `raw` embeds a `struct device` at `OFFSET`.
         unsafe { self.raw.get().byte_add(T::Raw::OFFSET) }.cast()
     }
 
-    /// The C struct of the subsystem.
+    /// Returns the C struct of the subsystem.
     pub fn as_raw(&self) -> *mut T::Raw {
         self.raw.get()
     }
 
-    /// The device that this C struct is the head of.
+    /// Returns the device whose C struct is `raw`.
     ///
     /// # Safety
     ///
     /// `raw` comes from [`Self::as_raw`], and the device is referenced for as long as `'a`.
     pub unsafe fn from_raw<'a>(raw: *mut T::Raw) -> &'a Self {
-        // SAFETY: By the caller, this is the head of a `Self`, and it lives long enough.
+        // SAFETY: By the safety requirements `raw` is the start of a `Self` that is valid for `'a`.
         unsafe { &*raw.cast() }
     }
 
-    /// The device that embeds this `struct device`.
+    /// Returns the device that embeds `dev`.
     ///
     /// # Safety
     ///
     /// `dev` is embedded in a `Subclass<T>`, which is referenced for as long as `'a`.
     pub(crate) unsafe fn from_dev_raw<'a>(dev: *const bindings::device) -> &'a Self {
-        // SAFETY: By the caller.
+        // SAFETY: By the safety requirements.
         unsafe { &*dev.byte_sub(T::Raw::OFFSET).cast() }
     }
 
-    /// The NUMA node that the device is closest to, or `NUMA_NO_NODE`.
+    /// Returns the number of the NUMA node that is closest to the device, or `NUMA_NO_NODE`.
     pub fn numa_node(&self) -> c_int {
         // SAFETY: `self` is a reference to a valid device.
         unsafe { bindings::dev_to_node(self.dev_raw()) }
@@ -142,8 +205,8 @@ impl<T: Type> Subclass<T> {
 
     /// Keeps drivers from being bound and unbound until the guard is dropped.
     ///
-    /// Sleeps. An attribute of the device may take this lock, since the driver core does not hold
-    /// it while it removes the device's own attributes.
+    /// May sleep. An attribute of the device may take this lock: the driver core does not hold it while
+    /// it removes the attributes of the device's type.
     pub fn lock(&self) -> DeviceGuard<'_> {
         // SAFETY: `self` is a reference to a valid device.
         unsafe { bindings::device_lock(self.dev_raw()) };
@@ -169,21 +232,20 @@ impl<T: Type> AsRef<Device> for Subclass<T> {
     }
 }
 
-// SAFETY: The reference count is that of the embedded `struct device`, and its release frees the
-// allocation.
+// SAFETY: The refcount is that of the embedded `struct device`. Its release frees the allocation.
 unsafe impl<T: Type> AlwaysRefCounted for Subclass<T> {
     fn inc_ref(&self) {
-        // SAFETY: A reference to `self` shows that the count is not zero.
+        // SAFETY: A reference to `self` implies that the refcount is not zero.
         unsafe { bindings::get_device(self.dev_raw()) };
     }
 
     unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller gives up a reference, so `obj` is still valid here.
+        // SAFETY: The caller owns a reference and gives it up, so `obj` is valid here.
         unsafe { bindings::put_device(obj.as_ref().dev_raw()) };
     }
 }
 
-/// The device lock: while it is held, the device stays bound or unbound as it is.
+/// The device lock. While it is held, the driver core neither binds nor unbinds the device.
 #[must_use = "if unused, the lock will be immediately unlocked"]
 pub struct DeviceGuard<'a> {
     dev: &'a Device,
@@ -191,13 +253,13 @@ pub struct DeviceGuard<'a> {
 }
 
 impl DeviceGuard<'_> {
-    /// The driver that the device is bound to, or is being bound to; null if there is none.
-    pub(crate) fn driver_raw(&self) -> *const bindings::device_driver {
-        // SAFETY: The device is valid, and its driver does not change while the lock is held.
+    /// Returns the driver that the device is bound to, or is being bound to. Null if there is none.
+    pub fn driver_raw(&self) -> *const bindings::device_driver {
+        // SAFETY: The device is valid. Its driver does not change while the lock is held.
         unsafe { (*self.dev.as_raw()).driver }
     }
 
-    /// Whether the device is bound to a driver, or is being bound to one.
+    /// Returns whether the device is bound to a driver, or is being bound to one.
     pub fn is_bound(&self) -> bool {
         !self.driver_raw().is_null()
     }
@@ -205,24 +267,29 @@ impl DeviceGuard<'_> {
 
 impl Drop for DeviceGuard<'_> {
     fn drop(&mut self) {
-        // SAFETY: The guard's existence shows that the lock is held.
+        // SAFETY: The lock is held as long as the guard exists.
         unsafe { bindings::device_unlock(self.dev.as_raw()) };
     }
 }
 
-/// A device that only its creator knows.
+/// A device that only its creator uses.
 ///
 /// # Invariants
 ///
-/// There is no other reference, and the device is not registered.
+/// There is no other reference. The device is not registered.
 pub struct Unregistered<T: Type>(ARef<Subclass<T>>);
 
 impl<T: Type> Unregistered<T> {
-    /// Makes a device with this name, not yet known to anybody else.
+    /// Creates a device with this name.
     ///
-    /// `data` is told where the C struct will be, of which nothing but the device is initialised
-    /// when the Rust value is; the rest is zero. Fails with `ENOMEM`, or as `data` does.
-    pub fn new<I: PinInit<T, Error>>(
+    /// The argument of `data` is the address of the C struct, which is zero when `data` is called.
+    /// Fails with [`ENOMEM`], or as `data` does.
+    ///
+    /// # Safety
+    ///
+    /// The code of `T` is in the kernel image. Anybody may refer to the device, and the last reference
+    /// drops the value.
+    pub unsafe fn new<I: PinInit<T, Error>>(
         name: Name,
         data: impl FnOnce(NonNull<T::Raw>) -> I,
     ) -> Result<Self> {
@@ -232,48 +299,49 @@ impl<T: Type> Unregistered<T> {
                     // SAFETY: `raw` is valid for writing, and zeroes are a valid `T::Raw`.
                     unsafe { raw.write_bytes(0, 1) };
                 }),
-                // CAST: `raw` is first in `Subclass`.
+                // CAST: `raw` is at the start of `Subclass`.
                 data <- data(this.cast()),
             }? Error),
             GFP_KERNEL,
         )?;
 
-        // The allocation belongs to its references from here on, and never moves.
-        // SAFETY: The pointer is used as a pinned one.
+        // From here on the references own the allocation.
+        // SAFETY: The allocation never moves.
         let object = KBox::into_raw(unsafe { Pin::into_inner_unchecked(object) });
-        // SAFETY: `raw` is first in the allocation and embeds a `struct device` at `OFFSET`.
+        // SAFETY: `raw` is at the start of the allocation and embeds a `struct device` at `OFFSET`.
         let dev = unsafe { object.byte_add(T::Raw::OFFSET) }.cast::<bindings::device>();
-        // SAFETY: `dev` is valid, zeroed and has never been initialised.
+        // SAFETY: `dev` is valid, zeroed and not initialised yet.
         unsafe {
             bindings::device_initialize(dev);
             (*dev).type_ = &Subclass::<T>::DEVICE_TYPE;
         }
-        // INVARIANT: Initialised just now, with a type whose release frees the allocation.
-        // SAFETY: `device_initialize()` made the one reference that is handed over here.
+        // INVARIANT: The device is initialised, with a type whose release frees the allocation.
+        // SAFETY: `device_initialize()` creates one reference, which the `ARef` owns from here on.
         let object = unsafe { ARef::from_raw(NonNull::new_unchecked(object)) };
 
-        // SAFETY: `dev` is valid, and `%s` takes a string of C.
+        // SAFETY: `dev` is valid. `%s` takes a C string.
         to_result(unsafe { bindings::dev_set_name(dev, c"%s".as_char_ptr(), name.as_char_ptr()) })?;
-        // INVARIANT: Nobody else has seen it.
+        // INVARIANT: This is the one reference, and the device is not registered.
         Ok(Self(object))
     }
 
-    /// Lets the creator fill in the C struct.
+    /// Returns the C struct, which the creator fills in.
     pub fn as_raw(&mut self) -> *mut T::Raw {
         self.0.as_raw()
     }
 
-    /// Gives the device its place below `parent`, without a bus.
+    /// Registers the device below `parent`, without a bus. May sleep.
     ///
-    /// Fails as `device_add()` does, e.g. with `EEXIST` if the name is taken; the device is gone
-    /// then. Sleeps.
+    /// Fails as `device_add()` does, for example with [`EEXIST`] if the name is in use. Then the device
+    /// is freed.
     pub fn register(self, parent: &Device) -> Result<Registered<T>> {
         self.add(parent)
     }
 
-    /// Gives the device its place below `parent` and on a bus, and a device number.
+    /// Registers the device below `parent` and on a bus, with a device number.
     ///
-    /// If a driver matches, it is probed before this returns. Fails as [`Self::register`] does.
+    /// If a driver matches, the driver core probes it before this returns. Fails as [`Self::register`]
+    /// does.
     pub fn register_on<B: Bus<Device = T>>(
         self,
         parent: &Device,
@@ -282,7 +350,7 @@ impl<T: Type> Unregistered<T> {
     ) -> Result<Registered<T>> {
         let dev = self.0.dev_raw();
 
-        // SAFETY: By the type invariants nobody else uses the device.
+        // SAFETY: By the type invariants nothing else uses the device.
         unsafe {
             (*dev).bus = bus.as_raw();
             (*dev).devt = devt;
@@ -290,10 +358,10 @@ impl<T: Type> Unregistered<T> {
         self.add(parent)
     }
 
-    /// Gives the device its place below `parent` and in a class, and a device number.
+    /// Registers the device below `parent` and in a class, with a device number.
     ///
-    /// User space is not told before [`Registered::announce`]. Fails as [`Self::register`] does.
-    pub(crate) fn register_in(
+    /// The uevent is held back until [`Registered::announce`]. Fails as [`Self::register`] does.
+    pub fn register_in(
         self,
         parent: &Device,
         class: &'static Class,
@@ -301,7 +369,7 @@ impl<T: Type> Unregistered<T> {
     ) -> Result<Registered<T>> {
         let dev = self.0.dev_raw();
 
-        // SAFETY: By the type invariants nobody else uses the device.
+        // SAFETY: By the type invariants nothing else uses the device.
         unsafe {
             (*dev).class = class.as_raw();
             (*dev).devt = devt;
@@ -313,7 +381,7 @@ impl<T: Type> Unregistered<T> {
     fn add(self, parent: &Device) -> Result<Registered<T>> {
         let dev = self.0.dev_raw();
 
-        // SAFETY: By the type invariants nobody else uses the device, and it is not registered.
+        // SAFETY: By the type invariants nothing else uses the device, and it is not registered.
         // `device_add()` takes a reference to the parent.
         to_result(unsafe {
             (*dev).parent = parent.as_raw();
@@ -332,14 +400,14 @@ impl<T: Type> Deref for Unregistered<T> {
     }
 }
 
-/// The place of a device in sysfs and on its bus, given up when this is dropped.
+/// The registration of a device in sysfs and on its bus. Dropping it removes the device.
 ///
-/// Dropping unbinds the driver and waits for running accesses to the device's attributes, so it
-/// must not happen under a lock that one of them takes.
+/// Dropping unbinds the driver and waits until no attribute of the device is in use. So the caller must
+/// not hold a lock that one of them takes.
 ///
 /// # Invariants
 ///
-/// The device is registered, and this is the only value that says so.
+/// The device is registered. Only this value removes it.
 pub struct Registered<T: Type>(ARef<Subclass<T>>);
 
 impl<T: Type> Deref for Registered<T> {
@@ -351,13 +419,13 @@ impl<T: Type> Deref for Registered<T> {
 }
 
 impl<T: Type> Registered<T> {
-    /// Tells user space of the device, after [`Unregistered::register_in`].
+    /// Sends the uevent that [`Unregistered::register_in`] held back.
     ///
-    /// Called once, by the creator, before anybody else could tell of it.
-    pub(crate) fn announce(&self) {
+    /// The creator calls this once.
+    pub fn announce(&self) {
         let dev = self.0.dev_raw();
 
-        // SAFETY: By the type invariants the device is registered. That nobody can be told is no
+        // SAFETY: By the type invariants the device is registered. A uevent that cannot be sent is no
         // error, as in `device_add()`.
         unsafe {
             bindings::dev_set_uevent_suppress(dev, 0);

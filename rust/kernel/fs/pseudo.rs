@@ -2,14 +2,55 @@
 
 //! Pseudo file systems whose inodes stand for devices and carry a value of a Rust type.
 //!
-//! Such a file system is mounted by the kernel only and has no names. It is a way to get inodes:
-//! objects with a reference count, that are found by a device number and have a page cache mapping,
-//! through which everything that user space mapped of a device can be unmapped.
+//! Only the kernel mounts such a file system, and it has no names. A subsystem uses it to get inodes. An
+//! inode is refcounted and has a device number to find it by. It also has an `address_space`, through
+//! which the kernel can unmap everything that user space has mapped of a device.
 //!
-//! A [`Node`] is the value; an [`Inode`] is a `struct inode` with the value behind it, in one
-//! allocation from a slab cache of the file system's own. An [`ARef`] of it holds one of
-//! the inode's references. The value is dropped with the memory of the inode, an RCU grace period
-//! after the last reference is gone.
+//! A [`Node`] is the value. An [`Inode`] is a `struct inode` with the value behind it. Both are in one
+//! allocation, from a slab cache of the file system. An [`ARef`] of an [`Inode`] owns one reference.
+//! The value is dropped with the memory of the inode, an RCU grace period after the last reference is
+//! put.
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     fs::pseudo::{
+//!         FileSystem,
+//!         Mount,
+//!         Node, //
+//!     },
+//!     sync::aref::ARef, //
+//! };
+//!
+//! struct Disk {
+//!     size: u64,
+//! }
+//!
+//! impl Node for Disk {
+//!     const NAME: &'static CStr = c"example";
+//!     const CACHE: &'static CStr = c"example_cache";
+//!     const MAGIC: usize = 0x6578_616d;
+//!     const FLAGS: u32 = 0;
+//!
+//!     fn released(&self) {}
+//! }
+//!
+//! // SAFETY: The file system is a static. This code is built into the kernel image.
+//! static DISKS: FileSystem<Disk> = unsafe { FileSystem::new() };
+//!
+//! fn size_of_disk(mount: &Mount<Disk>, number: u32) -> Option<u64> {
+//!     Some(mount.find(number)?.size)
+//! }
+//!
+//! let mount = DISKS.mount()?;
+//! let disk = mount.create(1, Disk { size: 512 })?;
+//!
+//! assert_eq!(size_of_disk(&mount, 1), Some(512));
+//! assert_eq!(size_of_disk(&mount, 2), None);
+//! # drop(disk);
+//! # Ok::<(), Error>(())
+//! ```
 //!
 //! C headers: [`include/linux/pseudo_fs.h`](srctree/include/linux/pseudo_fs.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
@@ -49,7 +90,7 @@ use core::{
     },
 };
 
-/// What an inode of a pseudo file system carries.
+/// The value of an inode of a pseudo file system.
 pub trait Node: Send + Sync + Sized + 'static {
     /// The name of the file system.
     const NAME: &'static CStr;
@@ -63,18 +104,18 @@ pub trait Node: Send + Sync + Sized + 'static {
     /// The `S_*` flags of its inodes.
     const FLAGS: u32;
 
-    /// Called when the last reference is gone, in the context of whoever dropped it.
+    /// Called when the last reference is put, in the context of the caller that puts it.
     ///
-    /// The value itself is dropped later, in a context that must not sleep.
+    /// The value is dropped later, in a context that must not sleep.
     fn released(&self);
 }
 
-/// A type of pseudo file system. Has to be a `static`.
+/// A type of pseudo file system. It must be a `static`.
 ///
 /// # Invariants
 ///
-/// `cache` is null, or the slab cache of inodes of type `Inode<T>`; it is the latter while the file
-/// system is mounted.
+/// `cache` is null or the slab cache of inodes of type `Inode<T>`. While the file system is mounted, it
+/// is not null.
 #[repr(C)]
 pub struct FileSystem<T: Node> {
     fs_type: Opaque<bindings::file_system_type>,
@@ -82,7 +123,7 @@ pub struct FileSystem<T: Node> {
     _node: PhantomData<fn() -> T>,
 }
 
-// SAFETY: `fs_type` is only accessed by the VFS, which locks it; the rest is atomic.
+// SAFETY: Only the VFS accesses `fs_type`, under a lock. `cache` is atomic.
 unsafe impl<T: Node> Sync for FileSystem<T> {}
 
 impl<T: Node> FileSystem<T> {
@@ -95,12 +136,12 @@ impl<T: Node> FileSystem<T> {
         ..pin_init::zeroed()
     };
 
-    /// Creates the file system type. Nothing exists of it before it is mounted.
+    /// Creates the file system type. It is not registered before it is mounted.
     ///
     /// # Safety
     ///
-    /// The value is a static of the kernel image: anybody may refer to an inode, and what frees it is
-    /// needed until then.
+    /// The value is a static of the kernel image. References to an inode may exist at any time, and the
+    /// code that frees the inode must exist until then.
     pub const unsafe fn new() -> Self {
         // INVARIANT: There is no cache yet.
         Self {
@@ -115,9 +156,11 @@ impl<T: Node> FileSystem<T> {
         }
     }
 
-    /// Mounts the file system for the kernel, for as long as that runs.
+    /// Mounts the file system for as long as the kernel runs. May sleep.
     ///
-    /// Fails with `EBUSY` when it is mounted already.
+    /// # Errors
+    ///
+    /// [`EBUSY`] if it is mounted already, and [`ENOMEM`].
     pub fn mount(&'static self) -> Result<Mount<T>> {
         let mut args = bindings::kmem_cache_args {
             ctor: Some(Self::init_once),
@@ -139,7 +182,7 @@ impl<T: Node> FileSystem<T> {
             return Err(ENOMEM);
         }
 
-        // INVARIANT: Of the callers of this function one installs its cache, made above.
+        // INVARIANT: `cache` is the slab cache that was created above. Only one caller stores its cache.
         if self.cache.cmpxchg(ptr::null_mut(), cache, Full).is_err() {
             // SAFETY: The cache was made above and has no objects.
             unsafe { bindings::kmem_cache_destroy(cache) };
@@ -147,13 +190,13 @@ impl<T: Node> FileSystem<T> {
         }
         let cache = Cache { fs: self };
 
-        // SAFETY: `fs_type` lives forever, and its callbacks find the cache they need.
+        // SAFETY: `fs_type` lives forever. Its callbacks find the cache, which is stored above.
         let mnt = from_err_ptr(unsafe { bindings::kern_mount(self.fs_type.get()) })?;
         let mnt = NonNull::new(mnt).ok_or(ENOMEM)?;
 
-        // The cache is there as long as the mount.
+        // The cache must exist as long as the mount.
         core::mem::forget(cache);
-        // INVARIANT: The mount was just made, and stays.
+        // INVARIANT: The mount was created just now, and is never unmounted.
         Ok(Mount {
             mnt,
             _node: PhantomData,
@@ -176,7 +219,7 @@ impl<T: Node> FileSystem<T> {
         0
     }
 
-    /// Constructs what outlives the uses of a slab object: the part that belongs to the VFS.
+    /// Initialises the part of a slab object that stays initialised between uses: that of the VFS.
     ///
     /// # Safety
     ///
@@ -205,8 +248,8 @@ impl<T: Node> FileSystem<T> {
 
         let inode: *mut bindings::inode = object.cast();
         if !inode.is_null() {
-            // Says that there is no value in it, see `Inode`.
-            // SAFETY: This is a `struct inode` that nobody else knows.
+            // Without a device number the inode has no value: see `Inode`.
+            // SAFETY: This is a `struct inode` that nothing else uses yet.
             unsafe { (*inode).i_rdev = 0 };
         }
         inode
@@ -216,8 +259,8 @@ impl<T: Node> FileSystem<T> {
     ///
     /// `inode` is an inode of this file system to which there is no reference left.
     unsafe extern "C" fn destroy_inode(inode: *mut bindings::inode) {
-        // SAFETY: By the safety requirement this is an inode. With a device number it has a value,
-        // by the invariant of `Inode`; a reference to it is unique to nobody.
+        // SAFETY: By the safety requirement this is an inode. By the invariant of `Inode` it has a value
+        // if it has a device number. RCU readers may use it as well, but only by shared references.
         unsafe {
             if (*inode).i_rdev != 0 {
                 Inode::<T>::from_raw(inode).node.released();
@@ -227,12 +270,11 @@ impl<T: Node> FileSystem<T> {
 
     /// # Safety
     ///
-    /// `inode` is an inode of this file system that is not used any more.
+    /// `inode` is an inode of this file system that nothing uses any more.
     unsafe extern "C" fn free_inode(inode: *mut bindings::inode) {
-        // SAFETY: By the safety requirement nobody else uses the inode. With a device number it
-        // has a value, by the invariant of `Inode`. The memory is freed through `kfree()`, which
-        // is made for objects of any slab cache, because the super block, through which the cache
-        // could be found, may be gone by now.
+        // SAFETY: By the safety requirement nothing else uses the inode. By the invariant of `Inode` it
+        // has a value if it has a device number. `kfree()` frees objects of any slab cache. The cache
+        // itself cannot be found here: the super block may be gone.
         unsafe {
             if (*inode).i_rdev != 0 {
                 ptr::drop_in_place(&raw mut (*inode.cast::<Inode<T>>()).node);
@@ -242,22 +284,22 @@ impl<T: Node> FileSystem<T> {
     }
 }
 
-/// The slab cache of a file system that is not mounted, destroyed when dropped.
+/// The slab cache of a file system that is not mounted. Dropping it destroys the cache.
 ///
 /// # Invariants
 ///
-/// `fs.cache` is not null, and this owns it.
+/// `fs.cache` is not null, and this value owns the cache.
 struct Cache<T: Node> {
     fs: &'static FileSystem<T>,
 }
 
 impl<T: Node> Drop for Cache<T> {
     fn drop(&mut self) {
-        // INVARIANT: There is no mount any more, so that the cache need not exist.
+        // INVARIANT: The file system is not mounted, so `cache` may be null.
         let cache = self.fs.cache.xchg(ptr::null_mut(), Full);
 
-        // SAFETY: By the type invariant `cache` is a slab cache. An inode that a mount which failed
-        // may have made is freed by an RCU callback, which has run after `rcu_barrier()`.
+        // SAFETY: By the type invariant `cache` is a slab cache. A failed mount may have created an
+        // inode, which an RCU callback frees. `rcu_barrier()` waits for the callback.
         unsafe {
             bindings::rcu_barrier();
             bindings::kmem_cache_destroy(cache);
@@ -267,23 +309,23 @@ impl<T: Node> Drop for Cache<T> {
 
 /// A mounted pseudo file system.
 ///
-/// It stays mounted when this is dropped: an inode of a file system that is unmounted could not be
-/// given back any more, and anybody may have a reference.
+/// The file system stays mounted when this is dropped: references to its inodes may exist, and they
+/// could not be put after an unmount.
 ///
 /// # Invariants
 ///
-/// `mnt` is a mount of a [`FileSystem<T>`], which is never unmounted.
+/// `mnt` is a mount of a [`FileSystem<T>`]. It is never unmounted.
 pub struct Mount<T: Node> {
     mnt: NonNull<bindings::vfsmount>,
     _node: PhantomData<fn() -> T>,
 }
 
-// SAFETY: A mount is not tied to the thread that made it.
+// SAFETY: Any thread may use a mount.
 unsafe impl<T: Node> Send for Mount<T> {}
-// SAFETY: What `&Mount` offers is safe to call concurrently.
+// SAFETY: The functions that take `&Mount` may be called concurrently.
 unsafe impl<T: Node> Sync for Mount<T> {}
 
-/// What the VFS passes through to [`test`](Mount::test) and [`set`](Mount::set).
+/// The argument of [`test`](Mount::test) and [`set`](Mount::set), which the VFS passes on.
 struct Request<T> {
     rdev: bindings::dev_t,
     node: Option<T>,
@@ -291,14 +333,17 @@ struct Request<T> {
 
 impl<T: Node> Mount<T> {
     fn super_block(&self) -> *mut bindings::super_block {
-        // SAFETY: By the type invariant `mnt` is valid; its super block never changes.
+        // SAFETY: By the type invariant `mnt` is valid. Its super block never changes.
         unsafe { (*self.mnt.as_ptr()).mnt_sb }
     }
 
-    /// Creates the inode of device number `rdev`, which carries `node`.
+    /// Creates the inode of device number `rdev` with the value `node`. May sleep.
     ///
-    /// Nobody else sees it before it is complete. Fails with `EINVAL` when `rdev` is zero, with
-    /// `EEXIST` when there is such an inode already, and with `ENOMEM` without memory. Sleeps.
+    /// [`Self::find`] does not return the inode before it is complete.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if `rdev` is zero, [`EEXIST`] if the inode exists already, and [`ENOMEM`].
     pub fn create(&self, rdev: bindings::dev_t, node: T) -> Result<ARef<Inode<T>>> {
         if rdev == 0 {
             return Err(EINVAL);
@@ -308,7 +353,7 @@ impl<T: Node> Mount<T> {
             node: Some(node),
         };
 
-        // SAFETY: The super block is mounted; `test` and `set` get the request they expect.
+        // SAFETY: The super block is mounted. `test` and `set` get the request that they expect.
         let inode = unsafe {
             bindings::iget5_locked(
                 self.super_block(),
@@ -320,14 +365,14 @@ impl<T: Node> Mount<T> {
         };
         let inode = NonNull::new(inode).ok_or(ENOMEM)?;
 
-        // SAFETY: The inode is one of this file system with a device number, so that it has a
-        // value, and `iget5_locked()` passed a reference of it to the caller.
+        // SAFETY: The inode is one of this file system with a device number, so it has a value.
+        // `iget5_locked()` passed a reference to the caller.
         let this = unsafe { ARef::from_raw(inode.cast::<Inode<T>>()) };
         if request.node.is_some() {
             return Err(EEXIST);
         }
 
-        // SAFETY: The inode is new, and everybody else waits for `unlock_new_inode()`.
+        // SAFETY: The inode is new. Other users wait for `unlock_new_inode()`.
         unsafe {
             let inode = inode.as_ptr();
 
@@ -340,11 +385,11 @@ impl<T: Node> Mount<T> {
         Ok(this)
     }
 
-    /// Returns the inode of device number `rdev`, if there is one. Sleeps.
+    /// Returns the inode of device number `rdev`, if it exists. May sleep.
     pub fn find(&self, rdev: bindings::dev_t) -> Option<ARef<Inode<T>>> {
         let mut request = Request::<T> { rdev, node: None };
 
-        // SAFETY: The super block is mounted, and `test` gets the request it expects.
+        // SAFETY: The super block is mounted. `test` gets the request that it expects.
         let inode = unsafe {
             bindings::ilookup5(
                 self.super_block(),
@@ -354,8 +399,8 @@ impl<T: Node> Mount<T> {
             )
         };
 
-        // SAFETY: The inode is one of this file system with a device number, so that it has a
-        // value, and `ilookup5()` passed a reference of it to the caller.
+        // SAFETY: The inode is one of this file system with a device number, so it has a value.
+        // `ilookup5()` passed a reference to the caller.
         NonNull::new(inode).map(|inode| unsafe { ARef::from_raw(inode.cast()) })
     }
 
@@ -371,8 +416,7 @@ impl<T: Node> Mount<T> {
     ///
     /// # Safety
     ///
-    /// `inode` is an inode of this file system that nobody else knows, and `request` is a
-    /// `Request<T>`.
+    /// `inode` is an inode of this file system that nothing else uses. `request` is a `Request<T>`.
     unsafe extern "C" fn set(inode: *mut bindings::inode, request: *mut c_void) -> c_int {
         // SAFETY: By the safety requirement.
         let request = unsafe { &mut *request.cast::<Request<T>>() };
@@ -381,8 +425,8 @@ impl<T: Node> Mount<T> {
         };
         let this: *mut Inode<T> = inode.cast();
 
-        // INVARIANT: The value is complete before the device number says that it is there.
-        // SAFETY: By the safety requirement this is memory of an `Inode<T>`, without a value.
+        // INVARIANT: The value is complete before the device number is set.
+        // SAFETY: By the safety requirement this is the memory of an `Inode<T>` without a value.
         unsafe {
             (&raw mut (*this).cdev).write(Opaque::zeroed());
             (&raw mut (*this).node).write(node);
@@ -392,15 +436,15 @@ impl<T: Node> Mount<T> {
     }
 }
 
-/// An inode of a pseudo file system, with the value that it carries.
+/// An inode of a pseudo file system, with its value.
 ///
-/// C code may keep a `struct cdev` in it, which it finds as the inode's `i_cdev`.
+/// C code may use the `struct cdev` in it. `i_cdev` of the inode points to it.
 ///
 /// # Invariants
 ///
-/// - `inode` is a `struct inode` that [`FileSystem`] made.
-/// - `node` is initialised if and only if the inode has a device number other than zero, which
-///   never changes once set. There are no references to an `Inode` without.
+/// - `inode` is a `struct inode` that [`FileSystem`] created.
+/// - `node` is initialised if and only if the device number of the inode is not zero. Once the number
+///   is set, it never changes. References exist only to an `Inode` with a device number.
 #[repr(C)]
 pub struct Inode<T> {
     inode: Opaque<bindings::inode>,
@@ -408,31 +452,30 @@ pub struct Inode<T> {
     node: T,
 }
 
-// SAFETY: An inode may be dropped by any thread, and so may its value.
+// SAFETY: Any thread may put the last reference to an inode, and drop its value.
 unsafe impl<T: Node> Send for Inode<T> {}
-// SAFETY: The VFS locks inodes; the value is `Sync`.
+// SAFETY: The VFS locks inodes. The value is `Sync`.
 unsafe impl<T: Node> Sync for Inode<T> {}
 
 impl<T: Node> Inode<T> {
-    /// Makes a reference of a pointer.
+    /// Creates a reference from a pointer.
     ///
     /// # Safety
     ///
-    /// `ptr` points to an inode of a [`FileSystem<T>`] that [`Mount::create`] returned, and whose
-    /// memory stays valid for `'a`.
+    /// `ptr` points to an inode of a [`FileSystem<T>`] that [`Mount::create`] returned. Its memory is
+    /// valid for `'a`.
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *mut bindings::inode) -> &'a Self {
         // SAFETY: By the safety requirement and the type invariant.
         unsafe { &*ptr.cast() }
     }
 
-    /// Finds the inode whose `struct cdev` another one leads to.
-    ///
-    /// That is an inode which the character device was opened through.
+    /// Returns the inode of a char device from the inode through which the device was opened.
     ///
     /// # Safety
     ///
-    /// As for [`Self::from_raw`], of the inode that `ptr` leads to.
+    /// `i_cdev` of `ptr` points to the `struct cdev` of an inode for which the requirements of
+    /// [`Self::from_raw`] hold.
     #[inline]
     pub unsafe fn from_opened<'a>(ptr: *mut bindings::inode) -> &'a Self {
         // SAFETY: By the safety requirement `i_cdev` is embedded in an `Inode`.
@@ -454,7 +497,7 @@ impl<T: Node> Inode<T> {
         unsafe { (*self.as_raw()).i_rdev }
     }
 
-    /// Takes a reference, unless the last one is gone already.
+    /// Takes a reference, unless the last one was put already.
     pub fn grab(&self) -> Option<ARef<Self>> {
         // SAFETY: By the type invariant this is a valid inode.
         let inode = unsafe { bindings::igrab(self.as_raw()) };
@@ -463,9 +506,9 @@ impl<T: Node> Inode<T> {
         NonNull::new(inode).map(|inode| unsafe { ARef::from_raw(inode.cast()) })
     }
 
-    /// Unmaps everything that user space has mapped of the device.
+    /// Unmaps everything that user space has mapped of the device. May sleep.
     pub fn unmap_all(&self) {
-        // SAFETY: By the type invariant this is a valid inode, whose `i_mapping` is valid.
+        // SAFETY: By the type invariant the inode is valid, and so is its `i_mapping`.
         unsafe { bindings::unmap_mapping_range((*self.as_raw()).i_mapping, 0, 0, 1) };
     }
 }
@@ -479,11 +522,11 @@ impl<T: Node> Deref for Inode<T> {
     }
 }
 
-// SAFETY: The reference count of the `struct inode` keeps all of its memory alive.
+// SAFETY: The refcount of the `struct inode` keeps the whole allocation alive.
 unsafe impl<T: Node> AlwaysRefCounted for Inode<T> {
     fn inc_ref(&self) {
-        // SAFETY: By the type invariant this is a valid inode; a caller who knows it has, or
-        // borrows, a reference.
+        // SAFETY: By the type invariant the inode is valid. A reference to `self` implies that the
+        // refcount is not zero.
         unsafe { bindings::ihold(self.as_raw()) };
     }
 

@@ -1,6 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Page faults, as the driver behind a mapping sees them.
+//! Page faults, for the driver that maps the memory.
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::mm::fault::{
+//!     FaultResult,
+//!     VmFault,
+//!     PMD_ORDER, //
+//! };
+//!
+//! /// A fault handler of a driver that maps pmd entries only, and has none yet.
+//! fn huge_fault(fault: &VmFault, order: u32) -> FaultResult {
+//!     if order > PMD_ORDER {
+//!         return FaultResult::FALLBACK;
+//!     }
+//!
+//!     pr_info!("nothing at page {}\n", fault.pgoff());
+//!     FaultResult::SIGBUS
+//! }
+//! ```
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
@@ -29,34 +49,34 @@ pub const PMD_ORDER: u32 = bindings::PMD_ORDER;
 /// The order of an entry of the third level (pud), in base pages: 1 GiB on x86-64.
 pub const PUD_ORDER: u32 = bindings::PUD_ORDER;
 
-/// What a fault handler answers: `vm_fault_t`.
+/// The return value of a fault handler: `vm_fault_t`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct FaultResult(bindings::vm_fault_t);
 
 impl FaultResult {
-    /// There is nothing at this address that could be mapped; the task gets `SIGBUS`.
+    /// The address has no memory. The task gets `SIGBUS`.
     pub const SIGBUS: Self = Self(bindings::vm_fault_reason_VM_FAULT_SIGBUS);
 
-    /// Not with an entry of this order; `mm` asks again with a smaller one.
+    /// The handler has no entry of this order. `mm` calls it again with a smaller order.
     pub const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
 
-    /// The entry is there, or will be; the access is made again.
+    /// The entry exists, or will exist. The task repeats the access.
     pub(crate) const NOPAGE: Self = Self(bindings::vm_fault_reason_VM_FAULT_NOPAGE);
 
-    /// The handler has locked the page in `vmf->page`; `mm` is to map it.
+    /// The handler has locked the page in `vmf->page`. `mm` maps it.
     pub(crate) const LOCKED: Self = Self(bindings::vm_fault_reason_VM_FAULT_LOCKED);
 
-    /// The memory at this address has failed. See [`VmFault::failed`] for what the task gets.
+    /// The memory at this address has failed. [`VmFault::failed`] describes the signal.
     const HWPOISON: Self = Self(bindings::vm_fault_reason_VM_FAULT_HWPOISON);
 
-    /// Takes over what one of the `vmf_insert_*()` functions returned.
+    /// Converts the return value of a `vmf_insert_*()` function.
     #[inline]
     pub(crate) fn from_raw(raw: bindings::vm_fault_t) -> Self {
         Self(raw)
     }
 
-    /// The value to return to `mm`.
+    /// Returns the value for `mm`.
     #[inline]
     pub fn into_raw(self) -> bindings::vm_fault_t {
         self.0
@@ -67,8 +87,8 @@ impl FaultResult {
 ///
 /// # Invariants
 ///
-/// `self.0` is a valid `struct vm_fault` of a fault that is being handled, so the mmap lock or the
-/// VMA lock of its area is held for reading.
+/// `self.0` is the valid `struct vm_fault` of a fault that is being handled. `mm` holds the mmap lock or
+/// the VMA lock of its area for reading.
 #[repr(transparent)]
 pub struct VmFault(Opaque<bindings::vm_fault>);
 
@@ -77,10 +97,11 @@ impl VmFault {
     ///
     /// # Safety
     ///
-    /// `vmf` must be the argument of a call of a fault handler that does not end before `'a`.
+    /// `vmf` must be the argument of a call of a fault handler that does not return before the end of
+    /// `'a`.
     #[inline]
     pub unsafe fn from_raw<'a>(vmf: *mut bindings::vm_fault) -> &'a Self {
-        // SAFETY: By the safety requirements; `Self` is a transparent wrapper.
+        // SAFETY: By the safety requirements. `Self` is a transparent wrapper.
         unsafe { &*vmf.cast() }
     }
 
@@ -92,18 +113,18 @@ impl VmFault {
 
     #[inline]
     fn raw(&self) -> &bindings::vm_fault__bindgen_ty_1 {
-        // SAFETY: By the type invariant; these fields do not change while the fault is handled.
+        // SAFETY: By the type invariant. These fields do not change while the fault is handled.
         unsafe { &(*self.0.get()).__bindgen_anon_1 }
     }
 
-    /// The area that the fault is in.
+    /// Returns the area of the fault.
     #[inline]
     pub fn vma(&self) -> &VmaRef {
         // SAFETY: By the type invariant the area is valid and locked for reading.
         unsafe { VmaRef::from_raw(self.raw().vma) }
     }
 
-    /// Whether the access was a write.
+    /// Returns whether the access was a write.
     #[inline]
     pub fn is_write(&self) -> bool {
         // SAFETY: By the type invariant.
@@ -112,18 +133,18 @@ impl VmFault {
         flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0
     }
 
-    /// The answer when what an entry of `order` would map has failed.
+    /// Returns the result for memory of an entry of `order` that has failed.
     ///
-    /// A task that touched it gets `SIGBUS` with `BUS_MCEERR_AR`, the address, and the size of the
-    /// entry as the extent of what is lost. What the kernel does for a task ends with an error.
+    /// A task that touched the memory gets `SIGBUS` with `BUS_MCEERR_AR`, the address, and the size of
+    /// the entry. A system call that touched it fails.
     pub fn failed(&self, order: u32) -> FaultResult {
         // SAFETY: By the type invariant.
         let flags = unsafe { (*self.0.get()).flags };
 
-        // The signal that `mm` would send knows the sizes of single pages and of hugetlb pages
-        // only. One that is pending already is not replaced by it.
+        // `mm` sends the signal with the size of a page or of a hugetlb page only. A signal that is
+        // pending already stays as it is.
         if order != PTE_ORDER && flags & bindings::fault_flag_FAULT_FLAG_USER != 0 {
-            // SAFETY: The current task can be sent a signal.
+            // SAFETY: The function sends the current task a signal.
             unsafe {
                 bindings::send_sig_mceerr(
                     bindings::BUS_MCEERR_AR as c_int,
@@ -136,56 +157,56 @@ impl VmFault {
         FaultResult::HWPOISON
     }
 
-    /// Whether `mm` asks for no large entry here: `prctl(PR_SET_THP_DISABLE)`, or
+    /// Returns whether large entries are disabled here, by `prctl(PR_SET_THP_DISABLE)` or
     /// `madvise(MADV_NOHUGEPAGE)`.
     pub fn has_huge_disabled(&self) -> bool {
         // SAFETY: By the type invariant the area is valid and locked for reading.
         unsafe { bindings::vma_thp_disabled(self.raw().vma) }
     }
 
-    /// Whether `userfaultfd` watches the area.
+    /// Returns whether `userfaultfd` watches the area.
     ///
-    /// Then an entry can have a mark of it, which the entry that takes its place has to inherit, as
-    /// `mm` alone can do.
+    /// Then an entry can have a mark of `userfaultfd`. The entry that replaces it must have the mark as
+    /// well. Only `mm` can do that.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         // SAFETY: By the type invariant the area is valid and locked for reading.
         unsafe { bindings::userfaultfd_armed(self.raw().vma) }
     }
 
-    /// Whether this is a write to what is mapped by an entry of `order` that cannot be written.
+    /// Returns whether this is a write through a read-only entry of `order`.
     ///
-    /// That is a large entry, for `mm` does the same for a pte itself.
+    /// This is about large entries. `mm` makes a pte writable itself.
     #[inline]
     pub(crate) fn is_upgrade(&self, order: u32) -> bool {
         // SAFETY: By the type invariant.
         self.is_write() && unsafe { bindings::vmf_is_mapped_huge(self.0.get(), order) }
     }
 
-    /// Leaves it to `mm` to map a page where the fault is.
+    /// Lets `mm` map a page at the address of the fault.
     ///
     /// # Safety
     ///
-    /// The caller has locked `folio`, which is the page that belongs there, and gives up a reference
-    /// to it, both if it returns [`FaultResult::LOCKED`] for the fault, as it has to do. The page
-    /// stays valid as long as it is mapped.
+    /// - `folio` is the page of the address. It is valid as long as it is mapped.
+    /// - The caller has locked `folio` and owns a reference. Both pass to `mm`.
+    /// - The fault handler returns the result of this function.
     #[inline]
     pub(crate) unsafe fn leave_to_mm(&self, folio: *mut bindings::folio) -> FaultResult {
-        // SAFETY: By the type invariant and the caller.
+        // SAFETY: By the type invariant and the safety requirements.
         unsafe { (*self.0.get()).page = addr_of_mut!((*folio).__bindgen_anon_1.page) };
         FaultResult::LOCKED
     }
 
-    /// The offset into the file, in pages, of the address.
+    /// Returns the offset of the address into the file, in pages.
     #[inline]
     pub fn pgoff(&self) -> usize {
         self.raw().pgoff
     }
 
-    /// The offset into the file, in pages, of the entry of `order` that covers the address.
+    /// Returns the offset into the file, in pages, of the entry of `order` for the address.
     ///
-    /// [`None`] if the area is not one of whole entries: if its start, its end or its offset into the
-    /// file is not a multiple of `2^order` pages.
+    /// Returns [`None`] if the start of the area, its end or its offset into the file is not a multiple
+    /// of `2^order` pages.
     #[inline]
     pub(crate) fn entry(&self, order: u32) -> Option<usize> {
         let last = PAGE_SIZE.wrapping_shl(order).wrapping_sub(1);
@@ -199,29 +220,28 @@ impl VmFault {
         Some(self.raw().pgoff & !(last >> PAGE_SHIFT))
     }
 
-    /// Maps a page where the fault is, with a pte, if there is nothing yet.
+    /// Maps a page at the address of the fault with a pte, unless the pte exists.
     ///
-    /// The entry is as that of a read, also if the access was a write: the access is made again, and
-    /// the processor marks the entry as dirty, or asks `mm`. `mm` warns when it is to make an entry
-    /// for a write and finds something else there, such as a guard that another thread has just
-    /// installed.
+    /// The entry is that of a read, also if the access was a write. The task repeats the access, and the
+    /// processor marks the entry as dirty, or `mm` handles another fault. With an entry for a write, `mm`
+    /// would warn if it finds another one there, such as a guard that another thread has just installed.
     ///
     /// # Safety
     ///
-    /// `folio` is the page that belongs there. It stays valid as long as it is mapped.
+    /// `folio` is the page of the address. It is valid as long as it is mapped.
     #[inline]
     pub(crate) unsafe fn insert_page(&self, folio: *mut bindings::folio) -> FaultResult {
-        // SAFETY: By the type invariant and the caller.
+        // SAFETY: By the type invariant and the safety requirements.
         FaultResult(unsafe {
             let page = addr_of_mut!((*folio).__bindgen_anon_1.page);
             bindings::vmf_insert_page_mkwrite(self.0.get(), page, false)
         })
     }
 
-    /// Whether the page in front of that of the fault is mapped, in the same area and by the same
-    /// page table.
+    /// Returns whether the page in front of the page of the fault is mapped, in the same area and by the
+    /// same page table.
     ///
-    /// This is a hint. It takes no lock, so that it may have changed already.
+    /// This is a hint: it takes no lock, so the entry can change at any time.
     #[inline]
     pub(crate) fn follows_present(&self) -> bool {
         let addr = self.raw().address;
@@ -231,19 +251,18 @@ impl VmFault {
             && matches!(self.peek(addr.wrapping_sub(PAGE_SIZE)), Some(Peek::Present))
     }
 
-    /// What is in the entry for an address, if there is a page table for it.
+    /// Returns the state of the pte for an address, if there is a page table for it.
     ///
-    /// The address is in the range that the page table of the fault maps, if there is one. This takes
-    /// no lock.
+    /// The page table of the fault must cover the address. This takes no lock.
     #[inline]
     fn peek(&self, addr: usize) -> Option<Peek> {
         let mut pte = MaybeUninit::uninit();
 
-        // SAFETY: By the type invariant the upper levels of the page table stay as they are. The
-        // helper looks whether there is a lower one, and that stays until it returns.
+        // SAFETY: By the type invariant the upper levels of the page table do not change. The helper
+        // checks that there is a page table, which stays valid until it returns.
         unsafe {
             bindings::vmf_peek_pte(self.0.get(), addr, pte.as_mut_ptr()).then(|| {
-                // The helper returns true if it has written the entry.
+                // The helper returned true, so it has written the entry.
                 if bindings::pte_is_none(pte.assume_init()) {
                     Peek::None
                 } else if bindings::pte_is_present(pte.assume_init()) {
@@ -255,7 +274,7 @@ impl VmFault {
         }
     }
 
-    /// The pages behind that of the fault.
+    /// Returns the pages behind the page of the fault.
     #[inline]
     pub(crate) fn behind(&self) -> Behind<'_> {
         Behind {
@@ -266,20 +285,20 @@ impl VmFault {
     }
 }
 
-/// The pages behind that of a fault, in the same area and of the same page table.
+/// The pages behind the page of a fault, in the same area and the same page table.
 ///
-/// They are numbered from 1 on.
+/// Their numbers begin at 1.
 ///
 /// # Invariants
 ///
-/// `vmf` is as that of `fault`, but for its address, which is one in the same area.
+/// `vmf` is a copy of that of `fault`, but for the address. The address is in the same area.
 pub(crate) struct Behind<'a> {
     fault: &'a VmFault,
     vmf: bindings::vm_fault,
 }
 
 impl Behind<'_> {
-    /// How many pages the page table and the area hold.
+    /// Returns the number of pages.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         let addr = self.fault.raw().address;
@@ -294,7 +313,7 @@ impl Behind<'_> {
         self.fault.raw().address.wrapping_add(n << PAGE_SHIFT)
     }
 
-    /// Whether nothing is in the entry of page `n`. This is a hint, as [`VmFault::follows_present`].
+    /// Returns whether the entry of page `n` is empty. This is a hint, as [`VmFault::follows_present`].
     #[inline]
     pub(crate) fn is_empty(&self, n: usize) -> bool {
         matches!(self.fault.peek(self.address(n)), Some(Peek::None))
@@ -304,15 +323,15 @@ impl Behind<'_> {
     ///
     /// # Safety
     ///
-    /// `n` is at most [`Self::len`]. `folio` is the page that belongs there. It stays valid as long
-    /// as it is mapped.
+    /// `n` is at most [`Self::len`]. `folio` is the page of that address. It is valid as long as it is
+    /// mapped.
     #[inline]
     pub(crate) unsafe fn insert_page(&mut self, n: usize, folio: *mut bindings::folio) -> bool {
-        // C declares the field as one that a handler does not change. This is a copy.
+        // C declares the field as constant for handlers. This is a copy.
         let address = (&raw mut self.vmf.__bindgen_anon_1.address).cast::<usize>();
 
-        // SAFETY: By the type invariant and the caller.
-        // INVARIANT: By the caller the address is in the area.
+        // SAFETY: By the type invariant and the safety requirements.
+        // INVARIANT: By the safety requirements the address is in the area.
         let result = unsafe {
             address.write(self.address(n));
             let page = addr_of_mut!((*folio).__bindgen_anon_1.page);
@@ -323,15 +342,15 @@ impl Behind<'_> {
     }
 }
 
-/// What is in an entry of a page table of the lowest level.
+/// The state of a pte.
 enum Peek {
-    /// Nothing.
+    /// The entry is empty.
     None,
-    /// A page.
+    /// The entry maps a page.
     Present,
-    /// Something else: a guard, or a mark of `userfaultfd`.
+    /// The entry is a guard, or a mark of `userfaultfd`.
     Marker,
 }
 
-/// The bits of an address that say where it is in what a page table of the lowest level maps.
+/// The bits of an address that are its offset in the range of one page table.
 const TABLE_MASK: usize = (PAGE_SIZE << PMD_ORDER) - 1;

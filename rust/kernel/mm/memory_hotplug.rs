@@ -3,62 +3,67 @@
 //! Memory hotplug: memory that a driver lends to the page allocator.
 //!
 //! The unit is the memory block, `/sys/devices/system/memory/memoryN`. A driver reserves a range of
-//! whole blocks, a [`Span`], adds it as System RAM, and removes it when the page allocator has none
-//! of it any more. The blocks of a span that is added are online or offline each for itself; besides
-//! the driver, anybody may change that by way of sysfs, and at any time.
+//! whole blocks, a [`Span`], and adds it as System RAM. It removes the memory when the page allocator
+//! has none of it any more. Each block of an added span is online or offline. Besides the driver,
+//! user space may change that through sysfs at any time.
 //!
-//! Adding is easily undone as long as the blocks are offline. To take a block offline all that is in
-//! it has to be moved away, which can take long and can be impossible. So there may be no way to undo
-//! the addition of memory; then it stays where it is until the kernel is booted again, and with it
-//! everything that refers to it, see [`Span::remove`].
+//! Adding can be undone as long as the blocks are offline. To take a block offline, the kernel moves
+//! everything in it to other memory. That can take long, and it can be impossible. Memory that cannot
+//! be removed stays until the next boot, with everything that refers to it: see [`Span::remove`].
 //!
-//! All of this sleeps.
+//! All functions may sleep.
 //!
 //! C headers: [`include/linux/memory_hotplug.h`](srctree/include/linux/memory_hotplug.h),
 //! [`include/linux/memory.h`](srctree/include/linux/memory.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     alloc::NumaNode,
+//!     mm::memory_hotplug::{
+//!         Blocks,
+//!         Group,
+//!         OnlineType,
+//!         Span, //
+//!     },
+//! };
+//!
+//! /// Adds the memory from `start` to `end` to `node`, and removes it again.
+//! ///
+//! /// # Safety
+//! ///
+//! /// As for [`Span::reserve`].
+//! unsafe fn add_and_remove(start: u64, end: u64, node: NumaNode) -> Result {
+//!     let blocks = Blocks::within(start, end).ok_or(EINVAL)?;
+//!     let group = Group::new(node, blocks.len())?;
+//!     // SAFETY: By the safety requirements of this function.
+//!     let mut span = unsafe { Span::reserve(blocks, c"example") }?;
+//!
+//!     span.add(&group, c"System RAM (example)", false, OnlineType::Movable)?;
+//!     Span::offline_and_remove(core::slice::from_mut(&mut span))
+//! }
+//! ```
 
 use crate::{
+    alloc::NumaNode,
     bindings,
     error::to_result,
+    io::resource::{
+        Flags,
+        Region,
+        Resource, //
+    },
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
     prelude::*,
-    str::{
-        c_name::c_name,
-        CString, //
-    },
+    str::CString, //
 };
-use core::{
-    mem::ManuallyDrop,
-    ptr::{
-        addr_of_mut,
-        NonNull, //
-    },
-};
+use core::mem::ManuallyDrop;
 
-/// A NUMA node, which need not exist (yet).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Node(c_int);
-
-impl Node {
-    /// The node with this number; [`None`] for `NUMA_NO_NODE` and for what is no node.
-    #[inline]
-    pub fn new(node: c_int) -> Option<Self> {
-        (0..bindings::MAX_NUMNODES as c_int)
-            .contains(&node)
-            .then_some(Self(node))
-    }
-
-    /// The number.
-    #[inline]
-    pub fn id(self) -> c_int {
-        self.0
-    }
-}
-
-/// What becomes of memory blocks when they are added: `enum mmop`.
+/// Whether memory blocks go online when they are added: `enum mmop`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum OnlineType {
@@ -66,44 +71,44 @@ pub enum OnlineType {
     Offline = bindings::mmop_MMOP_OFFLINE,
     /// They go online, in the zone that the kernel thinks best.
     Online = bindings::mmop_MMOP_ONLINE,
-    /// They go online for any use by the kernel, which can make it impossible to remove them.
+    /// They go online for any use by the kernel. That can make it impossible to remove them.
     Kernel = bindings::mmop_MMOP_ONLINE_KERNEL,
-    /// They go online for what can be moved away again.
+    /// They go online for data that can be moved to other memory.
     Movable = bindings::mmop_MMOP_ONLINE_MOVABLE,
 }
 
 impl OnlineType {
-    /// All of them.
+    /// All types.
     pub const ALL: [Self; 4] = [Self::Offline, Self::Online, Self::Kernel, Self::Movable];
 
-    /// The policy of the system: `/sys/devices/system/memory/auto_online_blocks`.
+    /// Returns the policy of the system: `/sys/devices/system/memory/auto_online_blocks`.
     pub fn default_policy() -> Self {
-        // SAFETY: Has no requirements.
+        // SAFETY: The function has no requirements.
         let policy = unsafe { bindings::mhp_get_default_online_type() };
 
         Self::from_raw(policy as c_int).unwrap_or(Self::Offline)
     }
 
-    /// The type that has this number in C, if there is one.
+    /// Returns the type that has the number `raw` in C.
     pub fn from_raw(raw: c_int) -> Option<Self> {
         Self::ALL.into_iter().find(|online| online.as_raw() == raw)
     }
 
-    /// The number in C, not negative.
+    /// Returns the number of the type in C. It is not negative.
     pub fn as_raw(self) -> c_int {
         self as c_int
     }
 
-    /// The name in sysfs.
+    /// Returns the name of the type in sysfs.
     pub fn name(self) -> &'static CStr {
-        // SAFETY: The number is one of `enum mmop`, for which C has a static string.
-        unsafe { c_name(bindings::mhp_online_type_to_str(self.as_raw())) }
+        // SAFETY: The number is one of `enum mmop`. C has a static string for each.
+        unsafe { CStr::from_char_ptr(bindings::mhp_online_type_to_str(self.as_raw())) }
     }
 }
 
-/// The size of a memory block in bytes, a power of two. It does not change.
+/// Returns the size of a memory block in bytes. It is a power of two, and never changes.
 pub fn block_size() -> u64 {
-    // SAFETY: Has no requirements.
+    // SAFETY: The function has no requirements.
     unsafe { bindings::memory_block_size_bytes() as u64 }
 }
 
@@ -112,23 +117,23 @@ pub fn block_size() -> u64 {
 pub struct Block(u64);
 
 impl Block {
-    /// The N in `/sys/devices/system/memory/memoryN`.
+    /// Returns the N in `/sys/devices/system/memory/memoryN`.
     pub fn id(self) -> u64 {
         self.0
     }
 
-    /// Whether the page allocator has it, at this moment.
+    /// Returns whether the page allocator has the block. That can change at any time.
     pub fn is_online(self) -> bool {
-        // The last page, since the first ones may hold the memory map.
+        // This looks at the last page: the first ones may hold the memmap.
         let end = self.0.saturating_add(1).saturating_mul(block_size());
         let pfn = (end >> PAGE_SHIFT).saturating_sub(1);
 
-        // SAFETY: Takes any number.
+        // SAFETY: The function takes any number.
         unsafe { !bindings::pfn_to_online_page(pfn as c_ulong).is_null() }
     }
 }
 
-/// A range of physical addresses that is made of whole memory blocks.
+/// A range of whole memory blocks.
 ///
 /// # Invariants
 ///
@@ -140,35 +145,35 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// The whole blocks in the range from `start` to `end`, which is a part of it; [`None`] if there
-    /// are none.
+    /// Returns the whole blocks in the range from `start` to `end`, where `end` is the last address.
+    /// Returns [`None`] if the range has no whole block.
     pub fn within(start: u64, end: u64) -> Option<Self> {
         let size = block_size();
         let start = start.checked_next_multiple_of(size)?;
         let len = end.checked_add(1)?.checked_sub(start)?;
         let len = len.wrapping_sub(len & size.wrapping_sub(1));
 
-        // INVARIANT: Both were rounded, and the end is not after the one that was given.
+        // INVARIANT: Both are rounded to blocks. The end is at most `end`.
         (len > 0).then_some(Self { start, len })
     }
 
-    /// The first address.
+    /// Returns the first address.
     pub fn start(&self) -> u64 {
         self.start
     }
 
-    /// The last address.
+    /// Returns the last address.
     pub fn end(&self) -> u64 {
         self.start.wrapping_add(self.len).wrapping_sub(1)
     }
 
-    /// The length in bytes, never 0.
+    /// Returns the length in bytes. It is never 0.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// The blocks, lowest address first.
+    /// Returns the blocks, lowest address first.
     pub fn iter(&self) -> impl Iterator<Item = Block> {
         let size = block_size();
         let block = |addr: u64| addr.checked_div(size).unwrap_or(0);
@@ -177,121 +182,126 @@ impl Blocks {
     }
 }
 
-/// A static memory group: memory that is added and removed in one go, as that of a DIMM is.
+/// A static memory group: memory that is added and removed together, such as that of a DIMM.
 ///
-/// The kernel chooses better zones when it knows what belongs together.
+/// The kernel chooses better zones when it knows which memory belongs together.
 ///
 /// # Invariants
 ///
-/// `self.0` is a memory group that C registered, and nobody but this unregisters it.
+/// `self.0` is a memory group that C registered. Only this value unregisters it.
 pub struct Group(c_int);
 
 impl Group {
     /// Registers a group for up to `bytes` of memory in `node`.
     ///
-    /// Fails with `EINVAL` if that is none or if the kernel did not prepare for the node when it
-    /// booted, and with `ENOMEM`.
-    pub fn new(node: Node, bytes: u64) -> Result<Self> {
-        let pages = c_ulong::try_from(bytes.div_ceil(PAGE_SIZE as u64))?;
+    /// # Errors
+    ///
+    /// - [`EINVAL`] if `node` is [`NumaNode::NO_NODE`], if `bytes` is 0, or if the kernel did not
+    ///   prepare for the node when it booted.
+    /// - [`ENOMEM`].
+    pub fn new(node: NumaNode, bytes: u64) -> Result<Self> {
+        // C looks the number up in a bitmap without checking that it is not negative.
+        if node == NumaNode::NO_NODE {
+            return Err(EINVAL);
+        }
 
-        // SAFETY: Takes any numbers.
-        let id = unsafe { bindings::memory_group_register_static(node.id(), pages) };
+        let pages = c_ulong::try_from(bytes.div_ceil(PAGE_SIZE as u64))?;
+        // SAFETY: The node is one that C has a bit for.
+        let id = unsafe { bindings::memory_group_register_static(node.as_raw(), pages) };
+
         to_result(id)?;
-        // INVARIANT: Registered just now.
+        // INVARIANT: C registered the group just now.
         Ok(Self(id))
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // As long as there are blocks that belong to the group C refuses, and the group stays.
-        // SAFETY: By the type invariants.
+        // C refuses as long as the group has blocks. Then the group stays.
+        // SAFETY: By the type invariants, the group is registered.
         unsafe { bindings::memory_group_unregister(self.0) };
     }
 }
 
-/// A range of physical memory that is reserved for System RAM, and may be added as such.
+/// A range of physical memory that is reserved for System RAM. The owner may add it as such.
 ///
-/// Dropping it releases the reservation. Memory that is still added is removed before; if that is
-/// not possible, both stay, together with their names in `/proc/iomem`.
+/// Dropping the span removes the memory, if it is added, and releases the reservation. If the memory
+/// cannot be removed, both stay, with their names in `/proc/iomem`.
 ///
 /// # Invariants
 ///
-/// - `resource` is one that we requested for `blocks` and the name `name`, so nobody else uses the
-///   memory that is there.
-/// - If there is a `ram` the blocks were added under that name, and were not removed since;
-///   otherwise none of them is a memory block.
+/// - `region` is requested for `blocks`, so no other driver uses the memory. Its flags are those of a
+///   resource that is not busy. `requested` are the flags that it was requested with.
+/// - If `ram` is [`Some`], the blocks are added under that name. Otherwise none of them is a memory
+///   block.
 pub struct Span {
     blocks: Blocks,
-    resource: NonNull<bindings::resource>,
-    name: ManuallyDrop<CString>,
+    region: ManuallyDrop<Region>,
+    requested: Flags,
     ram: ManuallyDrop<Option<CString>>,
 }
 
-// SAFETY: The resource belongs to the span, and C does not care who releases it.
-unsafe impl Send for Span {}
-
 impl Span {
-    /// Reserves the blocks, for `name`.
+    /// Reserves the blocks under `name`.
     ///
-    /// Fails with `EBUSY` if somebody has a part of them, and with `ENOMEM`.
+    /// # Errors
+    ///
+    /// - [`EBUSY`] if some of the memory is reserved already.
+    /// - [`ENOMEM`].
     ///
     /// # Safety
     ///
-    /// There is memory at all of these addresses for as long as it is reserved, and whoever does not
-    /// reserve it does not use it.
+    /// There is memory at all of these addresses for as long as it is reserved. Drivers use this
+    /// memory only after they have reserved it.
     pub unsafe fn reserve(blocks: Blocks, name: &CStr) -> Result<Self> {
-        let name = CString::try_from(name)?;
-
-        // SAFETY: `iomem_resource` is valid, and the name lives at least as long as the resource.
-        let resource = NonNull::new(unsafe {
-            bindings::__request_region(
-                addr_of_mut!(bindings::iomem_resource),
+        let mut region = Resource::iomem()
+            .request_region(
                 blocks.start(),
                 blocks.len(),
-                name.as_char_ptr(),
-                0,
+                CString::try_from(name)?,
+                Flags::IORESOURCE_MEM,
             )
-        })
-        .ok_or(EBUSY)?;
+            .ok_or(EBUSY)?;
+        let requested = region.flags();
 
-        // Memory is added below it, so it cannot be busy, and is not of the kind of its parent.
-        // SAFETY: The resource is valid, and is ours.
-        unsafe {
-            (*resource.as_ptr()).flags =
-                (bindings::IORESOURCE_MEM | bindings::IORESOURCE_SYSRAM) as c_ulong
-        };
+        // Memory hotplug adds a resource below this one. That is only possible below a resource that
+        // is not busy.
+        // SAFETY: Before the region is dropped, `drop` sets the flags that it was requested with.
+        unsafe { region.set_flags(Flags::IORESOURCE_MEM | Flags::IORESOURCE_SYSRAM) };
 
-        // INVARIANT: Requested just now, and what nobody had cannot be memory blocks.
+        // INVARIANT: The region was requested just now. Memory blocks have a resource, so memory that
+        // could be requested has no blocks.
         Ok(Self {
             blocks,
-            resource,
-            name: ManuallyDrop::new(name),
+            region: ManuallyDrop::new(region),
+            requested,
             ram: ManuallyDrop::new(None),
         })
     }
 
-    /// The addresses.
+    /// Returns the blocks.
     pub fn blocks(&self) -> &Blocks {
         &self.blocks
     }
 
-    /// Whether it is System RAM now.
+    /// Returns whether the memory is System RAM now.
     pub fn is_added(&self) -> bool {
         self.ram.is_some()
     }
 
-    /// Adds the memory to the node of `group`, and the blocks to those of the page allocator if
-    /// `online` says so. Blocks that cannot be brought online are no failure; see
-    /// [`Block::is_online`].
+    /// Adds the memory to the node of `group`. `online` says whether its blocks go online.
     ///
-    /// `name`, which is that of `System RAM (...)` in `/proc/iomem`, keeps kexec from taking it for
-    /// memory that is there from the start. With `memmap_on_memory` the memory map is in the memory
-    /// itself, if the kernel is able to and was told to.
+    /// Blocks that cannot be brought online are no failure: see [`Block::is_online`]. `name` must
+    /// have the form `System RAM (...)`. By that name in `/proc/iomem`, kexec tells the memory from
+    /// memory that was there at boot. With `memmap_on_memory` the memmap is in the memory itself, if
+    /// the kernel supports it and the administrator enabled it.
     ///
-    /// Fails with `EEXIST` if it is added already or a block is there, `EINVAL` if the name does not
-    /// have that form or the machine cannot address the memory, and with `ENOMEM`.
-    // Inlined, since C exports the function that this calls to `kmem` alone.
+    /// # Errors
+    ///
+    /// - [`EEXIST`] if the memory is added already, or one of its blocks exists.
+    /// - [`EINVAL`] if the name has another form, or the machine cannot address the memory.
+    /// - [`ENOMEM`].
+    // This is inlined because C exports `__add_memory_driver_managed()` to the module `kmem` alone.
     #[inline]
     pub fn add(
         &mut self,
@@ -310,8 +320,8 @@ impl Span {
             flags |= bindings::MHP_MEMMAP_ON_MEMORY;
         }
 
-        // SAFETY: By the type invariants this is whole blocks of memory that are not in use. The name
-        // lives as long as the resource that gets it, which is until the memory is removed.
+        // SAFETY: By the type invariants these are whole blocks of memory that is not in use. The name
+        // lives until the memory is removed, and with it the resource that points to the name.
         to_result(unsafe {
             bindings::__add_memory_driver_managed(
                 group.0,
@@ -322,32 +332,41 @@ impl Span {
                 online as bindings::mmop,
             )
         })?;
-        // INVARIANT: They are added.
+        // INVARIANT: The blocks are added.
         *self.ram = Some(name);
         Ok(())
     }
 
     /// Removes the memory, if it is added. Does not take blocks offline.
     ///
-    /// Fails with `EBUSY` if a block is online. What cannot be removed now perhaps can later, or never.
-    /// Who gives it up must [`forget`](core::mem::forget) the span, or drop it, which tries again.
+    /// A caller that gives up on memory that cannot be removed must [`forget`](core::mem::forget) the
+    /// span, or drop it, which tries once more.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if a block is online. A later call may succeed.
     pub fn remove(&mut self) -> Result {
         if !self.is_added() {
             return Ok(());
         }
 
-        // SAFETY: By the type invariants this is whole blocks, which were added.
+        // SAFETY: By the type invariants these are whole blocks, which are added.
         to_result(unsafe { bindings::remove_memory(self.blocks.start(), self.blocks.len()) })?;
-        // INVARIANT: They are not added any more, and nobody uses the name.
+        // INVARIANT: The blocks are removed, and with them the resource that used the name.
         *self.ram = None;
         Ok(())
     }
 
     /// Takes all blocks of those `spans` that are added offline and removes them: all, or none.
     ///
-    /// Takes as long as there is something that could be moved away. Fails with `EBUSY` if there is
-    /// something that cannot, with `EINTR` after a signal, and with `ENOMEM`; what was taken offline
-    /// until then is brought online again.
+    /// This takes as long as the kernel finds data that it can move to other memory. If it fails, it
+    /// brings the blocks online again that it took offline.
+    ///
+    /// # Errors
+    ///
+    /// - [`EBUSY`] if there is data that cannot be moved.
+    /// - [`EINTR`] after a signal.
+    /// - [`ENOMEM`].
     pub fn offline_and_remove(spans: &mut [Self]) -> Result {
         let mut ranges = KVec::with_capacity(spans.len(), GFP_KERNEL)?;
 
@@ -362,8 +381,8 @@ impl Span {
             return Ok(());
         }
 
-        // SAFETY: There are that many ranges; by the type invariants they are whole blocks, which
-        // were added.
+        // SAFETY: `ranges` has that many elements. By the type invariants they are whole blocks, which
+        // are added.
         to_result(unsafe {
             bindings::offline_and_remove_memory_ranges(
                 ranges.as_ptr(),
@@ -371,7 +390,7 @@ impl Span {
             )
         })?;
         for span in spans {
-            // INVARIANT: None of them is added any more, and nobody uses the names.
+            // INVARIANT: The blocks are removed, and with them the resource that used the name.
             *span.ram = None;
         }
         Ok(())
@@ -381,16 +400,15 @@ impl Span {
 impl Drop for Span {
     fn drop(&mut self) {
         if self.remove().is_err() {
-            // The memory stays, with its resources, and they have pointers to the names.
+            // The memory stays, and so do its resources, which point to the names.
             return;
         }
 
-        // SAFETY: By the type invariants the resource is ours, has no children, and comes from
-        // `kmalloc()`; it has the only pointer to the name, which nobody uses after this.
+        // SAFETY: These are the flags that the region was requested with. The region is not used after
+        // it is dropped.
         unsafe {
-            bindings::remove_resource(self.resource.as_ptr());
-            bindings::kfree(self.resource.as_ptr().cast());
-            ManuallyDrop::drop(&mut self.name);
+            self.region.set_flags(self.requested);
+            ManuallyDrop::drop(&mut self.region);
         }
     }
 }

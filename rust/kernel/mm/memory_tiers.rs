@@ -1,64 +1,90 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory tiers: how far away the memory of a NUMA node is, seen from a program.
+//! Memory tiers: how far the memory of a NUMA node is from a program.
 //!
 //! The kernel demotes pages to a tier of slower memory, and promotes them to one of faster memory.
-//! `/sys/devices/virtual/memory_tiering` shows which node is in which tier. That follows from the
-//! *abstract distance* of the node's memory type, which the driver that brings the memory provides
+//! `/sys/devices/virtual/memory_tiering` shows which node is in which tier. The tier follows from the
+//! *abstract distance* of the node's memory type. The driver that adds the memory provides the type
 //! before the memory goes online.
 //!
 //! C header: [`include/linux/memory-tiers.h`](srctree/include/linux/memory-tiers.h)
 
-use super::memory_hotplug::Node;
 use crate::{
-    alloc::append::Append,
+    alloc::NumaNode,
     bindings,
     error::from_err_ptr,
     prelude::*,
     sync::{
-        lazy::Lazy,
         new_mutex,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
 };
 
 /// The abstract distance of ordinary memory. More is slower.
 pub const DISTANCE_DRAM: c_int = bindings::MEMTIER_ADISTANCE_DRAM as c_int;
 
-/// A node whose type was provided by a driver in Rust.
+/// A node whose memory type a driver in Rust provided.
 ///
 /// # Invariants
 ///
 /// - `memtype` is a reference, or null in a kernel without NUMA.
-/// - `init_node_memory_type()` was called with the two once.
+/// - `init_node_memory_type()` was called once with `node` and `memtype`.
 struct Provided {
-    node: Node,
+    node: NumaNode,
     memtype: *mut bindings::memory_dev_type,
-    /// How many [`NodeType`] there are for the node.
+    /// The number of [`NodeType`] for the node.
     users: usize,
 }
 
-// SAFETY: References to memory types are counted, and belong to no thread.
+// SAFETY: Memory types are refcounted. Any thread may put a reference.
 unsafe impl Send for Provided {}
 
-static PROVIDED: Lazy<Mutex<KVec<Provided>>> = Lazy::new();
+static PROVIDED: SetOnce<Mutex<KVec<Provided>>> = SetOnce::new();
 
 fn provided() -> &'static Mutex<KVec<Provided>> {
-    PROVIDED.get_or_init(new_mutex!(KVec::new(), "memory_tiers::PROVIDED"))
+    PROVIDED.get_or_pin_init(new_mutex!(KVec::new(), "memory_tiers::PROVIDED"))
 }
 
-/// The memory type of a node, provided for as long as this exists. To be dropped after the last
-/// memory of the node that came by it was removed; if that will never be, not at all.
+/// Keeps the memory type of a node provided.
 ///
-/// A node has one type. The first one decides on it, and all others for the same node share it.
-pub struct NodeType(Node);
+/// A node has one type. The first [`NodeType`] for the node decides on it; all others share it. Drop a
+/// [`NodeType`] after the memory that was added under it is removed. If that memory cannot be
+/// removed, leak the [`NodeType`].
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     alloc::NumaNode,
+///     mm::memory_tiers::{
+///         NodeType,
+///         DISTANCE_DRAM, //
+///     },
+/// };
+///
+/// /// Provides a type for `node`, which has slower memory than DRAM if firmware says nothing.
+/// fn provide(node: NumaNode) -> Result<NodeType> {
+///     NodeType::new(node, 5 * DISTANCE_DRAM)
+/// }
+/// ```
+pub struct NodeType(NumaNode);
 
 impl NodeType {
-    /// Provides the type for `node`: its abstract distance is what firmware says about the memory,
-    /// or else `distance`.
+    /// Provides the type for `node`. May sleep.
     ///
-    /// If the node had ordinary memory before, that decides. Sleeps. Fails with `ENOMEM`.
-    pub fn new(node: Node, mut distance: c_int) -> Result<Self> {
+    /// The abstract distance of the type is what firmware says about the memory, or else `distance`.
+    /// If the node had DRAM before, its type stays.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] for [`NumaNode::NO_NODE`], and [`ENOMEM`].
+    pub fn new(node: NumaNode, mut distance: c_int) -> Result<Self> {
+        // C uses the number as an index.
+        if node == NumaNode::NO_NODE {
+            return Err(EINVAL);
+        }
+
         let mut provided = provided().lock();
 
         if let Some(known) = provided.iter_mut().find(|known| known.node == node) {
@@ -66,15 +92,15 @@ impl NodeType {
             return Ok(Self(node));
         }
 
-        provided.make_room(1, GFP_KERNEL)?;
-        // SAFETY: `distance` is valid, and is only replaced by who knows better.
-        unsafe { bindings::mt_calc_adistance(node.id(), &mut distance) };
-        // SAFETY: Takes any number.
+        provided.reserve(1, GFP_KERNEL)?;
+        // SAFETY: `distance` is valid for reads and writes.
+        unsafe { bindings::mt_calc_adistance(node.as_raw(), &mut distance) };
+        // SAFETY: The function takes any number.
         let memtype = from_err_ptr(unsafe { bindings::alloc_memory_type(distance) })?;
-        // SAFETY: The node is one that C has room for. C takes a reference for it.
-        unsafe { bindings::init_node_memory_type(node.id(), memtype) };
+        // SAFETY: The node is one that C has room for. C takes a reference of its own to the type.
+        unsafe { bindings::init_node_memory_type(node.as_raw(), memtype) };
 
-        // INVARIANT: Both were done just now.
+        // INVARIANT: `memtype` is a new reference, and the node was initialised with it.
         provided
             .push_within_capacity(Provided {
                 node,
@@ -98,10 +124,10 @@ impl Drop for NodeType {
             if known.users > 0 {
                 return;
             }
-            // SAFETY: By the type invariants, this takes back what was done once. The reference is
-            // not used again.
+            // SAFETY: By the type invariants, the node was initialised once with the type, and
+            // `memtype` is a reference. It is not used again.
             unsafe {
-                bindings::clear_node_memory_type(known.node.id(), known.memtype);
+                bindings::clear_node_memory_type(known.node.as_raw(), known.memtype);
                 bindings::put_memory_type(known.memtype);
             }
         }

@@ -2,8 +2,22 @@
 
 //! Struct pages for memory that the page allocator does not own.
 //!
-//! A [`PageMap`] is what describes such memory, as a driver gets it from C. An [`OwnedPageMap`] is one
-//! that a driver in Rust uses itself: it creates the struct pages and removes them when it is dropped.
+//! A `struct dev_pagemap` describes such memory. A [`PageMap`] is one that a driver gets from C or hands
+//! to C. An [`OwnedPageMap`] also creates the struct pages, and removes them when it is dropped.
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::mm::memremap::{
+//!     pages::Misfit,
+//!     PageMap, //
+//! };
+//!
+//! let mut map = PageMap::empty();
+//!
+//! // There is no range that could have pages for the data.
+//! assert!(matches!(map.fit(&(0..4096), 4096), Err(Misfit::Data { .. })));
+//! ```
 //!
 //! C header: [`include/linux/memremap.h`](srctree/include/linux/memremap.h)
 
@@ -27,54 +41,54 @@ use pages::{
     Misfit, //
 };
 
-/// The unit in bytes of the memory that `memremap_pages()` takes.
+/// Returns the unit in bytes in which `memremap_pages()` maps memory.
 fn unit() -> u64 {
-    // SAFETY: No requirements.
+    // SAFETY: The function has no requirements.
     unsafe { bindings::memremap_compat_align() as u64 }
 }
 
-/// The description of memory that has, or is to have, struct pages: `struct dev_pagemap`.
+/// The description of memory that has struct pages, or will have: `struct dev_pagemap`.
 ///
 /// # Invariants
 ///
-/// `self.0` is a valid `struct dev_pagemap`, followed by as many ranges as its `nr_range` says.
+/// `self.0` is a valid `struct dev_pagemap`, followed by `nr_range` ranges.
 #[repr(transparent)]
 pub struct PageMap(Opaque<bindings::dev_pagemap>);
 
 impl PageMap {
-    /// Makes a page map without ranges, to be filled in with what the range is for.
+    /// Creates a dev_pagemap without ranges. Its owner fills it in.
     #[inline]
     pub fn empty() -> Self {
         // INVARIANT: Zeroes are a valid `struct dev_pagemap`, and there is no range.
         Self(Opaque::zeroed())
     }
 
-    /// Makes this a page map of one range, by what `fill` writes into the `struct dev_pagemap`.
-    /// If that fails there is no range in it.
+    /// Lets `fill` write one range into the `struct dev_pagemap`. If `fill` fails, the dev_pagemap has
+    /// no range.
     ///
     /// # Safety
     ///
-    /// When `fill` returns `Ok`, what it wrote is a valid description of one range.
+    /// If `fill` returns [`Ok`], the `struct dev_pagemap` is valid and has one range.
     #[inline]
     pub(crate) unsafe fn fill_single(
         &mut self,
         fill: impl FnOnce(*mut bindings::dev_pagemap) -> Result,
     ) -> Result {
-        // INVARIANT: By the safety requirement on `fill`; the one range is a part of the struct.
+        // INVARIANT: By the safety requirement. The struct has room for one range.
         fill(self.as_raw()).inspect_err(|_| {
-            // SAFETY: It is valid, and borrowed by nobody else.
+            // SAFETY: The struct is valid, and this borrows it exclusively.
             unsafe { (*self.as_raw()).nr_range = 0 }
         })
     }
 
-    /// Wraps a page map that C set up.
+    /// Wraps a dev_pagemap that C code set up.
     ///
     /// # Safety
     ///
     /// `map` must point to a `struct dev_pagemap` that fulfils the type invariant for `'a`.
     #[inline]
     pub unsafe fn from_raw<'a>(map: *mut bindings::dev_pagemap) -> &'a Self {
-        // SAFETY: By the safety requirements; `Self` is a transparent wrapper.
+        // SAFETY: By the safety requirements. `Self` is a transparent wrapper.
         unsafe { &*map.cast() }
     }
 
@@ -84,31 +98,30 @@ impl PageMap {
         self.0.get()
     }
 
-    /// Whether there is no range in it, as in one that was not filled in.
+    /// Returns whether the dev_pagemap has no range.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        // SAFETY: By the type invariant the page map is valid.
+        // SAFETY: By the type invariant the struct is valid.
         unsafe { (*self.as_raw()).nr_range < 1 }
     }
 
-    /// Makes the page map one of compound pages of `size` bytes, a power of two, for `data`.
+    /// Prepares the range for compound pages of `size` bytes that cover `data`. `size` is a power of
+    /// two.
     ///
-    /// Where the metadata of the provider would put a compound page between two multiples of
-    /// `size`, its memory is left out of the page map; see [`pages::fit`]. Fails if that is not
-    /// possible; the page map is as before then.
+    /// If the metadata of the provider would shift the compound pages, this takes the metadata out of
+    /// the range: see [`pages::fit`]. If that is not possible, this fails and changes nothing.
     pub fn fit(&mut self, data: &Range<u64>, size: u64) -> Result<(), Misfit> {
-        // SAFETY: By the type invariant. The page map is borrowed by nobody else, so it is not in use.
+        // SAFETY: By the type invariant. This borrows the dev_pagemap exclusively, so it is not in use.
         unsafe { fit_each(self.as_raw(), size, core::iter::once(data.clone())) }
     }
 }
 
-/// Gives each range of a `struct dev_pagemap` compound pages of `size` bytes for `data`: the memory of
-/// each range, in their order. See [`pages::fit`].
+/// Prepares each range of a `struct dev_pagemap` for compound pages of `size` bytes. `data` has the
+/// memory of each range, in order. See [`pages::fit`].
 ///
 /// # Safety
 ///
-/// `map` is valid, with as many ranges as it says. It is not in use, and nobody else reads or changes
-/// it.
+/// `map` is valid, followed by `nr_range` ranges. It is not in use: nothing else reads or changes it.
 unsafe fn fit_each(
     map: *mut bindings::dev_pagemap,
     size: u64,
@@ -117,31 +130,31 @@ unsafe fn fit_each(
     // SAFETY: By the safety requirements.
     let (mut count, flags, altmap) = unsafe { ((*map).nr_range, (*map).flags, &(*map).altmap) };
     let bytes = |pages: c_ulong| (pages as u64).wrapping_shl(PAGE_SHIFT as u32);
-    // An altmap is for the first range.
+    // The altmap belongs to the first range.
     let mut altmap = (flags & bindings::PGMAP_ALTMAP_VALID != 0).then(|| Altmap {
         base: bytes(altmap.base_pfn),
         size: bytes(altmap.reserve.saturating_add(altmap.free)),
     });
-    // SAFETY: As above.
+    // SAFETY: By the safety requirements.
     let mut slot = unsafe { addr_of_mut!((*map).__bindgen_anon_1) }.cast::<bindings::range>();
 
     for data in data {
         if count < 1 {
             return Err(Misfit::Data { data, pages: 0..0 });
         }
-        // SAFETY: By the safety requirements there is this range, one of `count` that are left.
+        // SAFETY: By the safety requirements the range exists: `count` ranges are left.
         let range = unsafe { &mut *slot };
         let given = range.start..range.end.saturating_add(1);
         let fitting = pages::fit(&given, altmap.take(), &data, size, unit())?;
 
         range.start = fitting.start;
-        // No range is empty.
+        // `pages::fit()` returns no empty range.
         range.end = fitting.end.wrapping_sub(1);
         slot = slot.wrapping_add(1);
         count = count.wrapping_sub(1);
     }
     if count != 0 {
-        // SAFETY: As above.
+        // SAFETY: By the safety requirements the range exists: `count` ranges are left.
         let range = unsafe { &*slot };
         let pages = range.start..range.end.saturating_add(1);
 
@@ -150,27 +163,25 @@ unsafe fn fit_each(
     Ok(())
 }
 
-/// What struct pages are for.
+/// The use of struct pages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
-    /// To be mapped by a driver, as one compound page each. A page that nobody refers to has a refcount
-    /// of 1.
+    /// A driver maps the memory, each compound page with one entry. The refcount of an unused page is 1.
     Generic,
-    /// For a file system, which makes folios of them. A page that nobody refers to has a refcount of 0.
+    /// A file system makes folios of the pages. The refcount of an unused page is 0.
     FsDax,
 }
 
-/// A `struct dev_pagemap` in an allocation of its own, with the struct pages that it describes if
-/// they exist.
+/// A `struct dev_pagemap` in an allocation of its own. It can also own the struct pages.
 ///
-/// Dropping it removes the struct pages. Nobody may refer to one of them then: for generic memory and
-/// that of file systems the kernel does not wait for such references.
+/// Dropping it removes the struct pages. There must be no references to them: the kernel does not wait
+/// for references to generic memory or memory of file systems.
 ///
 /// # Invariants
 ///
-/// - `storage` is never moved or resized. It begins with a valid `struct dev_pagemap`, which is
-///   followed by as many ranges as its `nr_range` says.
-/// - If `unmap` is set, the struct pages exist, and it is the function that removes them.
+/// - `storage` is never moved or resized. It starts with a valid `struct dev_pagemap`, followed by
+///   `nr_range` ranges.
+/// - If `unmap` is [`Some`], the struct pages exist, and the function removes them.
 /// - If `order` is not 0, [`pages::usable`] accepts the ranges for compound pages of `2^order` pages.
 pub struct OwnedPageMap {
     storage: KVVec<u64>,
@@ -179,11 +190,11 @@ pub struct OwnedPageMap {
 }
 
 impl OwnedPageMap {
-    /// Describes some ranges of memory.
+    /// Describes ranges of memory. May sleep.
     ///
-    /// May sleep. Fails with `ENOMEM`, and with `EINVAL` if there are no ranges.
+    /// Fails with [`EINVAL`] if there are no ranges, and with [`ENOMEM`].
     ///
-    /// For the dax bus, which made the ranges: a driver could name any memory.
+    /// Only the dax bus, which made the ranges, calls this. A driver could pass any memory.
     pub(crate) fn new(ranges: impl ExactSizeIterator<Item = bindings::range>) -> Result<Self> {
         let count = ranges.len();
         // The first range is a part of the struct.
@@ -195,7 +206,7 @@ impl OwnedPageMap {
         const {
             assert!(align_of::<bindings::dev_pagemap>() <= align_of::<u64>());
         }
-        // INVARIANT: Zeroes are a valid `struct dev_pagemap` without ranges.
+        // INVARIANT: A zeroed `struct dev_pagemap` is valid and has no ranges.
         let mut this = Self {
             storage: KVVec::from_elem(0, size.div_ceil(size_of::<u64>()), GFP_KERNEL)?,
             order: 0,
@@ -206,22 +217,22 @@ impl OwnedPageMap {
         // SAFETY: The allocation has room for the struct.
         let mut slot = unsafe { addr_of_mut!((*map).__bindgen_anon_1) }.cast::<bindings::range>();
         for range in ranges.take(count) {
-            // SAFETY: The allocation has room for `count` ranges, and no more are written.
+            // SAFETY: The allocation has room for `count` ranges. The loop writes no more.
             unsafe { slot.write(range) };
             slot = slot.wrapping_add(1);
         }
-        // INVARIANT: The ranges were filled in.
+        // INVARIANT: The loop wrote `count` ranges.
         // SAFETY: The allocation has room for the struct.
         unsafe { (*map).nr_range = i32::try_from(count)? };
         Ok(this)
     }
 
-    /// Describes the same memory as `map`, which has one range.
+    /// Describes the same memory as `map`, which has one range. May sleep.
     ///
-    /// Whether the struct pages of `map` exist makes no difference. May sleep. Fails with `ENOMEM`,
-    /// and with `EINVAL` if `map` has no range or several.
+    /// The struct pages of `map` may exist or not. Fails with [`EINVAL`] if `map` does not have exactly
+    /// one range, and with [`ENOMEM`].
     pub(crate) fn copy_of(map: &PageMap) -> Result<Self> {
-        // SAFETY: By the type invariant. These fields do not change once they were filled in.
+        // SAFETY: By the type invariant. These fields do not change after they were filled in.
         let (count, range, flags, altmap) = unsafe {
             let map = map.as_raw();
 
@@ -239,25 +250,25 @@ impl OwnedPageMap {
         }
 
         let mut this = Self::new([range].into_iter())?;
-        // SAFETY: By the type invariant the struct is valid, and nobody else knows it.
+        // SAFETY: By the type invariant the struct is valid. Nothing else uses it yet.
         unsafe {
             let map = this.as_raw();
 
             (*map).flags = flags;
             (*map).altmap = altmap;
-            // So much of it is in use, by the struct pages of `map` if they exist.
+            // This is the part that the struct pages of `map` use.
             (*map).altmap.alloc = 0;
         }
         Ok(this)
     }
 
-    /// Returns the raw pointer, which stays the same.
+    /// Returns the raw pointer. It never changes.
     #[inline]
     pub fn as_raw(&mut self) -> *mut bindings::dev_pagemap {
         self.storage.as_mut_ptr().cast()
     }
 
-    /// The first physical address of the first range.
+    /// Returns the first physical address of the first range.
     pub fn start(&mut self) -> u64 {
         // SAFETY: By the type invariant there is a range, which `new` filled in.
         unsafe {
@@ -268,10 +279,10 @@ impl OwnedPageMap {
         .start
     }
 
-    /// Makes the struct pages compound pages of `size` bytes, a power of two, for `data`: the memory of
-    /// each range, in their order.
+    /// Prepares the ranges for compound pages of `size` bytes, as [`PageMap::fit`] does. `data` has the
+    /// memory of each range, in order.
     ///
-    /// As [`PageMap::fit`]. Fails with `EBUSY` if the struct pages exist already.
+    /// Fails with [`EBUSY`] if the struct pages exist already.
     pub fn compound(
         &mut self,
         size: u64,
@@ -280,17 +291,17 @@ impl OwnedPageMap {
         if self.unmap.is_some() {
             return Err(EBUSY);
         }
-        // SAFETY: By the type invariant. There are no struct pages, so it is not in use.
+        // SAFETY: By the type invariant. Without struct pages the dev_pagemap is not in use.
         let fitted = unsafe { fit_each(self.as_raw(), size, data) };
 
         if fitted.is_ok() {
-            // INVARIANT: Just done.
+            // INVARIANT: `fit_each()` accepted the ranges.
             self.order = (size.trailing_zeros()).saturating_sub(PAGE_SHIFT as u32);
         }
         Ok(fitted)
     }
 
-    /// The order of the compound pages, in base pages.
+    /// Returns the order of the compound pages: `2^order` base pages.
     #[inline]
     pub fn order(&self) -> u32 {
         self.order
@@ -298,17 +309,21 @@ impl OwnedPageMap {
 
     /// Creates the struct pages, near the NUMA node `nid`.
     ///
-    /// `ops` are called with the `struct dev_pagemap`, in which `owner` is found. May sleep. The errors
-    /// are `EBUSY` if there are struct pages already, `EINVAL` for compound pages for file systems, and
-    /// those of `memremap_pages()`.
+    /// The kernel calls `ops` with the `struct dev_pagemap`, which has `owner`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// - [`EBUSY`] if the struct pages exist already.
+    /// - [`EINVAL`] for compound pages for a file system.
+    /// - The errors of `memremap_pages()`.
     ///
     /// # Safety
     ///
-    /// - The caller owns the memory as long as `self` exists, and nobody refers to a struct page when
-    ///   it is dropped.
+    /// - The caller owns the memory as long as `self` exists. When `self` is dropped, there are no
+    ///   references to the struct pages.
     /// - `ops` accept `owner`, which is valid as long as `self` exists. They are in the kernel image,
-    ///   or in a module that is not removed before that.
-    // Inlined into the module: nfit_test has its own functions for this there.
+    ///   or in a module that stays loaded until `self` is dropped.
+    // This is inlined into modules because nfit_test replaces the function there.
     #[inline]
     pub unsafe fn map(
         &mut self,
@@ -320,12 +335,12 @@ impl OwnedPageMap {
         self.set_up(usage, ops, owner)?;
         // SAFETY: By the type invariants and the safety requirements.
         from_err_ptr(unsafe { bindings::memremap_pages(self.as_raw(), nid) })?;
-        // INVARIANT: They were created just now.
+        // INVARIANT: `memremap_pages()` created the struct pages.
         self.unmap = Some(bindings::memunmap_pages);
         Ok(())
     }
 
-    /// Says what the struct pages are to be. Not in [`Self::map`], which is compiled into modules.
+    /// Fills in the fields for [`Self::map`], outside of the code that is inlined into modules.
     fn set_up(
         &mut self,
         usage: Usage,
@@ -342,8 +357,8 @@ impl OwnedPageMap {
         };
         let map = self.as_raw();
 
-        // SAFETY: By the type invariant the struct is valid. It is not in use, so nobody accesses the
-        // fields concurrently.
+        // SAFETY: By the type invariant the struct is valid. It is not in use, so nothing else accesses
+        // the fields.
         unsafe {
             (*map).type_ = kind;
             (*map).vmemmap_shift = self.order as usize;
@@ -357,13 +372,14 @@ impl OwnedPageMap {
 impl Drop for OwnedPageMap {
     fn drop(&mut self) {
         if let Some(unmap) = self.unmap {
-            // SAFETY: By the type invariant. The caller of `map` promised that this is the time.
+            // SAFETY: By the type invariant the struct pages exist. By the safety requirements of `map`
+            // there are no references to them.
             unsafe { unmap(self.as_raw()) };
         }
     }
 }
 
-// SAFETY: The struct is not bound to a thread.
+// SAFETY: Any thread may remove the struct pages.
 unsafe impl Send for OwnedPageMap {}
-// SAFETY: A shared reference gives no access to it.
+// SAFETY: The functions that take a shared reference do not access the struct.
 unsafe impl Sync for OwnedPageMap {}

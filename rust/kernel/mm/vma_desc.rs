@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver sees of a mapping that is about to be made.
+//! The description of a VMA that `mm` is about to create.
 //!
-//! The `mmap_prepare` file operation is asked before the area exists, so it can refuse the request
-//! or shape it, but it cannot reach page tables; contrast [`VmaNew`](super::virt::VmaNew), which
-//! is for the older `mmap` operation.
+//! `mm` calls the `mmap_prepare` file operation before the VMA exists. The operation can refuse the
+//! request or change it, but it has no page tables yet. [`VmaNew`](super::virt::VmaNew) is for the
+//! older `mmap` operation.
 //!
 //! C header: [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
 
@@ -17,8 +17,24 @@ use crate::{
 ///
 /// # Invariants
 ///
-/// `self.0` is a valid `struct vm_area_desc` of a call of `mmap_prepare` that is under way; nobody
-/// else accesses it meanwhile.
+/// `self.0` is the valid argument of a call of `mmap_prepare` that has not returned. Nothing else
+/// accesses it during the call.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::vma_desc::VmaDesc;
+///
+/// /// Accepts shared mappings of whole 2 MiB only.
+/// fn check(vma: &mut VmaDesc) -> Result {
+///     if !vma.is_shared() || (vma.start() | vma.end()) & ((2 << 20) - 1) != 0 {
+///         return Err(EINVAL);
+///     }
+///
+///     vma.set_hugepage();
+///     Ok(())
+/// }
+/// ```
 #[repr(transparent)]
 pub struct VmaDesc(Opaque<bindings::vm_area_desc>);
 
@@ -27,58 +43,58 @@ impl VmaDesc {
     ///
     /// # Safety
     ///
-    /// `desc` must be the argument of a call of the `mmap_prepare` file operation that does not
-    /// end before `'a`, and must not be accessed in another way for the duration of `'a`.
+    /// `desc` must be the argument of a call of the `mmap_prepare` file operation that does not return
+    /// before the end of `'a`. Nothing else may access it for the duration of `'a`.
     #[inline]
     pub unsafe fn from_raw<'a>(desc: *mut bindings::vm_area_desc) -> &'a mut Self {
-        // SAFETY: By the safety requirements; `Self` is a transparent wrapper.
+        // SAFETY: By the safety requirements. `Self` is a transparent wrapper.
         unsafe { &mut *desc.cast() }
     }
 
     #[inline]
     fn raw(&self) -> &bindings::vm_area_desc {
-        // SAFETY: By the type invariant the descriptor is valid and not being changed.
+        // SAFETY: By the type invariant the descriptor is valid. Changing it takes `&mut self`.
         unsafe { &*self.0.get() }
     }
 
-    /// The first address of the area, a multiple of the page size.
+    /// Returns the first address of the area, a multiple of the page size.
     #[inline]
     pub fn start(&self) -> usize {
         self.raw().start
     }
 
-    /// The first address behind the area, a multiple of the page size.
+    /// Returns the first address behind the area, a multiple of the page size.
     #[inline]
     pub fn end(&self) -> usize {
         self.raw().end
     }
 
-    /// The offset into the file at which the area starts, in pages.
+    /// Returns the offset into the file at which the area starts, in pages.
     #[inline]
     pub fn pgoff(&self) -> usize {
         self.raw().pgoff
     }
 
-    /// Whether writes are to reach the file (`MAP_SHARED`), rather than a private copy.
+    /// Returns whether writes reach the file (`MAP_SHARED`) and not a private copy.
     ///
-    /// This is also true of a shared mapping of a file that is open for reading only.
+    /// This is also true for a shared mapping of a file that is open for reading only.
     #[inline]
     pub fn is_shared(&self) -> bool {
         // SAFETY: By the type invariant the descriptor is valid.
         unsafe { bindings::vma_desc_test(self.0.get(), bindings::VMA_MAYSHARE_BIT as i32) }
     }
 
-    /// Whether the file is one whose pages are mapped without a page cache (`file_is_dax()`).
+    /// Returns whether the file maps its pages without a page cache (`file_is_dax()`).
     #[inline]
     pub fn is_dax(&self) -> bool {
         // SAFETY: By the type invariant the descriptor is valid, and so is its file.
         unsafe { bindings::file_is_dax(self.raw().file) }
     }
 
-    /// Asks for huge page table entries wherever possible, as `MADV_HUGEPAGE` does.
+    /// Requests huge page table entries wherever possible, as `MADV_HUGEPAGE` does.
     #[inline]
     pub fn set_hugepage(&mut self) {
-        // SAFETY: By the type invariant the descriptor is valid and ours to change.
+        // SAFETY: By the type invariant the descriptor is valid, and only this call changes it.
         unsafe { bindings::vma_desc_set_flags(self.0.get(), bindings::VMA_HUGEPAGE_BIT as i32) };
     }
 
@@ -89,7 +105,7 @@ impl VmaDesc {
     /// The operations must be safe to call for any area of the file that is being mapped.
     #[inline]
     pub unsafe fn set_vm_ops(&mut self, ops: &'static bindings::vm_operations_struct) {
-        // SAFETY: By the type invariant the descriptor is valid and ours to change.
+        // SAFETY: By the type invariant the descriptor is valid, and only this call changes it.
         unsafe { (*self.0.get()).vm_ops = ops };
     }
 }

@@ -4,12 +4,12 @@
 //! physical address of a page of a device.
 //!
 //! This module knows nothing of devices, locks or sysfs. It computes a result, and the rest of the
-//! core applies it. From the kernel it only uses fallible vectors and the page size, so the same
+//! core applies it. From the kernel it only uses fallible vectors and trees, and the page size, so the same
 //! source also compiles on the host, where its tests run (`tools/testing/dax/host`).
 //!
 //! - [`Range`] and [`Align`]: physical ranges, and the entries that can map them;
 //! - [`Space`]: the allocated and the free memory of a region;
-//! - [`Parts`]: the ranges of a device, and the changes when its size is set;
+//! - [`InstanceRanges`]: the ranges of a device, and the changes when its size is set;
 //! - [`lookup`]: the physical address of a page of a device, for the fault path;
 //! - [`parse`]: the text that user space writes to sysfs.
 //!
@@ -28,8 +28,8 @@ use kernel::{
 
 pub(crate) use self::{
     resize::{
-        Part,
-        Parts, //
+        InstanceRange,
+        InstanceRanges, //
     },
     space::{
         Space,

@@ -20,7 +20,6 @@ use super::{
 };
 use kernel::{
     alloc::{
-        append::Append,
         flags::GFP_KERNEL,
         KVVec, //
     },
@@ -32,12 +31,12 @@ use core::ops::Deref;
 
 /// A range of a device and its page offset in the device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Part {
+pub(crate) struct InstanceRange {
     pub(crate) pgoff: u64,
     pub(crate) range: Range,
 }
 
-impl Extent for Part {
+impl Extent for InstanceRange {
     fn pgoff(&self) -> u64 {
         self.pgoff
     }
@@ -52,17 +51,17 @@ impl Extent for Part {
 }
 
 /// The ranges of a device, in the order of their page offsets.
-pub(crate) struct Parts(KVVec<Part>);
+pub(crate) struct InstanceRanges(KVVec<InstanceRange>);
 
-impl Deref for Parts {
-    type Target = [Part];
+impl Deref for InstanceRanges {
+    type Target = [InstanceRange];
 
-    fn deref(&self) -> &[Part] {
+    fn deref(&self) -> &[InstanceRange] {
         &self.0
     }
 }
 
-impl Parts {
+impl InstanceRanges {
     /// Returns the ranges of a device without memory: none.
     pub(crate) fn new() -> Self {
         Self(KVVec::new())
@@ -136,7 +135,7 @@ impl Parts {
             return Ok(None);
         }
 
-        self.0.make_room(1, GFP_KERNEL)?;
+        self.0.reserve(1, GFP_KERNEL)?;
         let last = self.last().map(|part| part.range);
         let new = space.allocate(last, lack, align)?;
         let joined = last.and_then(|last| last.joined(&new));
@@ -178,7 +177,7 @@ impl Parts {
         if !align.fits(&range) {
             return Err(Error::RangeMisaligned { range, align });
         }
-        self.0.make_room(1, GFP_KERNEL)?;
+        self.0.reserve(1, GFP_KERNEL)?;
         space.reserve(range)?;
         self.push(range)
     }
@@ -188,7 +187,7 @@ impl Parts {
         let pgoff = self.size() >> PAGE_SHIFT;
 
         self.0
-            .push_within_capacity(Part { pgoff, range })
+            .push_within_capacity(InstanceRange { pgoff, range })
             .map_err(|_| Error::NoMemory)
     }
 }

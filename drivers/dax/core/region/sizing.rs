@@ -11,18 +11,17 @@ use super::{
     Region, //
 };
 use crate::{
+    ffi::limits,
     instance::Instance,
     ranges::{
         self,
         Align,
-        Parts,
+        InstanceRanges,
         Range,
         Space, //
     }, //
 };
 use kernel::{
-    bindings,
-    dax::layout,
     dev_info_ratelimited,
     device::subclass::{
         DeviceGuard,
@@ -33,7 +32,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What is to change about an instance.
+/// A change of an instance.
 enum Change {
     Size(u64),
     Mapping(Range),
@@ -50,14 +49,14 @@ impl fmt::Display for Change {
     }
 }
 
-/// Says in the log why a change of an instance is refused.
+/// Logs the reason for which a change of an instance is refused.
 #[cold]
 #[inline(never)]
 fn refuse(dev: &Subclass<Instance>, change: &Change, why: &dyn fmt::Display) {
     dev_info_ratelimited!(dev, "{} refused: {}\n", change, why);
 }
 
-/// Locks an instance for a change of what a driver relies on. Refused while there is a driver.
+/// Locks an instance for a change. Refused while it is bound, because the driver relies on the layout.
 fn lock_unbound<'a>(dev: &'a Subclass<Instance>, change: &Change) -> Result<DeviceGuard<'a>> {
     let guard = dev.lock();
 
@@ -74,17 +73,17 @@ impl Region {
         let change = Change::Size(size);
         let _guard = lock_unbound(dev, &change)?;
         let mut state = self.state.lock();
-        let (space, slot) = state.memory(dev.key())?;
-        let unit = unit(slot.align)?;
-        let before = slot.size();
+        let (space, instance) = state.memory(dev.key())?;
+        let unit = unit(instance.align)?;
+        let before = instance.size();
 
-        if let Err(why) = slot.parts.check_size(space, size, unit) {
+        if let Err(why) = instance.ranges.check_size(space, size, unit) {
             refuse(dev, &change, &why);
             return Err(why.into());
         }
-        self.take_back(dev.id(), &mut slot.parts, space, size);
+        self.take_back(dev.id(), &mut instance.ranges, space, size);
         let grown = loop {
-            match slot.parts.grow(space, size, unit) {
+            match instance.ranges.grow(space, size, unit) {
                 Ok(Some(range)) => self.gave(dev.id(), range),
                 Ok(None) => break Ok(()),
                 Err(why) => break Err(why.into()),
@@ -103,10 +102,10 @@ impl Region {
         let change = Change::Mapping(range);
         let _guard = lock_unbound(dev, &change)?;
         let mut state = self.state.lock();
-        let (space, slot) = state.memory(dev.key())?;
-        let before = slot.size();
+        let (space, instance) = state.memory(dev.key())?;
+        let before = instance.size();
 
-        if let Err(why) = slot.parts.add(space, range, unit(slot.align)?) {
+        if let Err(why) = instance.ranges.add(space, range, unit(instance.align)?) {
             refuse(dev, &change, &why);
             return Err(why.into());
         }
@@ -117,23 +116,29 @@ impl Region {
             .inspect_err(|_| self.undo(dev.key(), before))
     }
 
-    /// Takes back what an instance was just given: it had the size `before`.
+    /// Takes memory back that an instance was just given. `before` is its earlier size.
     fn undo(&self, key: Key, before: u64) {
         let mut state = self.state.lock();
-        // A slot that is gone has given everything back.
-        let Ok((space, slot)) = state.memory(key) else {
+        // An instance that is gone has given everything back.
+        let Ok((space, instance)) = state.memory(key) else {
             return;
         };
 
-        self.take_back(key.id(), &mut slot.parts, space, before);
+        self.take_back(key.id(), &mut instance.ranges, space, before);
         drop(state);
 
         self.trim_mappings(key);
     }
 
-    /// Takes from an instance what it has beyond `size` bytes.
-    pub(super) fn take_back(&self, id: u32, parts: &mut Parts, space: &mut Space, size: u64) {
-        while let Some(range) = parts.shrink(space, size) {
+    /// Takes the memory beyond `size` bytes from an instance.
+    pub(super) fn take_back(
+        &self,
+        id: u32,
+        ranges: &mut InstanceRanges,
+        space: &mut Space,
+        size: u64,
+    ) {
+        while let Some(range) = ranges.shrink(space, size) {
             self.took(id, range);
         }
     }
@@ -141,29 +146,29 @@ impl Region {
     /// Changes the size of the entries that map an instance, in bytes.
     pub(crate) fn set_align(&self, dev: &Subclass<Instance>, bytes: u64) -> Result {
         let align = Align::new(bytes)
-            .filter(|_| layout::align_valid(bytes))
+            .filter(|_| limits::align_valid(bytes))
             .ok_or(EINVAL)
             .inspect_err(|_| {
                 dev_info_ratelimited!(
                     dev,
                     "align {} refused: it must be the size of a pte, pmd or pud ({}, {} or {})\n",
                     bytes,
-                    bindings::PAGE_SIZE,
-                    layout::PMD_SIZE,
-                    layout::PUD_SIZE
+                    limits::PAGE_SIZE,
+                    limits::PMD_SIZE,
+                    limits::PUD_SIZE
                 );
             })?;
         let change = Change::Align(bytes);
         let _guard = lock_unbound(dev, &change)?;
         let unit = unit(align)?;
         let mut state = self.state.lock();
-        let slot = state.slot(dev.key())?;
+        let instance = state.instance(dev.key())?;
 
-        if let Err(why) = ranges::check_align(&slot.parts, unit) {
+        if let Err(why) = ranges::check_align(&instance.ranges, unit) {
             refuse(dev, &change, &why);
             return Err(why.into());
         }
-        slot.align = align;
+        instance.align = align;
         Ok(())
     }
 }

@@ -1,46 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which struct pages a `dev_pagemap` has, and how they match the data that they are for.
+//! Fits the range of a `dev_pagemap` to the data that its struct pages are for.
 //!
 //! `memremap_pages()` makes compound pages one after the other, from the first usable page of a
 //! range to its end. It does not check that they begin at multiples of their size, nor that the
-//! last one ends with the range. A consumer whose page-table entries map one compound page each
-//! needs both, so the range has to be right before.
+//! last one ends with the range. A consumer that maps each compound page with one page table entry
+//! needs both. So it checks the range first.
 //!
-//! This uses nothing of the kernel but `fmt`, and is compiled and tested on the host, too
-//! (`tools/testing/dax/host`). Addresses and sizes are in bytes, sizes of pages are powers of two.
+//! From the kernel this uses only `fmt`. So it also compiles on the host, where its tests run
+//! (`tools/testing/dax/host`). Addresses and sizes are in bytes. Sizes of pages are powers of two.
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::mm::memremap::pages;
+//!
+//! const SZ_2M: u64 = 2 << 20;
+//!
+//! // The metadata in front of the data is not a multiple of 2 MiB, so it is left out.
+//! let data = 2 * SZ_2M..4 * SZ_2M;
+//! let range = SZ_2M / 2..4 * SZ_2M;
+//!
+//! assert_eq!(pages::fit(&range, None, &data, SZ_2M, 4096), Ok(data));
+//! ```
 
 use crate::fmt;
 use core::ops::Range;
 
-/// Memory at the beginning of a range that holds the struct pages of that range: `struct
-/// vmem_altmap`.
+/// Memory at the start of a range that holds the struct pages of the range: `struct vmem_altmap`.
 #[derive(Clone, Copy, Debug)]
 pub struct Altmap {
-    /// The physical address that the usable pages are counted from.
+    /// The physical address from which the usable pages are counted.
     pub base: u64,
-    /// How much of the memory from `base` on has no usable page.
+    /// The size of the memory from `base` on that has no usable page.
     pub size: u64,
 }
 
-/// Why compound pages of a range do not match the data that they are for.
+/// The reason why the struct pages of a range do not fit the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misfit {
-    /// `memremap_pages()` maps memory in units; these addresses are not multiples of `unit`.
+    /// The addresses are not multiples of `unit`, in which `memremap_pages()` maps memory.
     Unit {
         /// The range of the `dev_pagemap`.
         range: Range<u64>,
         /// The unit.
         unit: u64,
     },
-    /// The altmap does not begin with the range, or leaves no usable page.
+    /// The altmap does not start at the start of the range, or leaves no usable page.
     Altmap {
         /// The first usable page.
         first: u64,
         /// The range of the `dev_pagemap`.
         range: Range<u64>,
     },
-    /// The first compound page begins, or the last one ends, between multiples of `size`.
+    /// The first compound page starts, or the last one ends, between multiples of `size`.
     Compound {
         /// The usable pages.
         pages: Range<u64>,
@@ -87,10 +100,10 @@ fn is_aligned(range: &Range<u64>, size: u64) -> bool {
     (range.start | range.end) & size.wrapping_sub(1) == 0
 }
 
-/// The memory of `range` that has usable struct pages, in compound pages of `size` bytes that begin
-/// at multiples of `size`.
+/// Returns the memory of `range` that has usable struct pages, and checks that they are compound pages
+/// of `size` bytes that start at multiples of `size`.
 ///
-/// `unit` is what `memremap_pages()` maps at least: `memremap_compat_align()`.
+/// `unit` is `memremap_compat_align()`: the unit in which `memremap_pages()` maps memory.
 pub fn usable(
     range: &Range<u64>,
     altmap: Option<Altmap>,
@@ -106,7 +119,8 @@ pub fn usable(
 
     let first = match altmap {
         None => range.start,
-        // The kernel counts from `base` when it makes the pages, and from the range later on.
+        // The kernel counts from `base` when it makes the pages, and from the range later. So both must
+        // be the same.
         Some(altmap) => match altmap.base.checked_add(altmap.size) {
             Some(first) if altmap.base == range.start && first < range.end => first,
             first => {
@@ -125,11 +139,11 @@ pub fn usable(
     Ok(pages)
 }
 
-/// Finds the range that a `dev_pagemap` should have so that its compound pages of `size` bytes are
-/// those of `data`, which starts and ends at multiples of `size`.
+/// Returns the range that a `dev_pagemap` needs for compound pages of `size` bytes that cover `data`.
+/// `data` starts and ends at multiples of `size`.
 ///
-/// That is `range`, if it will do. Otherwise, without an altmap, it is what is left of `range`
-/// without the metadata around the data. With an altmap the range has to hold that, too.
+/// The result is `range` if that fits. Otherwise, without an altmap, it is `range` without the metadata
+/// around the data. With an altmap the range must include the metadata.
 pub fn fit(
     range: &Range<u64>,
     altmap: Option<Altmap>,
@@ -154,7 +168,7 @@ pub fn fit(
         return whole.map(|()| range.clone());
     }
 
-    // Data in small pages may begin between two units.
+    // Data in small pages can start between two units.
     let inner = |value: u64, outer: u64| {
         if value & unit.wrapping_sub(1) == 0 {
             value

@@ -6,7 +6,7 @@
 use kernel::{
     dax::{
         self,
-        device::Count, //
+        live::Count, //
     },
     device::Core,
     mm::memremap::PageMap,

@@ -6,7 +6,7 @@
 use kernel::{
     dax::{
         self,
-        device::Served, //
+        driver::BoundTo, //
     },
     device::Core,
     new_mutex,
@@ -35,7 +35,7 @@ impl dax::Driver for Keeper {
     }
 }
 
-fn store(owner: &Served<Keeper>, input: &[u8]) {
+fn store(owner: &BoundTo<Keeper>, input: &[u8]) {
     owner.with_data(|kept| *kept.last.lock() = Some(input));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// fails: E0133 call to unsafe function `HostDevice::<'a>::new` is unsafe
+// fails: E0133 call to unsafe function `AttachTarget::<'a>::new` is unsafe
 
 //! The adapter of a bus would store the private data of a driver where the attributes look for
 //! theirs.
@@ -7,9 +7,9 @@
 use kernel::{
     device::{
         attribute::{
-            GroupsRegistration,
-            Guest,
-            HostDevice, //
+            AttachTarget,
+            Attachment,
+            GroupsRegistration, //
         },
         Bound,
         Device, //
@@ -19,6 +19,6 @@ use kernel::{
 };
 
 /// Puts attributes on any device.
-pub fn put<G: Guest>(dev: &Device<Bound>, guest: Arc<G>) -> Result<GroupsRegistration<G>> {
-    GroupsRegistration::new(HostDevice::new(dev), guest)
+pub fn put<A: Attachment>(dev: &Device<Bound>, attachment: Arc<A>) -> Result<GroupsRegistration<A>> {
+    GroupsRegistration::new(AttachTarget::new(dev), attachment)
 }

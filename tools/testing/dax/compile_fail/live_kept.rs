@@ -3,13 +3,13 @@
 
 //! The memory may go as soon as the section has ended.
 
-use kernel::dax::device::{
-    Device,
-    Memory, //
+use kernel::dax::{
+    live::LiveMemory,
+    Device, //
 };
 
 /// The memory of an instance, after the section.
-pub fn memory(dev: &Device) -> Option<&Memory<'_>> {
+pub fn memory(dev: &Device) -> Option<&LiveMemory<'_>> {
     let live = dev.live()?;
 
     Some(&*live)

@@ -3,7 +3,7 @@
 
 //! A read-side critical section of SRCU ends on the processor's thread that began it.
 
-use kernel::dax::device::Live;
+use kernel::dax::live::Live;
 
 fn send<T: Send>(value: T) -> T {
     value

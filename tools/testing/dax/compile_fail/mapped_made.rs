@@ -4,10 +4,12 @@
 //! The memory of an instance would be mapped while somebody else uses it: it was not reserved.
 
 use kernel::{
-    dax::device::{
-        Device,
-        Mapped,
-        Reserved, //
+    dax::{
+        memory::{
+            Mapped,
+            Reserved, //
+        },
+        Device, //
     },
     device::Bound,
     prelude::*, //

@@ -5,7 +5,7 @@
 use crate::{
     model::{align, range, Model, UNIT},
     random::check_sequences,
-    ranges::{check_align, Align, Error, Part, Parts, Range, Space},
+    ranges::{check_align, Align, Error, InstanceRange, InstanceRanges, Range, Space},
     region::resize,
 };
 use kernel::alloc::{bytes, succeed};
@@ -23,11 +23,11 @@ fn units(first: u64, count: u64) -> Range {
 }
 
 /// A device as the bus has it.
-struct Device(Parts);
+struct Device(InstanceRanges);
 
 impl Device {
     fn new() -> Self {
-        Self(Parts::new())
+        Self(InstanceRanges::new())
     }
 
     fn ranges(&self) -> Vec<Range> {
@@ -103,10 +103,10 @@ fn both_start_and_length_count() {
         (units(9, 15), false),
     ] {
         let align = align(8 * UNIT);
-        let result = check_align(&[Part { pgoff: 0, range }], align);
+        let result = check_align(&[InstanceRange { pgoff: 0, range }], align);
         let error = Error::RangeMisaligned { range, align };
         assert_eq!(result.err(), (!fits).then_some(error));
-        let added = Parts::new().add(&mut region_of(64), range, align);
+        let added = InstanceRanges::new().add(&mut region_of(64), range, align);
         assert_eq!(added, result);
     }
 }
@@ -116,9 +116,10 @@ fn refusals_say_why() {
     let mut space = region_of(128);
     space.reserve(units(32, 64)).unwrap();
     let available = 64 * UNIT;
-    let none = &Parts::new();
-    let refused =
-        |parts: &Parts, size, unit| parts.check_size(&space, size, align(unit)).err().unwrap();
+    let none = &InstanceRanges::new();
+    let refused = |parts: &InstanceRanges, size, unit| {
+        parts.check_size(&space, size, align(unit)).err().unwrap()
+    };
     assert_eq!(refused(none, 65 * UNIT, UNIT), Error::NoSpace { available });
     assert_eq!(
         refused(none, 1 << 63, 64 * UNIT),
@@ -144,7 +145,7 @@ fn refusals_say_why() {
             align: align(16 * UNIT)
         }
     );
-    let odd = &mut Parts::new();
+    let odd = &mut InstanceRanges::new();
     odd.add(&mut region_of(128), units(33, 8), align(UNIT))
         .unwrap();
     assert_eq!(
@@ -175,8 +176,8 @@ fn an_exact_range() {
         align: align(8 * UNIT),
     };
     let unit = align(8 * UNIT);
-    let (mut mine, mut other) = (Parts::new(), Parts::new());
-    let add = |parts: &mut Parts, space: &mut Space| parts.add(space, units(8, 8), unit);
+    let (mut mine, mut other) = (InstanceRanges::new(), InstanceRanges::new());
+    let add = |parts: &mut InstanceRanges, space: &mut Space| parts.add(space, units(8, 8), unit);
     assert_eq!(mine.add(&mut space, units(4, 8), unit), Err(misaligned));
     assert_eq!(add(&mut mine, &mut space), Ok(()));
     assert_eq!(space.available(), 56 * UNIT);
@@ -187,7 +188,10 @@ fn an_exact_range() {
     assert_eq!(mine.shrink(&mut space, 0), None);
     assert_eq!(space.available(), 64 * UNIT);
     succeed(Some(0));
-    assert_eq!(add(&mut Parts::new(), &mut space), Err(Error::NoMemory));
+    assert_eq!(
+        add(&mut InstanceRanges::new(), &mut space),
+        Err(Error::NoMemory)
+    );
     succeed(None);
     assert_eq!(space.available(), 64 * UNIT);
 }
@@ -196,7 +200,7 @@ fn an_exact_range() {
 #[test]
 fn a_device_grows_range_by_range() {
     let mut space = region_of(64);
-    let mut mine = Parts::new();
+    let mut mine = InstanceRanges::new();
     mine.add(&mut space, units(0, 4), align(UNIT)).unwrap();
     space.reserve(units(10, 4)).unwrap();
     space.reserve(units(20, 4)).unwrap();

@@ -29,17 +29,8 @@ fn compare(space: &Space, model: &Model) {
     for align in aligns() {
         let usable = model.usable(align);
         let sum = usable.iter().map(Range::len).sum::<u64>();
-        let largest = usable.iter().map(Range::len).max();
         assert_eq!(space.usable(align), Ok(sum));
-        assert_eq!(space.largest(align), Ok(largest.unwrap_or(0)));
-
-        let mut sizes: Vec<u64> = usable.iter().map(Range::len).collect();
-        sizes.extend(sizes.clone().iter().map(|size| size + align.bytes()));
-        sizes.push(align.bytes());
-        for size in sizes {
-            let lowest = usable.iter().find(|part| part.len() >= size);
-            assert_eq!(space.find(size, align), Ok(lowest.map(Range::start)));
-        }
+        assert_eq!(space.find(align), Ok(usable.first().map(Range::start)));
     }
 }
 
@@ -70,7 +61,7 @@ fn exact_ranges() {
     assert_eq!(space.reserve(part(5, 5)), Ok(()));
     assert_eq!(space.reserve(part(0, 2)), Ok(()));
     assert_eq!(space.available(), 0);
-    assert_eq!(space.find(UNIT, align(UNIT)), Ok(None));
+    assert_eq!(space.find(align(UNIT)), Ok(None));
     assert_eq!(space.release(part(2, 3)), Ok(()));
     let free = Err(Error::NotAllocated {
         at: START + 2 * UNIT,
@@ -113,13 +104,9 @@ fn alignment_is_that_of_addresses_not_of_offsets() {
     let region = range(START + 32 * UNIT, 128 * UNIT);
     let space = space(region);
     assert_eq!(space.usable(align(64 * UNIT)), Ok(64 * UNIT));
-    let found = space.find(64 * UNIT, align(64 * UNIT));
+    let found = space.find(align(64 * UNIT));
     assert_eq!(found, Ok(Some(START + 64 * UNIT)));
-    assert_eq!(space.find(128 * UNIT, align(64 * UNIT)), Ok(None));
-    assert_eq!(
-        space.find(128 * UNIT, align(UNIT)),
-        Ok(Some(region.start()))
-    );
+    assert_eq!(space.find(align(UNIT)), Ok(Some(region.start())));
 }
 
 #[test]
@@ -139,10 +126,10 @@ fn a_gap_that_goes_is_forgotten_all_the_way_up() {
             }
             let entry = align(64 * UNIT);
             let place = gap(long, long);
-            assert_eq!(space.find(64 * UNIT, entry), Ok(Some(place.start())));
+            assert_eq!(space.find(entry), Ok(Some(place.start())));
             space.reserve(place).unwrap();
             space.checked_gaps();
-            assert_eq!(space.find(64 * UNIT, entry), Ok(None));
+            assert_eq!(space.find(entry), Ok(None));
         }
     }
 }
@@ -160,7 +147,7 @@ fn bad_questions() {
 fn the_ends_of_the_address_space() {
     let low = Range::from_len(0, 1 << 40).unwrap();
     let mut space = Space::new(low, aligns()).unwrap();
-    assert_eq!(space.find(UNIT, align(UNIT)), Ok(Some(0)));
+    assert_eq!(space.find(align(UNIT)), Ok(Some(0)));
     space.reserve(range(0, UNIT)).unwrap();
     space.release(range(0, UNIT)).unwrap();
 
@@ -250,8 +237,9 @@ impl Both {
                 self.reserve(wanted)
             }
             Step::Fit { units, class } => {
-                let found = self.space.find(units * UNIT, aligns()[class]).unwrap();
-                found.is_some_and(|at| self.reserve(range(at, units * UNIT)))
+                let usable = self.model.usable(aligns()[class]);
+                let found = usable.iter().find(|part| part.len() >= units * UNIT);
+                found.is_some_and(|part| self.reserve(range(part.start(), units * UNIT)))
             }
             Step::Release { which } if !self.owned.is_empty() => {
                 let mine = self.owned.swap_remove(which % self.owned.len());
@@ -336,6 +324,7 @@ fn random_steps_agree_with_the_model() {
         for step in steps {
             both.make(*step);
             compare(&both.space, &both.model);
+            assert_eq!(both.space.nodes(), both.owned.len() + 1);
         }
         for mine in both.owned {
             both.space.release(mine).unwrap();
@@ -356,6 +345,7 @@ fn a_failed_allocation_changes_nothing() {
             let failed = both.make(*step);
             succeed(None);
             compare(&both.space, &both.model);
+            assert_eq!(both.space.nodes(), both.owned.len() + 1);
             if failed {
                 failures.set(failures.get() + 1);
                 assert!(!both.make(*step));
@@ -371,30 +361,24 @@ fn a_failed_allocation_changes_nothing() {
 }
 
 #[test]
-fn the_arena_follows_the_allocations() {
+fn the_nodes_follow_the_allocations() {
     let mut space = space(range(START, 40_000 * UNIT));
     let before = bytes();
     let every_other = |n: u64| range(START + 2 * n * UNIT, UNIT);
     for n in 0..20_000 {
         space.reserve(every_other(n)).unwrap();
     }
-    let (room, allocations) = space.arena();
-    assert_eq!(allocations, 20_000);
-    assert!(room <= 40_002, "{room}");
+    assert_eq!(space.nodes(), 20_001);
     for n in 0..20_000 {
         // Out of order, as devices are deleted.
         space.release(every_other(n * 7919 % 20_000)).unwrap();
-        let (room, allocations) = space.arena();
-        assert!(
-            room < 4 * (allocations + 1) || room <= 100,
-            "{room} for {allocations}"
-        );
+        assert_eq!(space.nodes() as u64, 20_000 - n);
     }
     assert_eq!(space.checked_gaps(), [space.region()]);
-    assert!(bytes() <= before + 4096, "{} against {before}", bytes());
+    assert_eq!(bytes(), before);
 }
 
-/// The average number of accesses to nodes by an operation in a region of `gaps` gaps.
+/// The average number of looks at nodes by an operation in a region of `gaps` gaps.
 fn cost(gaps: u64) -> [f64; 4] {
     let mut space = space(range(START, (2 * gaps + 192) * UNIT));
     let every_other = |n: u64| range(START + 2 * n * UNIT, UNIT);
@@ -411,10 +395,10 @@ fn cost(gaps: u64) -> [f64; 4] {
         sums[0] += visits();
         space.reserve(one).unwrap();
         sums[1] += visits();
-        space.find(64 * UNIT, align(64 * UNIT)).unwrap();
+        space.find(align(64 * UNIT)).unwrap();
         sums[2] += visits();
         space.available();
-        space.largest(align(UNIT)).unwrap();
+        space.usable(align(UNIT)).unwrap();
         sums[3] += visits();
     }
     sums.map(|sum| sum as f64 / f64::from(rounds))
@@ -424,7 +408,7 @@ fn cost(gaps: u64) -> [f64; 4] {
 fn cost_grows_with_the_logarithm() {
     let sizes = [10u64, 100, 1_000, 10_000, 100_000];
     let costs = sizes.map(cost);
-    println!("accesses to nodes per operation: release, reserve, find, totals");
+    println!("looks at nodes per operation: release, reserve, find, totals");
     for (gaps, cost) in sizes.iter().zip(&costs) {
         println!("{gaps:>7} gaps: {cost:.1?}");
     }
@@ -443,16 +427,18 @@ fn cost_grows_with_the_logarithm() {
 }
 
 #[test]
-fn cost_of_a_packed_region_does_not_grow() {
+fn cost_of_a_packed_region_grows_no_faster() {
     let costs = [10u64, 10_000].map(|devices| {
         let mut space = space(range(START, 20_000 * UNIT));
         for n in 0..devices {
             space.reserve(range(START + n * UNIT, UNIT)).unwrap();
         }
         visits();
-        let at = space.find(UNIT, align(UNIT)).unwrap().unwrap();
+        let at = space.find(align(UNIT)).unwrap().unwrap();
         space.reserve(range(at, UNIT)).unwrap();
         visits()
     });
-    assert_eq!(costs[0], costs[1]);
+    println!("looks at nodes to allocate in a packed region of 10 and 10,000 devices: {costs:?}");
+    // There is one gap; only the stack of spare nodes is deeper.
+    assert!(costs[1] < 4 * costs[0]);
 }

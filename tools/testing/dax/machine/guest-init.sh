@@ -8,6 +8,10 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-linux} LANG=C.
 cd /root
 touch /job/up
 
+# What udev leaves to systemd.
+ln -sfn /proc/self/fd /dev/fd
+ln -sfn /proc/self/fd/1 /dev/stdout
+
 mount_9p() { mount -t 9p -o "trans=virtio,version=9p2000.L,msize=262144,$3" "$1" "$2"; }
 
 mount -t tmpfs none /run

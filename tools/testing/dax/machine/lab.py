@@ -82,7 +82,7 @@ FRAGMENTS = {"rust": ["kernel.config"],
              "c-modules": ["kernel.config", "c-modules.config"],
              "debug": ["kernel.config", "debug.config"],
              "kcsan": ["kernel.config", "kcsan.config"],
-             "check": ["kernel.config"],
+             "check": ["kernel.config", "check.config"],
              "series": ["kernel.config"],
              "quiet": ["kernel.config"]}
 KERNELS = tuple(name for name in FRAGMENTS if name not in ("check", "series", "quiet"))
@@ -785,7 +785,7 @@ class Lab:
     def clean(self):
         names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests", "quiet",
                  "results", "host-tests", "bench", "upstream", "series"]
-        names += [f"{kind}-{impl}" for kind in ("out", "kernel") for impl in FRAGMENTS]
+        names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
                 self.remove(self.build / path)

@@ -242,6 +242,8 @@ class Machine:
         self.append = append
         self.args = list(args)
         self.pace = pace
+        # The lines of the kernel's log, in this boot, so far.
+        self.console = []
         (self.build / "run").mkdir(parents=True, exist_ok=True)
         self._temporary = Path(tempfile.mkdtemp(dir=self.build / "run"))
         self.backing = Path(backing).resolve() if backing else self._temporary
@@ -330,7 +332,7 @@ class Machine:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
-        console = []
+        console = self.console = []
         reader = threading.Thread(target=lambda: console.extend(qemu.stdout), daemon=True)
         reader.start()
         timed_out = stalled = False

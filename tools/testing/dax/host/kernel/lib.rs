@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the logic uses of the `kernel` crate, on the host: vectors whose growth can fail, sizes, `fmt`,
-//! errors and the info block of libnvdimm. Same names and semantics; in addition allocations can be
-//! made to fail and accesses to elements are counted.
+//! What the logic uses of the `kernel` crate, on the host: vectors and trees whose growth can fail,
+//! sizes, `fmt`, errors and the info block of libnvdimm. Same names and semantics; in addition
+//! allocations can be made to fail, and looks at the nodes of trees are counted.
 
 pub use core::fmt;
 
@@ -11,6 +11,8 @@ pub mod search;
 
 #[path = "../../../../../rust/kernel/mm/memremap/pages.rs"]
 pub mod pages;
+
+pub mod rbtree;
 
 /// What needs nothing of the kernel.
 pub mod dax {
@@ -147,12 +149,34 @@ pub mod alloc {
         LEFT.set(allocations);
     }
 
-    /// How many elements this thread has looked at since it asked last.
+    /// How many nodes of trees this thread has looked at since it asked last.
     pub fn visits() -> usize {
         VISITS.replace(0)
     }
 
-    /// How many bytes this thread's vectors occupy.
+    /// Counts a node that is looked at.
+    pub(crate) fn visit() {
+        VISITS.set(VISITS.get() + 1);
+    }
+
+    /// Memory of some size that this thread has allocated.
+    pub(crate) struct Memory(usize);
+
+    impl Memory {
+        pub(crate) fn new(bytes: usize) -> Result<Self, AllocError> {
+            allocate()?;
+            BYTES.set(BYTES.get() + bytes);
+            Ok(Self(bytes))
+        }
+    }
+
+    impl Drop for Memory {
+        fn drop(&mut self) {
+            BYTES.set(BYTES.get() - self.0);
+        }
+    }
+
+    /// How many bytes this thread's vectors and trees occupy.
     pub fn bytes() -> usize {
         BYTES.get()
     }
@@ -229,42 +253,6 @@ pub mod alloc {
         /// How many elements there is room for.
         pub fn capacity(&self) -> usize {
             self.capacity
-        }
-
-        /// Like that of slices, but counted.
-        pub fn get(&self, index: usize) -> Option<&T> {
-            VISITS.set(VISITS.get() + 1);
-            self.inner.get(index)
-        }
-
-        /// Like that of slices, but counted.
-        pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
-            VISITS.set(VISITS.get() + 1);
-            self.inner.get_mut(index)
-        }
-    }
-
-    /// Growing without a panic.
-    pub mod append {
-        use super::*;
-
-        /// Growing without a panic.
-        pub trait Append<T> {
-            /// Makes room for so many more elements.
-            fn make_room(&mut self, more: usize, flags: Flags) -> Result<(), AllocError>;
-
-            /// Appends an element.
-            fn append(&mut self, element: T, flags: Flags) -> Result<(), AllocError>;
-        }
-
-        impl<T> Append<T> for KVVec<T> {
-            fn make_room(&mut self, more: usize, flags: Flags) -> Result<(), AllocError> {
-                self.reserve(more, flags)
-            }
-
-            fn append(&mut self, element: T, flags: Flags) -> Result<(), AllocError> {
-                self.push(element, flags)
-            }
         }
     }
 

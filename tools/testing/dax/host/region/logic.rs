@@ -4,12 +4,12 @@
 //! locks and files.
 
 use super::{model::Oracle, op::Text, *};
-use crate::ranges::{check_align, lookup, parse, Align, Error, Parts, Range, Space};
+use crate::ranges::{check_align, lookup, parse, Align, Error, InstanceRanges, Range, Space};
 
 /// A region as the kernel has it.
 pub struct Logic {
     space: Space,
-    devices: BTreeMap<u32, Parts>,
+    devices: BTreeMap<u32, InstanceRanges>,
 }
 
 /// What user space is told.
@@ -32,14 +32,14 @@ fn unit(align: u64) -> Align {
 /// Does what the bus does for a write to `size`.
 pub(crate) fn resize(
     space: &mut Space,
-    parts: &mut Parts,
+    parts: &mut InstanceRanges,
     size: u64,
     align: Align,
 ) -> Result<(), Error> {
     let before = parts.size();
     parts.check_size(space, size, align)?;
 
-    let cut = |parts: &mut Parts, space: &mut Space, size| {
+    let cut = |parts: &mut InstanceRanges, space: &mut Space, size| {
         while parts.shrink(space, size).is_some() {}
     };
     cut(parts, space, size);
@@ -88,13 +88,19 @@ impl Oracle for Logic {
     }
 
     fn resize(&mut self, device: u32, size: u64, align: u64) -> Result<(), Errno> {
-        let parts = self.devices.entry(device).or_insert_with(Parts::new);
+        let parts = self
+            .devices
+            .entry(device)
+            .or_insert_with(InstanceRanges::new);
         resize(&mut self.space, parts, size, unit(align)).map_err(errno)
     }
 
     fn add(&mut self, device: u32, (start, end): Span, align: u64) -> Result<(), Errno> {
         let range = Range::new(start, end).ok_or(EINVAL)?;
-        let parts = self.devices.entry(device).or_insert_with(Parts::new);
+        let parts = self
+            .devices
+            .entry(device)
+            .or_insert_with(InstanceRanges::new);
         parts
             .add(&mut self.space, range, unit(align))
             .map_err(errno)

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An instance as drivers in C see it: `struct dev_dax`.
+//!
+//! A driver in C reads the fields of `struct dev_dax`, so the core has to keep them up to date. The
+//! original of what can change is in Rust types under a lock. The fields are a copy, made when a
+//! driver is bound. It stays as it is until the driver is unbound. So a driver, or a fault, cannot see
+//! a change, and needs no lock.
+//!
+//! C header: drivers/dax/dax-private.h
+
+use super::{
+    driver::Driver,
+    new_device,
+    region::{
+        RegionHead,
+        IORESOURCE_DAX_STATIC, //
+    },
+    trace, //
+};
+use kernel::{
+    bindings,
+    bus::{
+        Binding,
+        Bus,
+        Unbinding, //
+    },
+    device::{
+        name::Name,
+        subclass::{
+            Subclass,
+            Type,
+            Unregistered, //
+        }, //
+    },
+    fs::pseudo::{
+        Inode,
+        Node, //
+    },
+    prelude::*,
+    types::Opaque, //
+};
+
+use core::{
+    cell::UnsafeCell,
+    ptr::NonNull, //
+};
+
+/// The largest number that an instance can have.
+pub(crate) const MAX_ID: u32 = c_int::MAX as u32;
+
+/// A copy of the `struct dev_pagemap` that a provider gave for an instance, kept for its driver.
+pub(crate) struct DevPagemap(KBox<Opaque<bindings::dev_pagemap>>);
+
+// SAFETY: Only the driver that the instance is bound to touches the C struct.
+unsafe impl Send for DevPagemap {}
+// SAFETY: Only the driver that the instance is bound to touches the C struct.
+unsafe impl Sync for DevPagemap {}
+
+impl DevPagemap {
+    /// Copies a `struct dev_pagemap` of one range that has not been used yet.
+    ///
+    /// # Safety
+    ///
+    /// `pgmap` is valid.
+    pub(super) unsafe fn copy_of(pgmap: *const bindings::dev_pagemap) -> Result<Self> {
+        // SAFETY: By the caller. A `struct dev_pagemap` that is not in use can be moved.
+        let copy = unsafe { pgmap.read() };
+
+        Ok(Self(KBox::new(Opaque::new(copy), GFP_KERNEL)?))
+    }
+}
+
+/// The layout of an instance, for the driver that it is bound to.
+pub(crate) struct Layout {
+    /// The memory, in the order of its offsets into the instance.
+    pub(crate) ranges: KVVec<bindings::dev_dax_range>,
+    /// The size in bytes of the entries that map the instance. All ranges are multiples of it.
+    pub(crate) align: u32,
+    /// Whether `kmem` may keep the memmap of the memory in the memory itself.
+    pub(crate) memmap_on_memory: bool,
+}
+
+/// The ranges in the layout of the last bind.
+///
+/// # Invariants
+///
+/// They change only while a driver is about to be bound. Nobody looks at them then.
+pub(crate) struct BoundRanges(UnsafeCell<KVVec<bindings::dev_dax_range>>);
+
+// SAFETY: The ranges are plain data, with a pointer that is null.
+unsafe impl Send for BoundRanges {}
+// SAFETY: By the type invariant nobody looks at the ranges while they change.
+unsafe impl Sync for BoundRanges {}
+
+impl BoundRanges {
+    /// No ranges, for an instance that has not been bound yet.
+    pub(crate) const fn new() -> Self {
+        Self(UnsafeCell::new(KVVec::new()))
+    }
+}
+
+/// What `struct dev_dax` points to.
+///
+/// The value is behind a shared reference from the moment when the device is made to the moment when
+/// the device is freed. So everything that it lends lives as long as the device.
+pub(crate) trait DevDax: Type<Raw = bindings::dev_dax> {
+    /// The value of the dax device.
+    type DaxDevice: Node;
+
+    /// The region that the instance is a part of.
+    fn region_head(&self) -> &RegionHead;
+
+    /// The dax device of the instance.
+    fn dax_dev(&self) -> &Inode<Self::DaxDevice>;
+
+    /// The provider's `struct dev_pagemap`, in a static region.
+    fn pgmap(&self) -> Option<&DevPagemap>;
+
+    /// The second number in the name of the device.
+    fn id(&self) -> u32;
+
+    /// The ranges in the layout of the last bind.
+    fn bound_ranges(&self) -> &BoundRanges;
+}
+
+/// Makes the device of an instance that nobody else knows yet, with all that never changes about it.
+///
+/// `data` gets a pointer to the `struct dev_dax`. Fails with `ENOMEM`, or as `data` does.
+pub(crate) fn new<T: DevDax, I: PinInit<T, Error>>(
+    name: Name,
+    data: impl FnOnce(NonNull<bindings::dev_dax>) -> I,
+) -> Result<Unregistered<T>> {
+    let mut dev = new_device(name, data)?;
+    let raw = dev.as_raw();
+
+    // SAFETY: Nobody else knows the device yet. All pointers are to what the value lends, which lives
+    // as long as the device, see `DevDax`.
+    unsafe {
+        (*raw).region = dev.region_head().as_raw();
+        (*raw).dax_dev = dev.dax_dev().as_raw().cast();
+        (*raw).pgmap = dev
+            .pgmap()
+            .map_or(core::ptr::null_mut(), |pgmap| pgmap.0.get());
+        // Ids come from an `int` in C.
+        (*raw).id = dev.id() as c_int;
+        (*raw).dyn_id = !dev.region_head().has_flag(IORESOURCE_DAX_STATIC);
+        (*raw).target_node = dev.region_head().target_node();
+    }
+    Ok(dev)
+}
+
+/// Copies `layout` to the fields of `struct dev_dax`, and calls the driver's probe.
+///
+/// The ranges stay until the next call, because faults look at them until the driver's devres have
+/// been released, which is after its remove.
+pub(crate) fn probe<B: Bus<Driver = Driver>>(binding: Binding<'_, B>, layout: Layout) -> Result
+where
+    B::Device: DevDax,
+{
+    // SAFETY: By its type invariants `binding` shows that no driver is bound. The devres of the last
+    // one have been released.
+    unsafe { call_probe(binding.device(), binding.driver(), layout) }
+}
+
+/// Calls the driver's remove.
+pub(crate) fn remove<B: Bus<Driver = Driver>>(unbinding: Unbinding<'_, B>)
+where
+    B::Device: DevDax,
+{
+    // SAFETY: By its type invariants `unbinding` shows that the driver is bound.
+    unsafe { unbinding.driver().remove(unbinding.device()) }
+}
+
+/// Does what [`probe`] does.
+///
+/// # Safety
+///
+/// No driver has the instance, nor gets it meanwhile. The devres of the last one have been released.
+pub(super) unsafe fn call_probe<T: DevDax>(
+    dev: &Subclass<T>,
+    driver: &Driver,
+    layout: Layout,
+) -> Result {
+    let raw = dev.as_raw();
+    let ranges = dev.bound_ranges().0.get();
+    let nr_range = layout.ranges.len().try_into()?;
+
+    // SAFETY: By the caller no fault is under way, and nobody looks at the ranges.
+    unsafe {
+        *ranges = layout.ranges;
+        (*raw).ranges = (*ranges).as_mut_ptr();
+        (*raw).nr_range = nr_range;
+        (*raw).align = layout.align;
+        (*raw).memmap_on_memory = layout.memmap_on_memory;
+        // In a dynamic region each driver makes its own. A driver in C whose probe failed may have
+        // left a pointer to one that does not exist any more.
+        if !dev.region_head().has_flag(IORESOURCE_DAX_STATIC) {
+            (*raw).pgmap = core::ptr::null_mut();
+        }
+    }
+
+    // SAFETY: By the caller; the device is about to be given to the driver.
+    let result = unsafe { driver.probe(dev) };
+    // SAFETY: The ranges stay until the next time.
+    unsafe { trace::bind(raw, driver.name(), &result) };
+    result
+}
+
+/// The ranges that an instance is bound with, in the order of their page offsets.
+///
+/// # Safety
+///
+/// `raw` is an instance of the core, and its driver is bound or has faults that are under way.
+#[inline]
+pub(super) unsafe fn bound_ranges<'a>(
+    raw: *const bindings::dev_dax,
+) -> &'a [bindings::dev_dax_range] {
+    // SAFETY: By the caller; `call_probe()` set the two.
+    unsafe { core::slice::from_raw_parts((*raw).ranges, (*raw).nr_range as usize) }
+}
+
+/// Fires the tracepoint for an instance that was alive and has been killed.
+pub(crate) fn trace_kill<T: DevDax>(dev: &Subclass<T>) {
+    // SAFETY: The instance is valid.
+    unsafe { trace::kill(dev.as_raw()) };
+}
+
+/// Forgets the `struct dev_pagemap` that the driver of an instance in a dynamic region made for itself.
+///
+/// To be called for an instance that has just been killed: a driver looks at the field only while the
+/// instance is alive.
+pub(crate) fn forget_pgmap<T: DevDax>(dev: &Subclass<T>) {
+    // SAFETY: The instance is valid. The field changes in one piece, and null is a valid value.
+    unsafe { (&raw mut (*dev.as_raw()).pgmap).write_volatile(core::ptr::null_mut()) };
+}

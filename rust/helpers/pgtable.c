@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/huge_mm.h>
+#include <linux/pgtable.h>
+
+__rust_helper bool rust_helper_pte_is_none(pte_t pte)
+{
+	return pte_none(pte);
+}
+
+__rust_helper bool rust_helper_pte_is_present(pte_t pte)
+{
+	return pte_present(pte);
+}
+
+/* Returns whether the page table has the huge entry of @order for a fault. */
+__rust_helper bool rust_helper_vmf_is_mapped_huge(struct vm_fault *vmf,
+						  unsigned int order)
+{
+	if (order == PMD_ORDER)
+		return pmd_leaf(pmdp_get_lockless(vmf->pmd));
+#ifdef CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD
+	if (order == PUD_ORDER)
+		return pud_leaf(pudp_get(vmf->pud));
+#endif
+	return false;
+}
+
+/*
+ * Reads the pte for an address that vmf->pmd maps. Returns false if there is no
+ * page table. Takes no lock: RCU keeps the page table valid, but another thread
+ * may unlink it or change the pte before the caller looks.
+ *
+ * pte_offset_map() would do the same, but is not exported.
+ */
+__rust_helper bool rust_helper_vmf_peek_pte(struct vm_fault *vmf,
+					    unsigned long addr, pte_t *pte)
+{
+	bool table = false;
+
+	/* Page tables in high memory have no kernel address. */
+	if (IS_ENABLED(CONFIG_HIGHPTE))
+		return false;
+
+	rcu_read_lock();
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+
+	if (pmd_present(pmd) && !pmd_leaf(pmd)) {
+		*pte = ptep_get_lockless((pte_t *)pmd_page_vaddr(pmd) +
+					 pte_index(addr));
+		table = true;
+	}
+	rcu_read_unlock();
+	return table;
+}

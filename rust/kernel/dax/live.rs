@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Access to the memory of an instance while it is alive.
+//!
+//! [`Device::live`] begins a read-side section of the core's SRCU domain. An unbind waits for the end of
+//! the section. Everything that needs the memory is reached through [`Live`] only.
+//!
+//! The counters of faults are here, and not in `device_dax`, because they have to live as long as there
+//! are faults, and because the functions that count are here. The driver shows them in sysfs.
+
+use super::{
+    device::Device,
+    failure::GENERIC,
+    memmap::Memmap, //
+};
+use crate::{
+    bindings,
+    device,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed,
+        Release, //
+    },
+    types::NotThreadSafe, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr::{
+        self,
+        addr_of,
+        addr_of_mut, //
+    },
+};
+
+impl<Ctx: device::DeviceContext> Device<Ctx> {
+    /// Begins an access to the memory, if the instance is alive.
+    ///
+    /// May be called wherever sleeping is allowed. Does not wait.
+    #[inline]
+    pub fn live(&self) -> Option<Live<'_>> {
+        let (section, pgmap) = self.alive()?;
+        // SAFETY: The `struct dev_pagemap` is valid until the end of the section, and the fields do
+        // not change meanwhile.
+        let (order, ops, owner) = unsafe { ((*pgmap).vmemmap_shift, (*pgmap).ops, (*pgmap).owner) };
+
+        // A driver in C may have brought the instance alive, with another kind of `struct dev_pagemap`.
+        if !ptr::eq(ops, &GENERIC) {
+            return None;
+        }
+        // INVARIANT: Only `map_generic` uses these operations, and makes a `Memmap` the owner. The
+        // section ends when the `Live` is dropped.
+        let memory = LiveMemory {
+            dev: self.as_raw(),
+            order,
+            owner: owner.cast(),
+            _dev: PhantomData,
+        };
+        Some(Live {
+            memory,
+            _section: section,
+        })
+    }
+
+    /// Begins a section, if the instance is alive and has a `struct dev_pagemap`. The pointer is valid
+    /// until the section ends.
+    #[inline]
+    pub(super) fn alive(&self) -> Option<(Section, *mut bindings::dev_pagemap)> {
+        // SAFETY: Has no requirements.
+        let section = Section(unsafe { bindings::dax_read_lock() }, NotThreadSafe);
+
+        // SAFETY: By the type invariant; this is in a section that `dax_read_lock()` began.
+        if !unsafe { bindings::dax_alive((*self.as_raw()).dax_dev) } {
+            return None;
+        }
+
+        // SAFETY: By the type invariant. A driver sets the field before the instance comes alive,
+        // or, if it is written in C, perhaps later.
+        let pgmap = unsafe { addr_of!((*self.as_raw()).pgmap).read_volatile() };
+        // The pointer is valid as long as the instance is alive: at least until the end of the section.
+        (!pgmap.is_null()).then_some((section, pgmap))
+    }
+}
+
+/// A counter of faults or mappings of an instance that user space maps.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub enum Count {
+    /// A fault was answered with a pte.
+    Pte,
+    /// A fault was answered with a pmd.
+    Pmd,
+    /// A fault was answered with a pud.
+    Pud,
+    /// A page was mapped in advance.
+    Ahead,
+    /// A fault was refused: the size of the entry, or the VMA, does not match the align.
+    RefusedAlign,
+    /// A fault was refused: the offset is beyond the end of the instance.
+    RefusedOffset,
+    /// A fault was refused: the memory has failed.
+    RefusedFailed,
+    /// A mapping was refused.
+    RefusedMmap,
+}
+
+impl Count {
+    /// All of them.
+    pub const ALL: [Self; COUNTS] = [
+        Self::Pte,
+        Self::Pmd,
+        Self::Pud,
+        Self::Ahead,
+        Self::RefusedAlign,
+        Self::RefusedOffset,
+        Self::RefusedFailed,
+        Self::RefusedMmap,
+    ];
+}
+
+/// The number of counters.
+pub(super) const COUNTS: usize = Count::RefusedMmap as usize + 1;
+
+/// The field `mapping` of a folio.
+///
+/// # Safety
+///
+/// `folio` must be valid for `'a`, and a folio of generic device memory, so that nobody sets the
+/// field to anything but the mapping of the instance.
+#[inline]
+pub(super) unsafe fn mapping_of<'a>(
+    folio: *mut bindings::folio,
+) -> &'a Atomic<*mut bindings::address_space> {
+    // SAFETY: By the caller. C accesses the field in one piece, too.
+    unsafe {
+        let page = addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1);
+
+        Atomic::from_ptr(addr_of_mut!((*page).mapping))
+    }
+}
+
+/// A read-side section that `dax_read_lock()` began. It ends when this is dropped.
+pub(super) struct Section(c_int, NotThreadSafe);
+
+impl Drop for Section {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: `self.0` is what `dax_read_lock()` returned.
+        unsafe { bindings::dax_read_unlock(self.0) };
+    }
+}
+
+/// An instance that is alive as long as this exists.
+///
+/// This is a read-side critical section of the core's SRCU domain; an unbind waits for its end.
+#[must_use = "if unused, the section ends immediately"]
+pub struct Live<'a> {
+    memory: LiveMemory<'a>,
+    _section: Section,
+}
+
+impl<'a> Deref for Live<'a> {
+    type Target = LiveMemory<'a>;
+
+    #[inline]
+    fn deref(&self) -> &LiveMemory<'a> {
+        &self.memory
+    }
+}
+
+/// The memory of an instance that is alive.
+///
+/// # Invariants
+///
+/// - `dev` is valid for `'a`. It was seen to be alive in a read-side section that lasts for `'a`.
+/// - Its `struct dev_pagemap` is one of generic device memory, in compound pages of `2^order` pages. It
+///   belongs to `owner`.
+pub struct LiveMemory<'a> {
+    dev: *mut bindings::dev_dax,
+    order: usize,
+    owner: *const Memmap,
+    _dev: PhantomData<&'a Device>,
+}
+
+impl LiveMemory<'_> {
+    /// A copy, to be moved into a function.
+    #[inline]
+    pub(super) fn reborrow(&self) -> LiveMemory<'_> {
+        // INVARIANT: As for `self`, which is borrowed.
+        LiveMemory {
+            dev: self.dev,
+            order: self.order,
+            owner: self.owner,
+            _dev: PhantomData,
+        }
+    }
+
+    /// Counts one more of `what`.
+    #[inline]
+    pub fn count(&self, what: Count) {
+        // SAFETY: By the type invariant the owner has counters.
+        unsafe { bindings::this_cpu_inc_ulong(self.counter(what)) };
+    }
+
+    /// The value of a counter since the instance was bound.
+    pub fn counted(&self, what: Count) -> usize {
+        // SAFETY: As above.
+        unsafe { bindings::percpu_sum_ulong(self.counter(what)) }
+    }
+
+    /// The counter of `what`, a per-CPU pointer.
+    #[inline]
+    fn counter(&self, what: Count) -> *mut c_ulong {
+        // SAFETY: By the type invariant the owner is valid.
+        let counts = unsafe { (*self.owner).counts };
+
+        counts.wrapping_add(what as usize)
+    }
+
+    /// The memory of `2^order` pages at an offset of `pgoff` pages into the instance.
+    ///
+    /// [`None`] if there is none, if a part of it lies in another range, or if `order` is not that
+    /// of the alignment.
+    ///
+    /// # Safety
+    ///
+    /// `pgoff` must be a multiple of `2^order`. Otherwise this would take a tail page for a folio.
+    #[inline]
+    pub(super) unsafe fn folio(&self, pgoff: usize, order: u32) -> Option<LiveFolio<'_>> {
+        if self.order != order as usize {
+            return None;
+        }
+        // SAFETY: By the type invariant, `dev` is valid.
+        let phys =
+            unsafe { bindings::dax_pgoff_to_phys(self.dev, pgoff, PAGE_SIZE.wrapping_shl(order)) };
+        if phys == bindings::phys_addr_t::MAX {
+            return None;
+        }
+
+        // INVARIANT: The ranges start at multiples of the align, in the memory as well as in the
+        // instance. So do the compound pages, which by the type invariant exist until the section
+        // ends. By the caller, the offset is a multiple, too.
+        Some(LiveFolio {
+            // SAFETY: By the type invariant there is a struct page for the address, and as a
+            // compound page begins there, it is the folio.
+            folio: unsafe { bindings::pfn_to_page((phys >> PAGE_SHIFT) as usize) }.cast(),
+            pgoff,
+            owner: self.owner,
+            _live: PhantomData,
+        })
+    }
+}
+
+/// A compound page of an instance that is alive.
+///
+/// # Invariants
+///
+/// `folio` is the folio at an offset of `pgoff` pages into an instance that is alive for `'a`. `owner` is
+/// the memmap of the instance.
+#[derive(Clone, Copy)]
+pub(super) struct LiveFolio<'a> {
+    folio: *mut bindings::folio,
+    pgoff: usize,
+    owner: *const Memmap,
+    _live: PhantomData<&'a ()>,
+}
+
+impl LiveFolio<'_> {
+    /// Returns the raw pointer.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::folio {
+        self.folio
+    }
+
+    /// Whether some of the memory has failed.
+    #[inline]
+    pub(crate) fn has_failed(&self) -> bool {
+        // SAFETY: By the type invariant the folio is valid.
+        unsafe { bindings::folio_test_hwpoison(self.folio) }
+    }
+
+    /// Lets reverse lookups (memory failure) find the file of the instance from its memory.
+    ///
+    /// # Safety
+    ///
+    /// `mapping` must be that of the instance.
+    #[inline]
+    pub(crate) unsafe fn set_mapping(&self, mapping: *mut bindings::address_space) {
+        // SAFETY: By the type invariant the folio is valid. The fields belong to the owner of the
+        // `struct dev_pagemap`. Two threads that set them set the same values, because these are the
+        // same for every mapping of the folio until the struct pages go.
+        let published = unsafe { mapping_of(self.folio) };
+
+        if published.load(Relaxed).is_null() {
+            // SAFETY: As above. By the type invariant the owner is valid.
+            unsafe {
+                // The first time since the instance was bound.
+                (*self.owner).touch(self.pgoff);
+
+                let page = addr_of_mut!((*self.folio).__bindgen_anon_1.__bindgen_anon_1);
+
+                addr_of_mut!((*page).__bindgen_anon_2.index).write_volatile(self.pgoff);
+            }
+            // A thread that sees the mapping sees the index, too.
+            published.store(mapping, Release);
+        }
+    }
+}

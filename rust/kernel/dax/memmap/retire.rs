@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The end of a memmap: an unbind waits until nobody refers to a page. The parent module has the reason.
+
+use super::{
+    Memmap,
+    Reservation, //
+};
+use crate::{
+    bindings,
+    mm::memremap::Usage,
+    page::PAGE_SHIFT,
+    prelude::*,
+    str::CString,
+    sync::atomic::Relaxed,
+    task::Task,
+    time::msecs_to_jiffies,
+    workqueue::{
+        self,
+        WorkItem, //
+    }, //
+};
+
+/// An unbind that waits says so after this time.
+const SAY_AFTER_MS: i64 = 1000;
+
+/// After this time an unbind stops waiting if somebody waits for it in turn, or if it is the work of
+/// the kernel and not of a task that could be sent a signal.
+const PATIENCE_MS: i64 = 10_000;
+
+/// How often an unbind looks at the pages, in milliseconds: at first, and at most.
+const POLL_MS: (u32, u32) = (1, 100);
+
+/// The same after the unbind.
+const POLL_LEFT_MS: u32 = 1000;
+
+/// How often it is tried to reserve the memory that a memmap is in, in milliseconds.
+const POLL_RESERVE_MS: u32 = 20;
+
+/// Pages that somebody refers to.
+struct Held {
+    /// Offset into the instance, in pages.
+    pgoff: usize,
+    /// The size of the folio, in pages.
+    pages: usize,
+    references: usize,
+}
+
+impl Memmap {
+    /// The next pages that somebody refers to, from the cursor on. All pages before them are free. They
+    /// stay free, because the instance is dead: a new reference can only come from an old one.
+    fn next_held(&self) -> Option<Held> {
+        let held = self.held_from(self.cursor.load(Relaxed), true);
+
+        self.cursor
+            .store(held.as_ref().map_or(usize::MAX, |held| held.pgoff), Relaxed);
+        held
+    }
+
+    /// The first pages from an offset of `from` pages on that somebody refers to.
+    ///
+    /// With `settle`, pages of a file system that nobody refers to become single pages again.
+    fn held_from(&self, from: usize, settle: bool) -> Option<Held> {
+        for range in self.ranges() {
+            let first_pfn = (range.start() >> PAGE_SHIFT) as usize;
+            let mut pgoff = from.max(range.pgoff());
+
+            // SAFETY: Only looks whether there is a struct page.
+            if pgoff >= range.end_pgoff() || !unsafe { bindings::pfn_valid(first_pfn) } {
+                // The second is so with the made-up addresses of nfit_test.
+                continue;
+            }
+            while pgoff < range.end_pgoff() {
+                let mut end = range.end_pgoff();
+
+                if self.usage == Usage::Generic {
+                    let chunk = self
+                        .touched
+                        .next_bit(pgoff.wrapping_shr(self.chunk_shift))?;
+
+                    pgoff = pgoff.max(chunk.wrapping_shl(self.chunk_shift));
+                    end = end.min(chunk.wrapping_add(1).wrapping_shl(self.chunk_shift));
+                }
+                while pgoff < end {
+                    let pfn = first_pfn.wrapping_add(pgoff.wrapping_sub(range.pgoff()));
+                    // SAFETY: By the type invariant there is a struct page. Compound pages begin where
+                    // the range does, so it is the first of its folio.
+                    let (references, pages) = unsafe { self.folio(pfn, settle) };
+
+                    if references != 0 {
+                        return Some(Held {
+                            pgoff,
+                            pages,
+                            references,
+                        });
+                    }
+                    pgoff = pgoff.wrapping_add(pages);
+                }
+                // SAFETY: Those who look for references may sleep.
+                unsafe { bindings::cond_resched() };
+            }
+        }
+        None
+    }
+
+    /// How many references there are to a folio, and how many pages it has.
+    ///
+    /// # Safety
+    ///
+    /// `pfn` is that of the first page of a folio of the instance, which is dead.
+    #[inline]
+    unsafe fn folio(&self, pfn: usize, settle: bool) -> (usize, usize) {
+        // SAFETY: By the caller.
+        unsafe {
+            let folio = bindings::pfn_folio(pfn);
+            let count = usize::try_from(bindings::folio_ref_count(folio)).unwrap_or(0);
+
+            match self.usage {
+                Usage::Generic => (
+                    self.references(count.saturating_sub(1)),
+                    1usize.wrapping_shl(self.order),
+                ),
+                Usage::FsDax if count != 0 || !settle => {
+                    (count, 1usize.wrapping_shl(bindings::folio_order(folio)))
+                }
+                Usage::FsDax => {
+                    let order = bindings::dax_folio_reset_order(folio);
+
+                    (0, 1usize.wrapping_shl(order as u32))
+                }
+            }
+        }
+    }
+
+    /// The number of references in a refcount: a pin of a single page counts as many.
+    #[inline]
+    fn references(&self, count: usize) -> usize {
+        const PIN: usize = bindings::GUP_PIN_COUNTING_BIAS as usize;
+
+        if self.order == 0 {
+            (count / PIN).wrapping_add(count % PIN)
+        } else {
+            count
+        }
+    }
+
+    /// Adds up the references, and counts the folios that have any.
+    fn count_held(&self, first: &Held) -> (usize, usize) {
+        let (mut references, mut folios) = (0usize, 0usize);
+        let mut from = first.pgoff;
+
+        while let Some(held) = self.held_from(from, false) {
+            references = references.saturating_add(held.references);
+            folios = folios.saturating_add(1);
+            from = held.pgoff.wrapping_add(held.pages);
+        }
+        (references, folios)
+    }
+
+    /// Removes the struct pages and the reservation of the addresses, once nobody refers to a page.
+    ///
+    /// The instance is dead, and all mappings of it are removed. This sleeps until the references are
+    /// gone. It gives up at a signal. After some seconds it also gives up if the task is a kernel thread,
+    /// or if another task waits for the lock of the instance or of a device above it, because that task
+    /// may hold the references. Then a work item takes over.
+    pub(in crate::dax) fn retire(self: Pin<KBox<Self>>) {
+        let start = now_ms();
+        let mut delay = POLL_MS.0;
+        let mut said = false;
+
+        while let Some(held) = self.next_held() {
+            let waited = now_ms().wrapping_sub(start);
+
+            if waited >= SAY_AFTER_MS && !said {
+                said = true;
+                self.say_waiting(&held);
+            }
+            // SAFETY: The current task sleeps here, which it may.
+            unsafe { bindings::schedule_timeout_interruptible(msecs_to_jiffies(delay) as c_long) };
+            self.unmap();
+            delay = POLL_MS.1.min(delay.saturating_mul(2));
+
+            let reason = if current!().signal_pending() {
+                "a signal ended the wait"
+            } else if waited < PATIENCE_MS {
+                continue;
+            } else if is_kernel_thread() {
+                "the kernel cannot wait"
+            } else if self.is_waited_for() {
+                "another task waits for the device"
+            } else {
+                continue;
+            };
+            // It may have ended meanwhile.
+            if let Some(held) = self.next_held() {
+                self.say_left(&held, reason);
+                *self.driver.lock() = None;
+                self.leave();
+                return;
+            }
+        }
+        if said {
+            dev_info!(
+                self.dev,
+                "unbind goes on after {} s: nobody refers to the memory any more\n",
+                now_ms().wrapping_sub(start) / 1000
+            );
+        }
+    }
+
+    /// Removes pages that `mm` has mapped after the instance was killed. A fault in a VMA that
+    /// `userfaultfd` watches leaves the mapping to `mm`, with a reference to the page.
+    fn unmap(&self) {
+        // SAFETY: The instance is valid, and so are its dax device and the inode of that.
+        unsafe {
+            let mapping = (*bindings::dax_inode((*self.dev.as_raw()).dax_dev)).i_mapping;
+
+            bindings::unmap_mapping_range(mapping, 0, 0, 1);
+        }
+    }
+
+    /// Leaves it to a work item to look again later.
+    fn leave(mut self: Pin<KBox<Self>>) {
+        // SAFETY: Nothing is moved.
+        let this = unsafe { self.as_mut().get_unchecked_mut() };
+        let delay = if this.reserve_inside() {
+            POLL_LEFT_MS
+        } else {
+            POLL_RESERVE_MS
+        };
+
+        workqueue::system_unbound().enqueue_delayed(self, msecs_to_jiffies(delay));
+    }
+
+    /// Reserves the memory with the struct pages, as soon as the provider has given its reservation up.
+    /// Returns false if that is not so yet. Then this has to be tried often, before somebody else does.
+    fn reserve_inside(&mut self) -> bool {
+        let Some(inside) = &self.inside else {
+            return true;
+        };
+        let Ok(name) = CString::try_from(self.dev.name()) else {
+            return false;
+        };
+        // There is at least one range.
+        let Some(functions) = self.addresses.first().map(|first| first.functions) else {
+            return true;
+        };
+        let size = inside.end.wrapping_sub(inside.start);
+        let reservation = Reservation::new(functions, inside.start, size, name);
+        // There is room for one more; see `Device::reserve`.
+        let reserved = reservation
+            .is_some_and(|reservation| self.addresses.push_within_capacity(reservation).is_ok());
+
+        if reserved {
+            self.inside = None;
+        }
+        reserved
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn say_waiting(&self, held: &Held) {
+        let (references, folios) = self.count_held(held);
+
+        dev_warn!(
+            self.dev,
+            "unbind waits for {} references to {} pages or entries of the memory, the first at offset 0x{:x}: somebody has registered it for I/O (io_uring, RDMA, VFIO) or has it in a pipe; to go on, end that process; a signal to the one who unbinds leaves the memory reserved until then\n",
+            references,
+            folios,
+            held.pgoff.wrapping_shl(PAGE_SHIFT as u32)
+        );
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn say_left(&self, held: &Held, reason: &str) {
+        let (references, folios) = self.count_held(held);
+
+        dev_warn!(
+            self.dev,
+            "unbound, but {} references to {} pages or entries of the memory remain, the first at offset 0x{:x} ({}); the addresses stay reserved in /proc/iomem until they are gone, and the device cannot be bound before that\n",
+            references,
+            folios,
+            held.pgoff.wrapping_shl(PAGE_SHIFT as u32),
+            reason
+        );
+    }
+
+    /// Whether a task waits for the lock of the instance, or of a device above it.
+    fn is_waited_for(&self) -> bool {
+        let mut dev = self.dev.as_ref().as_raw();
+
+        while !dev.is_null() {
+            // SAFETY: The instance is valid. A device that is registered keeps the one above it, and
+            // the instance is registered while it is being unbound.
+            unsafe {
+                if bindings::device_lock_contended(dev) {
+                    return true;
+                }
+                dev = (*dev).parent;
+            }
+        }
+        false
+    }
+}
+
+impl WorkItem for Memmap {
+    type Pointer = Pin<KBox<Self>>;
+
+    /// Drops the memmap if nobody refers to a page, and else tries again later.
+    fn run(this: Pin<KBox<Self>>) {
+        this.unmap();
+        if this.next_held().is_some() {
+            this.leave();
+        } else {
+            dev_info!(
+                this.dev,
+                "nobody refers to the memory any more; it can be bound again\n"
+            );
+        }
+    }
+}
+
+/// Milliseconds since the kernel started.
+fn now_ms() -> i64 {
+    // SAFETY: No requirements.
+    let now = unsafe { bindings::ktime_get() };
+
+    now / 1_000_000
+}
+
+/// Whether the current task is one that nobody can send a signal.
+fn is_kernel_thread() -> bool {
+    // SAFETY: The current task is valid; this flag of it does not change.
+    let flags = unsafe { (*Task::current_raw()).flags };
+
+    flags & bindings::PF_KTHREAD != 0
+}

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The steps from a bound instance to one whose memory can be accessed.
+//!
+//! Each step is a type that only the step before can make:
+//!
+//! 1. [`Device::reserve`] reserves the ranges: [`Reserved`].
+//! 2. [`Reserved::map_generic`] creates the struct pages: [`Mapped`].
+//! 3. [`Mapped::run`] brings the instance alive.
+//!
+//! These are the steps to user space. Those to file systems begin with [`Reserved::map_fs_dax`].
+//!
+//! This belongs to no driver, although only consumers use it: the struct pages, the reservation and
+//! the address space operations can outlive the module of the driver, and the core may be C.
+
+#[cfg(CONFIG_FS_DAX)]
+use super::fsdax;
+use super::{
+    device::{
+        Device,
+        Range, //
+    },
+    failure,
+    live::COUNTS,
+    memmap::{
+        Memmap,
+        Reservation,
+        ReserveFunctions, //
+    }, //
+};
+use crate::{
+    bindings,
+    device,
+    devres,
+    mm::memremap::{
+        pages::Misfit,
+        Usage, //
+    },
+    prelude::*,
+    str::CString, //
+};
+
+impl Device<device::Core<'_>> {
+    /// Reserves the ranges in `/proc/iomem` under the name of the instance, until it is unbound and
+    /// nobody refers to a page of it any more.
+    ///
+    /// May sleep. Fails with `EBUSY` if a range, or a part of it, belongs to somebody else, and with
+    /// `ENOMEM`.
+    // Inlined into the module: nfit_test has its own functions for this there.
+    #[inline]
+    pub fn reserve(&self) -> Result<Reserved<'_>> {
+        reserve(
+            self,
+            ReserveFunctions {
+                request: bindings::__request_region,
+                release: bindings::__release_region,
+            },
+        )
+    }
+}
+
+/// Does what [`Device::reserve`] does.
+fn reserve(dev: &Device<device::Bound>, functions: ReserveFunctions) -> Result<Reserved<'_>> {
+    // One more for the memory that the memmap is in; see `Memmap::leave`.
+    let room = dev.ranges().len().saturating_add(1);
+    let mut addresses = KVVec::with_capacity(room, GFP_KERNEL)?;
+
+    for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+        let name = CString::try_from(dev.name())?;
+        let reservation = Reservation::new(functions, range.start(), range.len(), name)
+            .ok_or_else(|| range_in_use(dev, i, range))?;
+
+        addresses
+            .push_within_capacity(reservation)
+            .map_err(|_| ENOMEM)?;
+    }
+
+    // INVARIANT: All ranges were just reserved.
+    Ok(Reserved { dev, addresses })
+}
+
+// The messages of failures. They are not in `map_generic`, because that is compiled into each module.
+
+fn range_in_use(dev: &Device<device::Bound>, i: usize, range: &Range) -> Error {
+    dev_warn!(
+        dev,
+        "mapping{}: 0x{:x}-0x{:x} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
+        i,
+        range.start(),
+        range.end()
+    );
+    EBUSY
+}
+
+fn bad_align(dev: &Device<device::Bound>, align: usize) -> Error {
+    dev_warn!(
+        dev,
+        "align 0x{:x} is not the size of a page table entry; 0x1000, 0x200000 or 0x40000000 would be, as far as the CPU has them\n",
+        align
+    );
+    EINVAL
+}
+
+fn unaligned_range(dev: &Device<device::Bound>, i: usize, range: &Range, align: usize) -> Error {
+    dev_warn!(
+        dev,
+        "mapping{}: 0x{:x}-0x{:x} does not start and end at a multiple of the align 0x{:x}; set a smaller align, or delete the range and allocate another\n",
+        i,
+        range.start(),
+        range.end(),
+        align
+    );
+    EINVAL
+}
+
+pub(super) fn misfit(dev: &Device<device::Bound>, why: &Misfit) -> Error {
+    dev_warn!(
+        dev,
+        "{}; such memory cannot be mapped with entries of 0x{:x} bytes, create the namespace or region again with a smaller align\n",
+        why,
+        dev.align()
+    );
+    EINVAL
+}
+
+/// An instance whose ranges are reserved; nobody else uses the memory.
+///
+/// # Invariants
+///
+/// `addresses` are the ranges of `dev`. The driver of `dev` has reserved them and has not used them since.
+/// So there is only one such value for an instance: a range cannot be reserved twice.
+pub struct Reserved<'a> {
+    dev: &'a Device<device::Bound>,
+    addresses: KVVec<Reservation>,
+}
+
+impl<'a> Reserved<'a> {
+    /// Creates the struct pages, one compound page for each entry that can map it.
+    ///
+    /// When some of the memory fails, the log says where. The compound page with the failure cannot be
+    /// mapped any more, until the struct pages go.
+    ///
+    /// May sleep. Fails with `EINVAL` if the align is not the size of a page-table entry or if a range does not start and end at a multiple of it, with `ENOMEM`, and with the errors of
+    /// `devm_memremap_pages()`.
+    // Inlined into the module: nfit_test has its own functions to create struct pages there.
+    #[inline]
+    pub fn map_generic(self) -> Result<Mapped<'a>> {
+        let Prepared {
+            dev,
+            mut memmap,
+            counts,
+        } = self.prepare_generic()?;
+
+        // SAFETY:
+        // - The operations are for an owner that is a `Memmap`.
+        // - `prepare_generic` made the counters for this memmap.
+        // - Nobody can map the memory before the instance comes alive. After that `Running` owns the
+        //   memmap, and kills the instance before it drops that.
+        unsafe { memmap.as_mut().map(&failure::GENERIC, counts)? };
+
+        // INVARIANT: The struct pages have just been made.
+        Ok(Mapped { dev, memmap })
+    }
+
+    /// The first half of [`Self::map_generic`]: everything before the struct pages are created.
+    fn prepare_generic(self) -> Result<Prepared<'a>> {
+        let Self { dev, addresses } = self;
+        let align = dev.align();
+
+        // SAFETY: The function has no requirements.
+        if !unsafe { bindings::dax_align_valid(align) } {
+            return Err(bad_align(dev, align));
+        }
+        for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+            if (range.start() | range.len()) & (align as u64).wrapping_sub(1) != 0 {
+                return Err(unaligned_range(dev, i, range, align));
+            }
+        }
+
+        let memmap = Memmap::new(dev, addresses, Usage::Generic)?;
+        // SAFETY: The device is bound.
+        let counts = unsafe {
+            bindings::__devm_alloc_percpu(
+                dev.as_ref().as_raw(),
+                size_of::<[c_ulong; COUNTS]>(),
+                align_of::<c_ulong>(),
+            )
+        };
+        if counts.is_null() {
+            return Err(ENOMEM);
+        }
+        Ok(Prepared {
+            dev,
+            memmap,
+            counts: counts.cast(),
+        })
+    }
+
+    /// Creates the struct pages for file systems, as single pages.
+    ///
+    /// The pages are new, whatever driver the instance had before. May sleep. Fails with the errors of
+    /// `devm_memremap_pages()`.
+    #[cfg(CONFIG_FS_DAX)]
+    #[inline]
+    pub fn map_fs_dax<T: fsdax::Operations>(self) -> Result<fsdax::Mapped<'a, T>> {
+        let Self { dev, addresses } = self;
+        let memmap = Memmap::new(dev, addresses, Usage::FsDax)?;
+
+        // SAFETY: By the type invariant the driver has reserved the ranges, and has not used them.
+        unsafe { fsdax::Mapped::new(dev, memmap) }
+    }
+}
+
+/// The result of the first half of [`Reserved::map_generic`].
+struct Prepared<'a> {
+    dev: &'a Device<device::Bound>,
+    memmap: Pin<KBox<Memmap>>,
+    /// Per-CPU counters.
+    counts: *mut c_ulong,
+}
+
+/// An instance whose memory has struct pages.
+///
+/// # Invariants
+///
+/// `memmap` is mapped as generic device memory, in compound pages of the align of `dev`.
+pub struct Mapped<'a> {
+    dev: &'a Device<device::Bound>,
+    memmap: Pin<KBox<Memmap>>,
+}
+
+impl Mapped<'_> {
+    /// Brings the instance alive, until it is unbound.
+    ///
+    /// The unbind waits until all accesses have ended ([`Live`](super::live::Live)). It removes the memory
+    /// from all address spaces, and waits until nobody refers to a page (`Memmap::retire()`). Then it
+    /// removes the struct pages. May sleep. Fails with `ENOMEM`.
+    pub fn run(self) -> Result {
+        let dev = self.dev.as_raw();
+
+        // SAFETY: By the type invariant of `Device`. The inode of the instance and its mapping
+        // live as long as it does, and pages of the mapping are dirtied only while it is alive.
+        unsafe { (*(*bindings::dax_inode((*dev).dax_dev)).i_mapping).a_ops = &DAX_AOPS };
+
+        // SAFETY: By the type invariant.
+        unsafe { bring_alive(self.dev, self.memmap) }
+    }
+}
+
+/// Brings an instance alive, until its driver is unbound.
+///
+/// # Safety
+///
+/// `memmap` is mapped, with the ranges of `dev`.
+pub(super) unsafe fn bring_alive(
+    dev: &Device<device::Bound>,
+    mut memmap: Pin<KBox<Memmap>>,
+) -> Result {
+    let pgmap = memmap.as_mut().pgmap();
+    // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver.
+    let given = unsafe { core::mem::replace(&mut (*dev.as_raw()).pgmap, pgmap) };
+
+    // SAFETY: By the type invariant of `Device`.
+    unsafe { bindings::run_dax((*dev.as_raw()).dax_dev) };
+
+    // INVARIANT: Just done.
+    let running = Running {
+        memmap: Some(memmap),
+        given,
+    };
+    devres::register(dev.as_ref(), running, GFP_KERNEL)
+}
+
+/// An instance that is alive. Dropping this kills the instance.
+///
+/// # Invariants
+///
+/// - [`bring_alive`] has brought the instance of `memmap` alive, and the instance is still bound.
+/// - `given` is the pointer to a `struct dev_pagemap` that the driver found in the instance.
+struct Running {
+    memmap: Option<Pin<KBox<Memmap>>>,
+    given: *mut bindings::dev_pagemap,
+}
+
+// SAFETY: The pointer is not bound to a thread.
+unsafe impl Send for Running {}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(memmap) = self.memmap.take() else {
+            return;
+        };
+        let dev = memmap.device().as_raw();
+
+        // SAFETY: By the type invariant of `Device`. The core may have killed the instance already.
+        // After that only the next driver looks at the field. It must find the pointer of the provider.
+        unsafe {
+            bindings::kill_dev_dax(dev);
+            (*dev).pgmap = self.given;
+        }
+        memmap.retire();
+    }
+}
+
+/// The address space operations of the pages of an instance.
+///
+/// There is nothing to write back, so a page is never dirty. The table is in the kernel image, because
+/// the inode of the instance, which points to it, can outlive the module.
+static DAX_AOPS: bindings::address_space_operations = bindings::address_space_operations {
+    dirty_folio: Some(never_dirty),
+    ..pin_init::zeroed()
+};
+
+/// A page was written. The function does nothing.
+///
+/// `noop_dirty_folio()` would mark the page. `mm` makes the entries of a marked page dirty from the
+/// beginning, so that an unmap costs more.
+///
+/// # Safety
+///
+/// There are no requirements; it is of the type of the operation.
+unsafe extern "C" fn never_dirty(
+    _mapping: *mut bindings::address_space,
+    _folio: *mut bindings::folio,
+) -> bool {
+    false
+}

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Cut the power of a machine that writes to persistent memory, and see what is there afterwards.
+
+Three programs append records (guest/powercut.c): to a device of dax_pmem, mapped with 2 MiB, and
+to a growing file in ext4 and in xfs, mapped with MAP_SYNC. Each says on a port of its own what
+it has made durable. The machine is killed at a random moment, and after the next boot with the
+same memory each record that was reported has to be there, and the namespaces have to be as they
+were. Now and then it is killed already while it boots and mounts.
+
+What this shows is that the kernel and the tools do things in the right order: what a mapping
+promises, and what the labels, info blocks and journals say, is in the memory when it has to be.
+The memory is a file here, and TCG has no processor cache. So it cannot show that clwb and sfence
+are needed, nor that they are enough.
+
+ext4 refuses to be mounted when the last commit block of its journal was written in part, which a
+cut can leave behind in memory without a BTT. Then e2fsck has to repair it, and all records have
+to be there. As that is rare, each machine has such a block made once, after its first cut.
+"""
+
+import concurrent.futures
+import random
+import re
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import vm
+
+# Each has as many cuts.
+LOGS = ("devdax", "ext4", "xfs")
+# Longest time from the first report to the cut, in seconds.
+WRITING = 1.5
+# Of so many cuts, one may come before the first report, but after so many seconds.
+EARLY, SOONEST = 5, 1.0
+# For a boot, on a busy host, in seconds.
+LIMIT = 600
+
+# With new memory. What the file systems write would be seen in the device, which is between them.
+SETUP = """
+modprobe dax_pmem
+ndctl disable-region all
+ndctl init-labels -f nmem0
+ndctl enable-region all
+ndctl create-namespace -m fsdax -s 512M -n ext4
+ndctl create-namespace -m devdax -a 2M -s 1G -n devdax
+ndctl create-namespace -m fsdax -s 512M -n xfs
+mkfs.ext4 -q -b 4096 -F "/dev/$(ndctl list -N | jq -r '.[] | select(.name == "ext4").blockdev')"
+mkfs.xfs -q -f "/dev/$(ndctl list -N | jq -r '.[] | select(.name == "xfs").blockdev')"
+"""
+
+# With TEAR, ext4 is spoilt first.
+LOOK = r"""
+port=$(grep -lx report /sys/class/virtio-ports/*/name)
+port=${port%/name}
+exec 3>"/dev/${port##*/}"
+export PATH=/mnt/tests/guest:$PATH
+modprobe -a dax_pmem device_dax xfs
+udevadm settle
+named() { ndctl list -NX | jq -r --arg n "$1" '.[] | select(.name == $n)'; }
+declare -A path
+# What there is of the next commit block when its first 16 bytes were written over a bitmap.
+tear() {
+	local log seq end
+	log=$(debugfs -c -R "logdump -S" "$1")
+	seq=$(sed -n 's/.*expected sequence \([0-9]*\), type 2 .*/\1/p' <<<"$log" | tail -n 1)
+	end=$(sed -n 's/.*at block \([0-9]*\): end of journal.*/\1/p' <<<"$log")
+	end=$(debugfs -c -R "bmap <8> $end" "$1")
+	seq=$(printf '\\x%s' $(printf %08x $((seq + 1)) | fold -w 2))
+	{ printf '\xc0\x3b\x39\x98\0\0\0\2'"$seq"'\0\0\0\0'; printf '\xff%.0s' {1..4080}; } |
+		dd of="$1" bs=4096 seek=$end status=none && echo "torn ext4"
+}
+for fs in ext4 xfs; do
+	mkdir -p /tmp/$fs
+	disk=/dev/$(named $fs | jq -r .blockdev)
+	[ $fs = xfs ] || [ -z "$TEAR" ] || tear "$disk"
+	mounted() { mount -t $fs -o dax=always "$disk" /tmp/$fs && path[$fs]=/tmp/$fs/log; }
+	mounted && continue
+	if dmesg | grep "JBD2: journal transaction .* on ${disk#/dev/}-.* is corrupt"; then
+		e2fsck -fy "$disk"
+		mounted && echo "repaired ext4" && continue
+	fi
+	dmesg | tail -n 8
+	[ $fs = xfs ] || debugfs -c -R "logdump -S" "$disk" 2>&1 | tail -n 40
+done
+dax=$(named devdax | jq -r '.daxregion.devices[0].chardev')
+path[devdax]="/dev/$dax" size=$(cat "/sys/bus/dax/devices/$dax/size")
+echo "namespaces $(ndctl list -NX | jq -Sc 'sort_by(.name)')"
+for log in devdax ext4 xfs; do
+	case $log in devdax) more=$size ;; *) more= ;; esac
+	echo "whole $log $(powercut count "${path[$log]}" $SEED $more)"
+done
+"""
+
+APPEND = """
+for log in devdax ext4 xfs; do
+	case $log in devdax) more="$size $DEVDAX" ;; *) more=$FILES ;; esac
+	powercut append "${path[$log]}" $SEED $log $more &
+done
+wait
+"""
+
+# Also says whether the file systems find nothing wrong with themselves. One that is not mounted
+# is not asked: its journal would not be looked at.
+END = """
+consistent() {
+	umount /tmp/$1 || return
+	"${@:2}" "/dev/$(named $1 | jq -r .blockdev)" >/tmp/fsck 2>&1 || { cat /tmp/fsck; return; }
+	echo "consistent $1"
+}
+consistent ext4 e2fsck -fn
+consistent xfs xfs_repair -n
+"""
+
+
+def tail(result):
+    return "\n".join(result.output.splitlines()[-100:])
+
+
+@dataclass
+class Life:
+    """Of one machine: what was reported in it, and what was found."""
+
+    cuts: int = 0
+    records: dict = field(default_factory=lambda: dict.fromkeys(LOGS, 0))
+    lost: dict = field(default_factory=lambda: {log: [] for log in LOGS})
+    unread: dict = field(default_factory=lambda: {log: [] for log in LOGS})
+    namespaces: str = ""
+    changed: list = field(default_factory=list)
+    wrong: list = field(default_factory=list)
+    # How often ext4 was repaired: after a cut had torn its journal, and after TEAR had.
+    torn: int = 0
+    repaired: int = 0
+    inconsistent: set = field(default_factory=lambda: {"ext4", "xfs"})
+
+    def reported(self, text):
+        """Take over what the writers said. A line that was cut off says nothing."""
+        for log, number in re.findall(r"^(\w+) (\d+)\n", text, re.M):
+            self.records[log] = max(self.records[log], int(number) + 1)
+
+    def found(self, result, whole):
+        """Compare it with what a boot found. WHOLE: the boot was not cut before it had looked."""
+        when = f"after cut {self.cuts}"
+        if result.splats or result.timed_out:
+            lines = result.console.splitlines()
+            first = lines.index(result.splats[0]) if result.splats else -20
+            self.wrong.append("\n".join([f"{when}, {result.why()}", *lines[first:][:40]]))
+        for text in re.findall(r"^namespaces (.*)\n", result.output, re.M):
+            self.namespaces = self.namespaces or text
+            if text != self.namespaces:
+                self.changed.append(f"{when}: {text}, not {self.namespaces}")
+        there = dict(re.findall(r"^whole (\w+) (\d+)\n", result.output, re.M))
+        for log in LOGS:
+            if log in there and int(there[log]) < self.records[log]:
+                self.lost[log].append(
+                    f"{when}: {there[log]} records are whole, {self.records[log]} were reported")
+            elif whole and log not in there:
+                self.unread[log].append(f"{when}, it was not read")
+        if whole and len(there) < len(LOGS):
+            self.wrong.append(f"{when}, not all was read: {tail(result)}")
+        lines = result.output.splitlines()
+        if "repaired ext4" in lines:
+            if "torn ext4" in lines:
+                self.repaired += 1
+            else:
+                self.torn += 1
+        self.inconsistent -= set(re.findall(r"^consistent (\w+)\n", result.output, re.M))
+
+
+def live(build, stage, cuts, seed, devdax="", files=""):
+    """The life of a machine with so many cuts. DEVDAX and FILES are options for the writers."""
+    chance = random.Random(seed)
+    life = Life()
+    with tempfile.TemporaryDirectory(dir=build / "run") as folder:
+        port = Path(folder) / "port"
+        port.touch()
+        args = ["-device", "virtio-serial-pci,bus=pcie.0", "-chardev", f"file,id=port,path={port}",
+                "-device", "virtserialport,chardev=port,name=report"]
+        with vm.Machine(build, "nvdimm", shares={"tests": stage}, args=args) as machine:
+            variables = f"SEED={chance.getrandbits(60)} DEVDAX='{devdax}' FILES='{files}'\n"
+            setup = SETUP
+            for i in range(cuts):
+                boots = i > 1 and chance.randrange(EARLY) == 0
+                cut = Cut(port, LOGS if i == 0 else [], boots, chance.uniform(0, 1))
+                tear = "TEAR=yes\n" if i == 1 else ""
+                result = machine.run(setup + variables + tear + LOOK + APPEND, limit=LIMIT, cut=cut)
+                setup = ""
+                life.found(result, cut.writing)
+                life.reported(port.read_text())
+                life.cuts += 1
+                if result.status is not None:
+                    life.wrong.append(f"before cut {life.cuts}, the writers ended: {tail(result)}")
+                if life.wrong:
+                    break
+            life.found(machine.run(variables + LOOK + END, limit=LIMIT), True)
+    return life
+
+
+class Cut:
+    """Says when: at a part of the time in which the machine writes, at least these logs, or boots."""
+
+    def __init__(self, port, logs, boots, part):
+        self.port, self.logs = port, logs
+        self.start = time.monotonic()
+        # Since when.
+        self.writing = None
+        self.boots, self.part = boots, part
+        # QEMU empties it only when it opens it.
+        port.write_text("")
+
+    def __call__(self):
+        now = time.monotonic()
+        if not self.writing and self.port.stat().st_size:
+            said = self.port.read_text()
+            if all(f"{log} " in said for log in self.logs):
+                self.writing = now
+        if self.writing:
+            return now >= self.writing + self.part * WRITING
+        return self.boots and now >= self.start + SOONEST + self.part * 6
+
+
+def lives(build, stage, cuts, seed, machines):
+    """So many cuts, shared among some machines."""
+    with concurrent.futures.ThreadPoolExecutor(machines) as pool:
+        parts = [cuts // machines + (i < cuts % machines) for i in range(machines)]
+        return list(pool.map(lambda i: live(build, stage, parts[i], f"{seed}/{i}"),
+                             [i for i in range(machines) if parts[i]]))
+
+
+def run(build, stage, cuts, machines, seed):
+    """Cases (what was looked at, what is wrong with it or nothing), and how many of what there were."""
+    found = lives(build, stage, cuts, seed, machines)
+    made = {log: sum(life.records[log] for life in found) for log in LOGS}
+    repaired, spoilt = sum(life.repaired for life in found), sum(life.cuts > 1 for life in found)
+
+    def all_of(field):
+        return "\n".join(text for life in found for text in getattr(life, field))
+
+    cases = [(f"{log}: all {made[log]} records that were reported are there, seed {seed}",
+              "\n".join(text for life in found for text in life.lost[log] + life.unread[log])
+              or ("" if made[log] else "no record was written")) for log in LOGS]
+    cases += [("the namespaces are as they were", all_of("changed")),
+              ("the file systems are consistent", all_of("inconsistent")),
+              (f"ext4 is repaired when its journal is torn, {spoilt} times",
+               "" if repaired == spoilt > 0 else f"{repaired} times"),
+              (f"the machines ran, seed {seed}", all_of("wrong"))]
+
+    # One that does what it must not.
+    life = live(build, stage, 1, f"{seed}/wrong", "early", "nosync")
+    for log, what in (("devdax", "reported before they are written"),
+                      ("ext4", "in a file that is mapped without MAP_SYNC"),
+                      ("xfs", "in a file that is mapped without MAP_SYNC")):
+        cases.append((f"{log}: the loss of records is noticed that are {what}",
+                      "" if life.lost[log]
+                      else "\n".join([f"all {life.records[log]} are there", *life.wrong])))
+    return cases, {"power cuts": sum(life.cuts for life in found),
+                   "power cuts that tore the journal of ext4": sum(life.torn for life in found),
+                   **{f"records reported in {log}": made[log] for log in LOGS}}

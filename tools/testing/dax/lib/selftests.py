@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The tests of tools/testing/selftests/dax: what their heads say, and what a machine needs to run them."""
+
+import atexit
+import functools
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import lab as lab_module
+from env import BUILD, HERE, IN_C, KERNEL, LAB, PACE, in_rust, inside
+
+FOLDER = HERE.parent / "selftests/dax"
+# Sourced by the tests.
+SHARED = ("lib", "machine")
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What tests have to have in common to run in one boot."""
+
+    machine: str
+    append: str = ""
+
+
+@functools.cache
+def boot(machine, append=""):
+    """Always the same object: pytest compares the parameters of a fixture so."""
+    return Boot(machine, append)
+
+
+@dataclass(frozen=True)
+class Selftest:
+    """A script on a machine."""
+
+    machine: str
+    script: str
+    boots: int
+    limit: int
+    impl: str       # rust, the parts that have to be, and why; empty for any
+    splat: str      # what the kernel may say meanwhile
+    append: str     # for the kernel's command line; tests with the same share a boot
+    tier: str       # all: not for every day
+    kernels: tuple  # that it is for; empty for all
+
+    @property
+    def name(self):
+        return f"{self.machine}/{self.script}"
+
+    @property
+    def boot(self):
+        return boot(self.machine, self.append)
+
+    def unfit(self, kernel=KERNEL):
+        """Why it does not run on this kernel; empty if it does."""
+        c = lab_module.in_c(kernel)
+        parts = self.impl.split(" - ")[0].split()[1:] or c
+        if self.impl and set(parts) & set(c):
+            return self.impl
+        if kernel not in (self.kernels or [kernel]):
+            return f"it is for {', '.join(self.kernels)}"
+        return ""
+
+
+def head(text, key, default=""):
+    found = re.search(rf"^# {key}: *(.+)", text, re.M)
+    return found[1].strip() if found else default
+
+
+@functools.cache
+def selftests():
+    found = []
+    for path in sorted(FOLDER.glob("*.sh")):
+        if path.stem in SHARED:
+            continue
+        text = path.read_text()
+        for machine in head(text, "machines", "nvdimm").split():
+            found.append(Selftest(
+                machine, path.stem, int(head(text, "boots", "1")), PACE * int(head(text, "limit", "120")),
+                head(text, "impl"), head(text, "splat"), head(text, "append"), head(text, "tier"),
+                tuple(head(text, "kernel").split())))
+    return {test.name: test for test in found}
+
+
+class Unbuilt(Exception):
+    """What a machine needs to run tests cannot be made: why."""
+
+
+def make(what, *arguments, impl=None):
+    status, output = inside(*arguments, impl=impl)
+    if status:
+        raise Unbuilt(f"{what} cannot be built:\n{output}")
+
+
+@functools.cache
+def stage():
+    """A folder with all that a machine needs: the scripts, the kernel's helpers, the programs."""
+    (BUILD / "run").mkdir(parents=True, exist_ok=True)
+    top = Path(tempfile.mkdtemp(prefix="tests-", dir=BUILD / "run"))
+    atexit.register(shutil.rmtree, top, ignore_errors=True)
+    there = f"/build/run/{top.name}"
+    kselftest = BUILD / "linux/tools/testing/selftests"
+    for folder in ("kselftest", "dax"):
+        shutil.copytree(kselftest / folder, top / folder)
+    for name in ("lib.mk", "kselftest.h", "kselftest_harness.h"):
+        shutil.copy(kselftest / name, top)
+    # As they are now; those in the kernel's tree are as they were when it was built.
+    shutil.copytree(FOLDER, top / "dax", dirs_exist_ok=True)
+    shutil.copytree(HERE / "guest", top / "guest")
+    make("the tests' programs", "make", "-C", f"{there}/dax", "USERLDFLAGS=-static", "USERCFLAGS=-Werror")
+    make("powercut.c", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", f"{there}/guest/powercut",
+         "/project/tools/testing/dax/guest/powercut.c")
+    if "CONFIG_FAIL_FUNCTION=y\n" in (BUILD / f"kernel-{KERNEL}/config").read_text():
+        make("fallible.c", *lab_module.MAKE, "M=/project/tools/testing/dax/fallible", f"MO={there}/fallible",
+             "modules", impl=KERNEL)
+        shutil.copy(top / "fallible/fallible.ko", top / "dax")
+    return top
+
+
+@functools.cache
+def rust_programs():
+    """Build those for the booted machine; their names."""
+    status, output = in_rust("build")
+    if status:
+        raise Unbuilt(f"the programs in Rust cannot be built:\n{output}")
+    shutil.copytree(BUILD / "host-tests/host/bin", stage() / "dax", dirs_exist_ok=True)
+
+
+@functools.cache
+def modules_in_c():
+    """Put upstream's modules there, in C."""
+    place = stage() / "dax/upstream"
+    modules = LAB.upstream_modules(KERNEL)
+    place.mkdir()
+    # And the module that is for a core in Rust only.
+    compat = LAB.out("rust") / "drivers/dax/dax_pmem_compat.ko"
+    for path in [*modules.glob("*.ko"), *([compat] if compat.is_file() else [])]:
+        shutil.copy(path, place)
+
+
+def prepare(test):
+    """Make what this one needs and others do not."""
+    text = (FOLDER / f"{test.script}.sh").read_text()
+    if {"daxstress", "regionmodel"} & set(head(text, "needs").split()):
+        rust_programs()
+    if "./upstream/" in text:
+        modules_in_c()

@@ -1,9 +1,0 @@
-#!/bin/bash
-# SPDX-License-Identifier: GPL-2.0
-# What daxstress does when it is given more time, and each time other changes.
-# machines: hmem
-# limit: 3600
-# tier: all
-# impl: rust - as region_stress
-ROUNDS=$((PACE > 1 ? 100 : 1000)) SEED=$((RANDOM * 1000))
-. ./region_stress.sh

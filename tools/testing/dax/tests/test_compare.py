@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests that boot machines of their own: with C, to compare, and without power."""
+
+import concurrent.futures
+import os
+import random
+
+import bench
+import powercut
+import pytest
+import selftests
+import sysfs_compare
+from env import BUILD, JOBS, LAB
+from outcome import cases
+
+
+def test_sysfs(report):
+    """What is seen in /sys is what upstream's C shows, in the same machines set up alike."""
+    with LAB.locked():
+        LAB.make_kernel("c")
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        report(case for found in pool.map(lambda machine: list(sysfs_compare.compare(BUILD, machine)),
+                                          sysfs_compare.MACHINES) for case in found)
+
+
+@pytest.mark.parametrize("cuts", [pytest.param(4, id="powercut"),
+                                  pytest.param(100, id="powercuts", marks=pytest.mark.tier_all)])
+def test_power(cuts, report):
+    """What was reported as durable lives through cuts of the power; SEED chooses the moments."""
+    seed = os.environ.get("SEED") or random.randrange(1 << 32)
+    found, counts = powercut.run(BUILD, selftests.stage(), cuts, JOBS, seed)
+    outcome = cases(found)
+    outcome.add(counts)
+    report(outcome)
+
+
+def test_cost(report):
+    """No operation takes more instructions than the last "make bench" recorded."""
+    try:
+        report(bench.compare(LAB))
+    except bench.OtherKernel as why:
+        pytest.skip(str(why))

@@ -1,0 +1,615 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the tests share. A test is a bash script in this directory that sources this file, calls the
+# functions below, and ends with "done_testing". Its head says where and how it runs:
+#
+#   # machines: nvdimm legacy    machines that it runs on, see machine.sh (default: nvdimm)
+#   # boots: 2                   boots with the same persistent memory (default: 1);
+#                                $BOOT says which this is
+#   # limit: 120                 seconds that it may take in one boot (default: 120)
+#   # append: maxcpus=1          more for the kernel's command line
+#   # leaves: memory             what it leaves behind, on purpose; give it an append
+#   # impl: rust core - why      runs only where these parts are Rust; without any, all
+#   # needs: fio                 programs that not every machine has
+#   # tier: all                  takes long: it has to be asked for
+#   # kernel: debug              kernels of tools/testing/dax that it is for (default: all)
+#   # splat: REGEX               what the kernel may say meanwhile
+#
+# The output is KTAP, by the kernel's own helpers; a line "# count: 100 power cuts" tells how often
+# something was tried.
+#
+# tools/testing/dax runs the tests in its own machines and says which one this is: MACHINE, IN_C (the
+# parts of drivers/dax that are upstream's C here: core, device_dax ...), BOOT, PERSIST, a directory
+# that is the same in each boot, and PACE, by which limits of time are multiplied.
+#
+# On any other machine, "make -C tools/testing/selftests TARGETS=dax run_tests", what is not given is
+# found out, and a test that does not fit the machine is skipped with the reason. The tests make and
+# destroy namespaces, and take memory from whoever has it. So they are skipped, too, unless it is said
+# that they may:
+#
+#   DAX_TEST_DESTROY=yes   no data in memory that DAX can reach is of value
+#   DAX_TEST_LONG=yes      also the tests that take long; raise kselftest's own limit for them
+
+set -u
+export LC_ALL=C PATH=$PWD:$PATH
+. ../kselftest/ktap_helpers.sh
+. ./machine.sh
+
+skip_all() { ktap_skip_all "$*"; exit "$KSFT_SKIP"; }
+
+# rust_here [PART...]: these parts are Rust; without any, all
+rust_here()
+{
+	local part
+	for part in ${*:-$IN_C}; do
+		in_c "$part" && return 1
+	done
+	return 0
+}
+
+# anywhere: find out what tools/testing/dax would have said, or skip the test
+anywhere()
+{
+	local each kind impl
+	[ $UID = 0 ] || skip_all "only root can run it"
+	[ "${DAX_TEST_DESTROY:-}" = yes ] ||
+		skip_all "it takes the memory of the machine; DAX_TEST_DESTROY=yes allows that"
+	[ "$(head_of "$0" tier)" != all ] || [ "${DAX_TEST_LONG:-}" = yes ] ||
+		skip_all "it takes long; DAX_TEST_LONG=yes runs it"
+	[ -z "$(head_of "$0" boots)" ] || skip_all "it needs a reboot; see tools/testing/dax"
+	for each in ndctl daxctl jq udevadm daxtest $(head_of "$0" needs); do
+		command -v "$each" >/dev/null || skip_all "there is no $each"
+	done
+	for each in $(head_of "$0" append); do
+		[[ " $(cat /proc/cmdline) " = *" $each "* ]] ||
+			skip_all "the kernel was not started with $each"
+	done
+	case $(head_of "$0" kernel) in
+	*debug*) [ -e /proc/self/fail-nth ] || skip_all "the kernel injects no failures" ;;
+	?*) [ -d ./upstream ] || skip_all "there are no modules in C beside those of the kernel" ;;
+	esac
+
+	kind=$(head_of "$0" machines)
+	for each in ${kind:-nvdimm}; do
+		machine_is "$each" && MACHINE=$each && break
+	done
+	[ -n "$MACHINE" ] || skip_all "the machine has nothing that is like ${kind:-nvdimm}; see machine.sh"
+	prepare >/dev/null 2>&1
+	IN_C=$(parts_in_c | tr '\n' ' ')
+	impl=$(head_of "$0" impl)
+	impl=${impl%% - *}
+	[ -z "$impl" ] || rust_here ${impl#rust} || skip_all "$(head_of "$0" impl); C here: $IN_C"
+}
+
+# What runs the test, with its limit of time; 124 is the status that kselftest's runner takes for a timeout.
+if [ -z "${DAX_TEST_LIMITED:-}" ]; then
+	export MACHINE=${MACHINE:-} IN_C=${IN_C:-} BOOT=${BOOT:-1} PERSIST=${PERSIST:-} PACE=${PACE:-1}
+	ktap_print_header
+	[ -n "$MACHINE" ] || anywhere
+	limit=$(head_of "$0" limit)
+	limit=$((${limit:-120} * PACE))
+	DAX_TEST_LIMITED=yes timeout -k 5 $limit bash "$0"
+	status=$?
+	[ $status != 124 ] || ktap_print_msg "it took longer than its limit of $limit s"
+	exit $status
+fi
+unset DAX_TEST_LIMITED
+
+todo=
+TMP=$(mktemp -d /tmp/test.XXXXXX)
+at_exit=()
+
+# ---- results ----
+
+# ktap HELPER ARG...: its arguments are not patterns for files, and its variables not the test's
+ktap()
+{
+	local - result description directive
+	set -f
+	"$@"
+}
+
+ok() { ktap ktap_test_pass "$1"; todo=; }
+
+not_ok()
+{
+	if [ -n "$todo" ]; then
+		ktap ktap_test_xfail "$1 ($todo)"
+	else
+		ktap ktap_test_fail "$1"
+	fi
+	[ $# -lt 2 ] || [ -z "$2" ] || printf '%s\n' "$2" | head -16 | sed 's/^/# /'
+	todo=
+}
+
+skip() { ktap ktap_test_skip "$1 ($2)"; }
+
+# in_c PART...: one of these is C here
+in_c()
+{
+	local part
+	for part in "$@"; do [[ " $IN_C " != *" $part "* ]] || return 0; done
+	return 1
+}
+
+# c_known_wrong PART REASON: the next case fails if this part is C; if it is Rust, it has to pass
+c_known_wrong() { ! in_c "$1" || todo="C: known wrong: ${*:2}"; }
+
+# check DESCRIPTION COMMAND...: the command succeeds
+check()
+{
+	local what=$1 out
+	shift
+	if out=$("$@" 2>&1); then ok "$what"; else not_ok "$what" "$* failed: $out"; fi
+}
+
+# within SECONDS COMMAND...: the command ends by then; on a kernel that is slow, PACE times that
+within()
+{
+	local seconds=$(($1 * PACE)) status
+	shift
+	timeout $seconds "$@"
+	status=$?
+	[ $status != 124 ] || echo "took longer than $seconds s"
+	return $status
+}
+
+# configured OPTION: this kernel has it
+configured() { zgrep -q "^CONFIG_$1=y" /proc/config.gz; }
+
+# check_memory: as check, of what is free when memory was given back. KASAN keeps it for a while;
+# the kernel that has KASAN has kmemleak, too
+check_memory() { if configured KASAN; then skip "$1" "kmemleak looks"; else check "$@"; fi; }
+
+# refuse DESCRIPTION PATTERN COMMAND...: the command fails and says so
+refuse()
+{
+	local what=$1 pattern=$2 out
+	shift 2
+	if out=$("$@" 2>&1); then
+		not_ok "$what" "$* succeeded: $out"
+	elif ! grep -qiE -- "$pattern" <<<"$out"; then
+		not_ok "$what" "$* says: $out (expected: $pattern)"
+	else
+		ok "$what"
+	fi
+}
+
+# is DESCRIPTION GOT EXPECTED
+is() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got \"$2\", expected \"$3\""; fi; }
+
+# like DESCRIPTION GOT REGEX
+like()
+{
+	if grep -qE -- "$3" <<<"$2"; then ok "$1"; else not_ok "$1" "got \"$2\", expected /$3/"; fi
+}
+
+# dax DESCRIPTION <<EOF: a script for daxtest in which every line comes out as it says
+dax()
+{
+	local out
+	if out=$(daxtest 2>&1) && [ -z "$out" ]; then ok "$1"; else not_ok "$1" "$out"; fi
+}
+
+# selftest DEV: the kernel's own test of kmem, with a device that kmem has; its cases are cases here
+selftest()
+{
+	local line what
+	DAX_KMEM_TEST_DEV=$1 bash ./dax-kmem-hotplug.sh >"$TMP/selftest" 2>&1
+	grep -qE '^ok ' "$TMP/selftest" || not_ok "the selftest runs" "$(cat "$TMP/selftest")"
+	while read -r line; do
+		what="selftest: ${line#*ok [0-9]* }"
+		case $line in
+		"ok "*"# SKIP"*) skip "${what%% # SKIP*}" "${line##*# SKIP }" ;;
+		"ok "*) ok "$what" ;;
+		"not ok "*) not_ok "$what" ;;
+		esac
+	done <"$TMP/selftest"
+}
+
+bail_out() { ktap ktap_exit_fail_msg "$*"; }
+
+done_testing() { ktap_set_plan $((KTAP_TESTNO - 1)); ktap_finished; }
+
+# ---- the end ----
+
+on_exit() { at_exit=("$*" "${at_exit[@]}"); }
+
+finish()
+{
+	local status=$? todo
+	trap - EXIT
+	for todo in "${at_exit[@]}"; do eval "$todo"; done
+	jobs -p | xargs -r kill -KILL 2>/dev/null
+	wait 2>/dev/null
+	rm -rf "$TMP"
+	exit $status
+}
+trap finish EXIT
+
+# ---- the kernel's log ----
+
+mark=
+
+log_mark() { mark="dax-test mark $$ $RANDOM$RANDOM"; echo "$mark" >/dev/kmsg; }
+
+log_since() { dmesg | sed -n "/$mark/,\$p" | tail -n +2; }
+
+# log_has DESCRIPTION REGEX: since the mark
+log_has()
+{
+	if log_since | grep -qE -- "$2"; then
+		ok "$1"
+	else
+		not_ok "$1" "nothing like /$2/ in the log: $(log_since | tail -n 20)"
+	fi
+}
+
+# says DESCRIPTION REGEX <<EOF: the log has it after this script for daxtest. Messages are
+# limited in their rate, so it may take a few seconds until one of them is let through.
+says()
+{
+	local script turn
+	script=$(cat)
+	for turn in 1 2 3 4 5 6 7 8; do
+		log_mark
+		daxtest <<<"$script" >/dev/null
+		log_since | grep -qE -- "$2" && break
+		sleep 1
+	done
+	log_has "$1" "$2"
+}
+
+# ---- devices ----
+
+# What a new device is: DEV (dax0.0), NODE (/dev/dax0.0), NS (namespace0.0),
+# SYS (its folder in /sys), SIZE in bytes.
+DEV='' NODE='' NS='' SYS='' SIZE=''
+
+# Namespaces can be made with a size and many to a region.
+has_labels() { case $MACHINE in nvdimm*) true ;; *) false ;; esac; }
+
+# dax_device ALIGN [MAP] [SIZE] [more for ndctl]: a namespace in devdax mode and
+# its device, bound; they go when the test ends
+dax_device()
+{
+	local align=$1 map=${2:-mem} size=${3:-512M} json args
+	shift $(($# < 3 ? $# : 3))
+	if has_labels; then
+		args=(-s "$size")
+	else
+		# One namespace for the whole of a region.
+		args=(-f -e namespace0.0)
+	fi
+	json=$(ndctl create-namespace -m devdax -a "$align" -M "$map" "${args[@]}" "$@" 2>"$TMP/ndctl") ||
+		bail_out "ndctl create-namespace -m devdax -a $align -M $map ${args[*]}: $(cat "$TMP/ndctl")"
+	NS=$(jq -r .dev <<<"$json")
+	DEV=$(jq -r '.daxregion.devices[0].chardev' <<<"$json")
+	on_exit "ndctl destroy-namespace -f $NS >/dev/null 2>&1"
+	use_device "$DEV"
+	wait_bound || bail_out "$DEV is not bound to device_dax"
+}
+
+# any_device SIZE: a device of what memory the machine has, NVDIMM, soft-reserved or CXL,
+# bound to device_dax; when the test ends all is as before
+any_device()
+{
+	case $MACHINE in
+	hmem*)
+		use_device dax0.0
+		on_exit "[ $(driver) = none ] || echo $DEV >$KMEM/bind"
+		on_exit "echo $SIZE >$SYS/size; echo $DEV >$DRV/remove_id"
+		on_exit "echo $DEV >$SYS/driver/unbind"
+		;;
+	cxl*)
+		cxl create-region -m -t ram -d decoder0.0 mem0 >/dev/null 2>"$TMP/cxl" ||
+			bail_out "cxl create-region: $(cat "$TMP/cxl")"
+		on_exit "cxl destroy-region -f all >/dev/null 2>&1"
+		udevadm settle
+		use_device "$(basename /sys/bus/dax/devices/dax*.0)"
+		;;
+	*)
+		dax_device 2M mem "$1"
+		return
+		;;
+	esac
+	[ "$(driver)" = none ] || echo "$DEV" >"$SYS/driver/unbind"
+	bytes "$1" >"$SYS/size"
+	echo "$DEV" >$DRV/new_id
+	use_device "$DEV"
+	wait_bound || bail_out "$DEV is not bound to device_dax"
+}
+
+# destroy_device: the one that dax_device made last
+destroy_device() { ndctl destroy-namespace -f "$NS" 2>&1; }
+
+# Where devices are: on the bus, or in the class if dax_pmem_compat has the namespaces.
+BUS=/sys/bus/dax/devices CLASS=/sys/class/dax
+PLACE=$BUS
+
+# provided_by dax_pmem|dax_pmem_compat: has the namespaces from here on
+provided_by()
+{
+	case $1 in dax_pmem) PLACE=$BUS ;; *) PLACE=$CLASS ;; esac
+	modprobe -r dax_pmem dax_pmem_compat && modprobe "$1" && udevadm settle
+}
+
+# The class, and the bus again when the test ends.
+in_class()
+{
+	on_exit "provided_by dax_pmem"
+	provided_by dax_pmem_compat || bail_out "dax_pmem_compat cannot be loaded"
+}
+
+use_device()
+{
+	DEV=$1
+	NODE=/dev/$DEV
+	SYS=$(readlink -f "$PLACE/$DEV")
+	SIZE=$(cat "$SYS/size")
+}
+
+# The driver's module may be loaded by udev, after the device was made.
+wait_bound()
+{
+	udevadm settle --timeout=$((20 * PACE))
+	# A namespace that was enabled again may have another device of libnvdimm.
+	[ ! -e "$PLACE/$DEV" ] || SYS=$(readlink -f "$PLACE/$DEV")
+	[ -c "$NODE" ] && [ -e "$PLACE/$DEV" ] && { [ $PLACE = $CLASS ] || [ -e "$SYS/driver" ]; }
+}
+
+DRV=/sys/bus/dax/drivers/device_dax
+unbind() { echo "$DEV" >$DRV/unbind; }
+bind() { echo "$DEV" >$DRV/bind; }
+
+# ---- udev ----
+
+udev_on() { pidof systemd-udevd >/dev/null || /usr/lib/systemd/systemd-udevd --daemon >/dev/null 2>&1; }
+
+# udev_off: until udev_on nobody is told what happens to devices
+udev_off()
+{
+	local i
+	for ((i = 0; i < 200; i++)); do
+		# shellcheck disable=SC2046
+		kill $(pidof systemd-udevd) 2>/dev/null || return 0
+		sleep 0.1
+	done
+	bail_out "udevd does not end"
+}
+
+# ---- failures that are injected ----
+
+# What has to be as before after a failure, besides the addresses and the dax bus.
+watched=()
+
+# can_inject: all allocations of a task that asks for it can fail, without a word, but those whose
+# caller relies on them; and so can the functions of fallible.c, which have reasons of their own
+can_inject()
+{
+	local at=/sys/kernel/debug each type
+	[ -e /proc/self/fail-nth ] || bail_out "this kernel cannot inject failures"
+	for each in failslab/{verbose,ignore-gfp-wait} fail_page_alloc/{verbose,ignore-gfp-wait,min-order}; do
+		echo 0 >$at/$each || bail_out "cannot set $each"
+	done
+	echo 0 >$at/fail_function/verbose
+	for each in failslab fail_page_alloc fail_function; do
+		echo 0 >$at/$each/require-start
+		echo 0xffffffffffffffff >$at/$each/require-end
+	done
+	cat /proc/kallsyms >"$TMP/kallsyms"
+	# Page tables of memory that is added: x86 does not look whether it got the pages.
+	spare fail_page_alloc init_memory_mapping
+	# What kmemleak keeps of each allocation. It does without, but that is not what is tested.
+	spare failslab __alloc_object
+
+	cp $at/error_injection/list "$TMP/list"
+	modprobe libnvdimm
+	insmod ./fallible.ko || bail_out "there is no fallible.ko"
+	on_exit "rmmod fallible"
+	on_exit "echo >$at/fail_function/inject"
+	while read -r each type; do
+		echo "$each" >$at/fail_function/inject || bail_out "$each cannot be made to fail"
+		# EIO, which none of them returns by itself.
+		case $type in *NULL) ;; *) echo 0xfffffffffffffffb >"$at/fail_function/$each/retval" ;; esac
+	done < <(grep -vxFf "$TMP/list" $at/error_injection/list)
+	on_exit udev_on
+}
+
+# spare WHAT FUNCTION: does not fail in this function of the kernel
+spare() { limit_to reject "$1" "$2"; }
+
+# only_in FUNCTION: from here on nothing fails but what this function of the kernel does
+only_in()
+{
+	local each
+	for each in failslab fail_page_alloc fail_function; do limit_to require $each "$1"; done
+}
+
+limit_to()
+{
+	local at=/sys/kernel/debug/$2 range
+	range=$(awk -v name="$3" '$3 == name { start = $1; next } start && $1 != start { print start, $1; exit }' "$TMP/kallsyms")
+	[ -n "$range" ] || return
+	echo "0x${range#* }" >"$at/$1-end" && echo "0x${range% *}" >"$at/$1-start" ||
+		bail_out "this kernel cannot $1 $3"
+}
+
+# inject DESCRIPTION OUTCOMES COMMAND [VALUE] <<EOF: each allocation of a command for daxtest, and each
+# call of what is in fallible.c, fails in turn, see there. What may come of it besides EIO, as in
+# "ENOMEM|ok". The input is for daxtest before that.
+inject()
+{
+	local what=$1 outcomes=$2 out
+	shift 2
+	# It would take most of the time, and has nothing to do for any of these devices.
+	udev_off
+	out=$({ printf 'watch %s\n' /proc/iomem /sys/bus/dax "${watched[@]}"; cat; echo "inject $*"; } | daxtest 2>&1)
+	udev_on
+	out=${out##*$'\n'}
+	like "$what: $out" "$out" "^[0-9]+ points(; [0-9]+ ($outcomes|EIO))*\$"
+	[[ $out != [0-9]* ]] || echo "# count: ${out%% *} calls that failed in turn"
+}
+
+# inject_probe DRIVER DESCRIPTION: of the libnvdimm device that DEV comes from
+inject_probe()
+{
+	local at=/sys/bus/nd/drivers/$1 nd=${SYS%/dax/*} watched
+	[ "$PLACE" = $CLASS ] || nd=${SYS%/*}
+	nd=${nd##*/}
+	watched=("/sys/bus/nd/devices/$nd/" $CLASS/ "$NODE")
+	echo "$nd" >"$at/unbind"
+	inject "$2" "ENOMEM|EBUSY|ENXIO|ok|ok, mended" put "$at/bind" "$nd" <<-EOF
+		$([ "$PLACE" = $CLASS ] || echo "mend put $DRV/bind $DEV")
+		undo put $at/unbind $nd
+	EOF
+	echo "$nd" >"$at/bind"
+	wait_bound || not_ok "$2: $DEV is bound"
+	inject "$2, back" "ENOMEM|ok" put "$at/unbind" "$nd" <<-EOF
+		undo put $at/bind $nd
+	EOF
+}
+
+# ---- dynamic regions ----
+
+# The dynamic region of the machine: REGION (its folder dax_region), R (its number),
+# START and LENGTH, and DEVICES (the folder of its devices).
+REGION='' R='' START='' LENGTH='' DEVICES=''
+
+# dynamic_region: with nothing in it but its first device, which has no memory; all of
+# it is that device's again when the test ends
+dynamic_region()
+{
+	DEVICES=$(readlink -f /sys/bus/dax/devices/dax*.0/..)
+	REGION=$DEVICES/dax_region
+	R=$(cat "$REGION/id")
+	LENGTH=$(cat "$REGION/size")
+	on_exit "empty_region; echo $LENGTH >$DEVICES/dax$R.0/size"
+	empty_region
+	START=$(cat "$DEVICES/dax$R.0/resource")
+}
+
+empty_region()
+{
+	local dev
+	for dev in "$DEVICES"/dax"$R".*; do
+		[ ! -e "$dev/driver" ] || echo "${dev##*/}" >"$dev/driver/unbind"
+		echo "${dev##*/}" >$DRV/remove_id
+		echo 0 >"$dev/size"
+		[ "${dev##*.}" = 0 ] || echo "${dev##*/}" >"$REGION/delete"
+	done
+	echo "$(cat "$REGION/align")" >"$DEVICES/dax$R.0/align"
+}
+
+# alone: until the test ends nobody else opens devices, starts modprobe when one without a driver is
+# opened, or brings memory into use
+alone()
+{
+	local policy modprobe
+	udev_off
+	on_exit udev_on
+	policy=$(cat $MEM/auto_online_blocks)
+	on_exit "echo $policy >$MEM/auto_online_blocks"
+	echo offline >$MEM/auto_online_blocks
+	modprobe=$(cat /proc/sys/kernel/modprobe)
+	on_exit "echo $modprobe >/proc/sys/kernel/modprobe"
+	echo >/proc/sys/kernel/modprobe
+}
+
+# new_device [SIZE]: another device of the dynamic region; it is DEV (see use_device)
+new_device()
+{
+	echo 1 >"$REGION/create" && use_device "$(cat "$REGION/create")" &&
+		{ [ $# = 0 ] || echo "$(bytes "$1")" >"$SYS/size"; }
+}
+
+# bind_to_device: bind it to device_dax, whatever driver its region is for; the driver has
+# its name until the region is emptied
+bind_to_device() { echo "$DEV" >$DRV/new_id; wait_bound; }
+
+# ranges [DEV]: the ranges of a device, as MiB from the start of the region
+ranges()
+{
+	local sys=$DEVICES/${1:-$DEV} map out=
+	for map in $(printf '%s\n' "$sys"/mapping[0-9]* | sort -V); do
+		[ -e "$map/start" ] || continue
+		out+="$((($(cat "$map/start") - START) >> 20))+$((($(cat "$map/end") + 1 - $(cat "$map/start")) >> 20)) "
+	done
+	echo "${out% }"
+}
+
+# result FILE VALUE: what came of writing VALUE to FILE: ok, or the name of the errno
+result() { daxtest <<<"put $1 $2"; }
+
+# The name of the driver that has the device.
+driver() { basename "$(readlink "$SYS/driver" || echo none)"; }
+
+bytes() { numfmt --from=iec "$1"; }
+
+# ---- memory blocks ----
+
+MEM=/sys/devices/system/memory
+KMEM=/sys/bus/dax/drivers/kmem
+block_size() { echo $((0x$(cat $MEM/block_size_bytes))); }
+mem_total() { awk '/^MemTotal:/ { print $2 }' /proc/meminfo; }
+
+# memory_state VALUE: what came of writing it to the state of DEV
+memory_state() { result "$SYS/state" "$1"; }
+
+# How many memory blocks of DEV are there, and how many are online; as "7/6".
+blocks()
+{
+	daxctl list -d "$DEV" | jq -r '.[] | "\(.total_memblocks)/\(.online_memblocks)"'
+}
+
+# its_memory: where DEV has System RAM, from /proc/iomem
+its_memory()
+{
+	awk -v dev="$DEV" '$NF == dev { of = 1; next } of && /System RAM \(kmem\)/ { print $1 } { of = 0 }' /proc/iomem
+}
+
+# ---- daxtest that stays while the script does something else ----
+
+declare -A pid_of in_of out_of
+
+# session NAME [COMMAND...]: start one, perhaps by a command as numactl
+session()
+{
+	local name=$1 in out
+	shift
+	mkfifo "$TMP/$name.in" "$TMP/$name.out"
+	"$@" daxtest <"$TMP/$name.in" >"$TMP/$name.out" 2>&1 &
+	pid_of[$name]=$!
+	exec {in}>"$TMP/$name.in" {out}<"$TMP/$name.out"
+	in_of[$name]=$in out_of[$name]=$out
+	rm "$TMP/$name.in" "$TMP/$name.out"
+}
+
+# ask NAME COMMAND...: its answer
+ask()
+{
+	local name=$1 reply
+	shift
+	echo "$*" >&"${in_of[$name]}"
+	if read -r -t 60 reply <&"${out_of[$name]}"; then
+		echo "$reply"
+	else
+		echo "no answer"
+	fi
+}
+
+# tell NAME COMMAND...: without waiting for the answer
+tell() { local name=$1; shift; echo "$*" >&"${in_of[$name]}"; }
+
+# answer NAME: the answer to an earlier tell
+answer() { local reply; read -r -t 60 reply <&"${out_of[$1]}" && echo "$reply" || echo "no answer"; }
+
+# leave NAME: end it, and wait until it is gone
+leave()
+{
+	local name=$1 in=${in_of[$1]} out=${out_of[$1]}
+	exec {in}>&- {out}<&-
+	kill -KILL "${pid_of[$name]}" 2>/dev/null
+	wait "${pid_of[$name]}" 2>/dev/null
+}

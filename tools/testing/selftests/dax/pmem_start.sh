@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A namespace begins anywhere: with each align, and with the struct pages in RAM and in the
+# namespace, the device can be touched from end to end. The compound pages of its dev_pagemap begin
+# with the data, not with the namespace.
+# machines: nvdimm
+# needs: python3
+# limit: 240
+. ./lib.sh
+
+ND=/sys/bus/nd/devices
+FS=/sys/bus/dax/drivers/fsdev_dax
+
+# touched HOW: entries of its memory, and the last one
+touched()
+{
+	local align
+	align=$(cat "$SYS/align")
+	is "$1: begins and ends at multiples of the align" \
+		"$(($(cat "$SYS/resource") % align)) $((SIZE % align))" "0 0"
+	dax "$1: each entry can be touched" <<-DAX
+		open f $NODE			= ok
+		mmap m f $SIZE 0		= ok
+		$([ "$align" -lt $((1 << 30)) ] || echo "store m 0 $SIZE $align	= faults $((SIZE / align))")
+		$([ "$align" -ge $((1 << 30)) ] || echo "store m 0 64M $align	= faults *")
+		write m 0 17			= ok
+		write m $((SIZE - 8)) 18	= ok
+		read m 0			= 17
+		read m $((SIZE - 8))		= 18
+		smaps m KernelPageSize		= $((align >> 10)) kB
+	DAX
+}
+
+# Nobody looks after it where both modules are C: two WARNs, and each touch raises SIGBUS.
+nobody_fits() { in_c dax_pmem && in_c device_dax; }
+WRONG="C: known wrong: the compound pages begin with the namespace"
+
+# ---- behind another namespace ----
+
+for before in 16M 64M 1G 1040M; do
+	other=$(ndctl create-namespace -m fsdax -s $before | jq -r .dev)
+	on_exit "ndctl destroy-namespace -f $other >/dev/null 2>&1"
+	for align in 4K 2M 1G; do
+		for map in mem dev; do
+			how="$align, map in $map, $before behind the start of the region"
+			dax_device $align $map 2G
+			if [ $align$map = 1Gmem ] && [ $before != 1G ] && nobody_fits; then
+				skip "$how" "$WRONG"
+			else
+				touched "$how"
+			fi
+			destroy_device >/dev/null
+		done
+	done
+	ndctl destroy-namespace -f "$other" >/dev/null 2>&1
+done
+
+# ---- padded, as releases before Linux 5.1 wrote it ----
+
+infoblock()
+{
+	local disk
+	ndctl disable-namespace "$NS" >/dev/null 2>&1
+	echo 1 >$ND/$NS/force_raw
+	echo "$NS" >/sys/bus/nd/drivers/nd_pmem/bind
+	disk=$(ls $ND/$NS/block)
+	./pmem_infoblock.py "/dev/$disk" "$@"
+	echo "$NS" >/sys/bus/nd/drivers/nd_pmem/unbind
+	echo 0 >$ND/$NS/force_raw
+	ndctl enable-namespace "$NS" >/dev/null 2>&1
+	udevadm settle
+	use_device "$DEV"
+}
+
+if ! in_c dax_pmem; then
+	# All of it, from a multiple of 1 GiB on: 3 GiB of data begin 1 GiB behind the start.
+	for pad in 2M 64M; do
+		dax_device 1G mem 4G
+		infoblock start_pad=$(bytes $pad) dataoff=$(((1 << 30) - $(bytes $pad)))
+		is "start_pad $pad: the size" "$SIZE" $((3 << 30))
+		touched "1G, map in mem, start_pad $pad"
+		destroy_device >/dev/null
+	done
+fi
+
+# ---- another driver, and back ----
+
+other=$(ndctl create-namespace -m fsdax -s 64M | jq -r .dev)
+on_exit "ndctl destroy-namespace -f $other >/dev/null 2>&1"
+dax_device 1G mem 2G
+if nobody_fits; then
+	skip "another driver" "$WRONG"
+else
+	touched "before"
+	unbind
+	is "fsdev_dax takes it" "$(result $FS/new_id "$DEV")" ok
+	is "its driver" "$(driver)" fsdev_dax
+	echo "$DEV" >$FS/remove_id
+	echo "$DEV" >$FS/unbind
+	bind
+	wait_bound
+	dax "device_dax again: the data is there" <<-DAX
+		open f $NODE			= ok
+		mmap m f $SIZE 0		= ok
+		read m 0			= 17
+		read m $((SIZE - 8))		= 18
+	DAX
+fi
+destroy_device >/dev/null
+done_testing
