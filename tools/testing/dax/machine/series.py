@@ -504,11 +504,15 @@ class Check:
             status, log = self.lab.logged("series-rustfmt.log", self.lab.inside(
                 ["rustfmt", "--check", "--edition", "2021", "--config-path", "/linux/.rustfmt.toml", *files]))
             found += log.splitlines() if status else []
+        ignored = list(self.series.manifest.data["checkpatch-ignore"])
+        for entry in self.series.manifest.commits:
+            if title.endswith(f" {entry['name']}"):
+                ignored += entry.get("checkpatch-ignore", [])
         patch = self.lab.place / "checked.patch"
         patch.write_bytes(self.lab.git("format-patch", "-1", "--stdout", commit, check=False).stdout)
         _, log = self.lab.logged("series-checkpatch.log", self.lab.inside(
             ["perl", "/linux/scripts/checkpatch.pl", "--root=/linux", "--no-summary", "--terse",
-             "--show-types", "--ignore", ",".join(self.series.manifest.data["checkpatch-ignore"]),
+             "--show-types", "--ignore", ",".join(ignored),
              "/build/series/checked.patch"]))
         return found + log.splitlines()
 
