@@ -75,7 +75,6 @@ use kernel::{
     rbtree::RBTree,
     sync::{
         aref::ARef,
-        Arc,
         Mutex, //
     }, //
 };

@@ -19,6 +19,9 @@ use kernel::{
 };
 
 /// Puts attributes on any device.
-pub fn put<A: Attachment>(dev: &Device<Bound>, attachment: Arc<A>) -> Result<GroupsRegistration<A>> {
+pub fn put<A: Attachment>(
+    dev: &Device<Bound>,
+    attachment: Arc<A>,
+) -> Result<GroupsRegistration<A>> {
     GroupsRegistration::new(AttachTarget::new(dev), attachment)
 }
