@@ -33,6 +33,12 @@ help:
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
 	@echo '                          hmem, hmem-large, cxl, virtio-pmem or nfit)'
 	@echo 'make kernel [IMPL=c]      build the kernel; it is left in $$BUILD/kernel-rust (kernel-c)'
+	@echo 'make modules [KVER=<release>]   modules in Rust for a kernel of Debian as it is; default: the'
+	@echo '                          running one if it is of Linux 7.3, else the newest [FLAVOUR=cloud-amd64]'
+	@echo 'make deb [KVER=<release>] packages of them, for apt; default: as above, but of all flavours.'
+	@echo '                          SIGN_KEY=, SIGN_CERT=: sign the modules'
+	@echo 'make test-stock           install the package in a guest with that kernel, test it, remove it'
+	@echo '                          [FLAVOUR=amd64]'
 	@echo 'make check-<which>        static checks: rustfmt, lint (clippy and W=1), checkpatch, rustdoc'
 	@echo 'make overlay KSRC=<tree>  put the overlay into a Linux 7.3 tree of your own'
 	@echo 'make overlay-remove KSRC=<tree>   take it out again'
@@ -77,6 +83,12 @@ objdump:
 	@test -n '$(OBJECT)' || { echo 'dax: say which: make $@ OBJECT=drivers/dax/device_dax.o FUNCTION=fault' >&2; exit 1; }
 	@$(LAB) objdump $(KERNEL) '$(OBJECT)' '$(FUNCTION)'
 
+modules deb:
+	@FLAVOUR='$(FLAVOUR)' SIGN_KEY='$(SIGN_KEY)' SIGN_CERT='$(SIGN_CERT)' $(LAB) stock $@ $(KVER)
+
+test-stock:
+	@$(LAB) stock test $(FLAVOUR)
+
 overlay overlay-remove:
 	@test -n '$(KSRC)' || { echo 'dax: say which tree: make $@ KSRC=<a Linux 7.3 tree>' >&2; exit 1; }
 	@python3 $(DAX)/overlay.py $(if $(filter overlay,$@),apply,remove) '$(KSRC)'
@@ -87,5 +99,5 @@ series:
 series-check:
 	@$(LAB) series check
 
-.PHONY: help run shell kernel setup clean test test-all test-matrix ndctl-suite bench objdump overlay overlay-remove \
-	series series-check
+.PHONY: help run shell kernel setup clean test test-all test-matrix ndctl-suite bench objdump \
+	modules deb test-stock overlay overlay-remove series series-check

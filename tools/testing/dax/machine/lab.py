@@ -11,6 +11,7 @@
   lab.py check WHICH     one of the static checks: {checks}
   lab.py series WHAT     make the series of commits, or check it: see series.py
   lab.py objdump IMPL OBJECT [NAME]   the code of an object's functions with NAME in their names
+  lab.py stock WHAT      modules and packages for Debian's own kernels, see stock.py
   lab.py inside COMMAND  run a command in the toolchain tree, see Lab.inside
   lab.py clean           remove all that these made
 
@@ -784,7 +785,7 @@ class Lab:
 
     def clean(self):
         names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests", "quiet",
-                 "results", "host-tests", "bench", "upstream", "series"]
+                 "results", "host-tests", "bench", "upstream", "series", "stock", "packaging"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
@@ -801,6 +802,9 @@ def main(argv):
     lab = Lab(os.environ.get("BUILD") or PROJECT / "build")
     what, rest = (argv + [""])[1], argv[2:]
     impl = rest[0] if rest else "rust"
+    if what == "stock":
+        # Not the module lab, which stock.py would have a second time otherwise.
+        return subprocess.run([sys.executable, HERE / "stock.py", *rest], check=False).returncode
     if what == "objdump" and len(rest) > 1:
         lab.objdump(impl, rest[1], (rest + [""])[2])
         return 0

@@ -156,7 +156,11 @@ within()
 }
 
 # configured OPTION: this kernel has it
-configured() { zgrep -q "^CONFIG_$1=y" /proc/config.gz; }
+configured()
+{
+	if [ -e /proc/config.gz ]; then zcat /proc/config.gz; else cat "/boot/config-$(uname -r)"; fi |
+		grep -q "^CONFIG_$1=y"
+}
 
 # check_memory: as check, of what is free when memory was given back. KASAN keeps it for a while;
 # the kernel that has KASAN has kmemleak, too

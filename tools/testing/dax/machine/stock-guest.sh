@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in a guest of Debian's own kernel: stock-guest.sh MACHINE TEST... installs the package of the
+# modules with apt, runs the tests, and removes the package. The cases are KTAP, as in tests/lib.sh,
+# and the lines with ## as those of session.sh.
+
+cd /srv/job || exit 1
+machine=$1
+shift
+nr=0
+check()
+{
+	nr=$((nr + 1))
+	local out
+	if out=$("${@:2}" 2>&1); then echo "ok $nr - $1"; else echo "not ok $nr - $1"; sed 's/^/# /' <<<"$out"; fi
+}
+begin() { nr=0; start=$EPOCHREALTIME; echo "## begin $1"; echo "dax-test: $machine $1 begins" >/dev/kmsg; }
+end()
+{
+	echo "1..$nr"
+	echo "dax-test: $machine $1 ended" >/dev/kmsg
+	echo "## end $1 0 $(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }")"
+}
+
+# language MODULE...: what the modules that are loaded are made of
+in_rust() { for m in "$@"; do grep Rust "/sys/module/$m/version" || return; done; }
+in_c() { for m in "$@"; do [ -d "/sys/module/$m" ] && [ ! -e "/sys/module/$m/version" ] || return; done; }
+file_in() { [[ $(modinfo -n "$1") == */"$2"/* ]] || { modinfo -n "$1"; return 1; }; }
+writes()
+{
+	python3 - <<-'EOF'
+		import mmap, os
+		f = os.open("/dev/dax0.0", os.O_RDWR)
+		m = mmap.mmap(f, 16 << 20, mmap.MAP_SHARED)
+		for at in range(0, 16 << 20, 2 << 20):
+		    m[at:at + 5] = b"hello"
+		assert all(m[at:at + 5] == b"hello" for at in range(0, 16 << 20, 2 << 20))
+	EOF
+}
+# opened COMMAND...: run it while the device is open
+opened() { exec 9<>/dev/dax0.0 || return; "$@"; local status=$?; exec 9>&-; return $status; }
+refused() { ! "$@"; }
+apt() { DEBIAN_FRONTEND=noninteractive apt-get -y "$@"; }
+said() { dmesg | grep -E '(dax|kmem)' | grep -vE 'dax-test:|taint|dax_rust: device DAX in Rust|Modules linked in'; }
+
+providers="device_dax"
+case $machine in
+nvdimm*)
+	providers="dax_pmem device_dax"
+	modprobe nfit
+	udevadm settle
+	;;
+hmem*) providers="dax_hmem device_dax" ;;
+esac
+
+begin install
+if [[ $machine == nvdimm* ]]; then
+	check "a devdax namespace is made, and served by the C modules" \
+		ndctl create-namespace -f -e namespace0.0 -m devdax
+	udevadm settle
+fi
+modprobe -a $providers
+check "the modules that are loaded are in C" in_c $providers
+check "apt installs the package" apt install ./package.deb
+# Memory that kmem has, or devices of dax_hmem, are not taken away by an installation.
+if [[ $machine == nvdimm* ]]; then
+	check "then the modules that are loaded are in Rust" in_rust $providers
+	check "a program writes to /dev/dax0.0" writes
+	check "a module is not removed while its device is open" opened refused modprobe -r device_dax
+	check "and is when it is closed" modprobe -r device_dax
+	check "and comes back" modprobe device_dax
+	udevadm settle
+	check "a program writes to /dev/dax0.0 again" writes
+else
+	modprobe -r dax_cxl dax_hmem kmem device_dax
+	check "the modules are exchanged by hand" modprobe -a $providers
+	check "then they are in Rust" in_rust $providers
+fi
+for m in device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax; do
+	check "$m is the one in updates/" file_in $m updates
+done
+check "the kernel says nothing of DAX but that the modules are there" refused said
+if [[ $machine == nvdimm* ]]; then
+	ndctl destroy-namespace -f namespace0.0
+fi
+end install
+
+[ $# = 0 ] || IN_C=core PACE=${PACE:-1} MACHINE=$machine BOOT=1 PERSIST=/tmp \
+	bash tests/session.sh "$@"
+
+begin remove
+udevadm settle
+modprobe -a $providers
+if [[ $machine == nvdimm* ]]; then
+	ndctl create-namespace -m devdax -s 1G
+	udevadm settle
+fi
+check "the modules that are loaded are in Rust" in_rust $providers
+check "apt removes the package" apt remove "dax-rust-modules-$(uname -r)"
+if [[ $machine == nvdimm* ]]; then
+	check "then the modules that are loaded are in C" in_c $providers
+	check "and dax_rust is not loaded" [ ! -e /sys/module/dax_rust ]
+	check "a program writes to /dev/dax0.0" writes
+fi
+for m in device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax; do
+	check "$m is the kernel's own" file_in $m kernel
+done
+check "nothing of the package is left" refused compgen -G "/usr/lib/modules/$(uname -r)/updates/*.ko*"
+end remove

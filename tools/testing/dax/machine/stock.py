@@ -1,0 +1,630 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The modules for Debian's kernel as it is, and machines that run it.
+
+  stock.py modules [RELEASE]     the modules, for the running kernel if it is one of Debian's,
+                                 otherwise for the newest in the archive of FLAVOUR (cloud-amd64)
+  stock.py deb [RELEASE]         Debian packages of them; if no kernel of Debian's runs, for the newest
+                                 of each flavour
+  stock.py test [FLAVOUR...]     install the package in a guest of Debian's own kernel, initramfs
+                                 and systemd, run tests, remove it
+  stock.py shell [FLAVOUR]       a prompt in that guest
+  stock.py run RELEASE COMMAND   run a command there
+
+Of each kernel there is, in the build folder:
+
+  stock/apt/               what apt knows of the archive
+  stock/RELEASE/headers/   the headers package, unpacked: the configuration, the exports
+  stock/RELEASE/out/       objects of the kernel's source with the overlay, and modules in dax/
+  stock/RELEASE/modules/   the modules, stripped, signed if there is a key, and compressed
+  stock/RELEASE/guest/     a Debian tree with this kernel; guest.img is made of it
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import lab as lab_module  # noqa: E402
+import vm  # noqa: E402
+from lab import PROJECT, SOURCE, SUITE, SUITES, Progress, Stop, digest, read, say  # noqa: E402
+
+FLAVOURS = ("cloud-amd64", "amd64")
+SERIES = SOURCE.removeprefix("linux-source-")
+# As Debian compiles its kernel.
+TRIPLET = "x86_64-linux-gnu-"
+# What the configuration says of us, of keys that only Debian has, and of the tools.
+OF_THE_BUILD = re.compile(r"CONFIG_(DAX_(RUST|C)|DEV_DAX_(\w+_)?(RUST|C|COMPAT|COMPAT_DEFAULT)|"
+                          r"MODULE_SIG_(ALL|KEY\w*)|OPENSSL_\w+|(CC|AS|LD|PAHOLE|RUSTC_LLVM)_\w*VERSION\w*)$")
+# What the bitcode of the crates is for is in modules/additions.py.
+CRATES = [f"RUSTFLAGS_{crate}.o=--emit=llvm-bc=rust/{crate}.bc -Zmerge-functions=disabled"
+          for crate in ("kernel", "bindings")]
+# Not for users.
+PACKAGING = "debhelper lintian dpkg-dev xz-utils kmod".split()
+SAMPLES = ("rust_driver_dax", "dax_onefile")
+GUEST = lab_module.GUEST + "systemd-sysv initramfs-tools dbus apt linux-base/trixie-backports".split()
+PREPARED_MB, GUEST_MB, PACKAGING_MB = 500, 700, 600
+PREPARE_STEPS = 420
+
+
+class Archive:
+    """Debian's archive, with no regard to what is installed on this machine."""
+
+    def __init__(self, lab):
+        self.place = lab.build / "stock/apt"
+        self.lab = lab
+
+    def apt(self, program, *arguments, **more):
+        place = self.place
+        options = {"Dir::State::Lists": place / "lists", "Dir::Cache": place / "cache",
+                   "Dir::Etc::SourceList": place / "sources.list", "Dir::Etc::SourceParts": "/dev/null",
+                   "Dir::Etc::Preferences": "/dev/null", "Dir::Etc::PreferencesParts": "/dev/null",
+                   "Dir::State::Status": place / "status", "APT::Architecture": "amd64",
+                   "APT::Sandbox::User": "root"}
+        return subprocess.run([program, *(f"-o{key}={value}" for key, value in options.items()), *arguments],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **more)
+
+    def update(self):
+        mirror = self.lab.mirror()
+        for folder in ("lists/partial", "cache/archives/partial"):
+            (self.place / folder).mkdir(parents=True, exist_ok=True)
+        (self.place / "status").touch()
+        (self.place / "sources.list").write_text("".join(f"deb {mirror} {suite} main\n" for suite in SUITES))
+        done = self.apt("apt-get", "update")
+        if done.returncode:
+            raise Stop(f"the archive {mirror} could not be read: {(done.stderr.splitlines() or ['no reason'])[-1]}")
+
+    def fields(self, package):
+        """Of each version that the archive has of a package: its fields."""
+        text = self.apt("apt-cache", "show", package).stdout
+        return [dict(re.findall(r"^([\w-]+): (.*)$", entry, re.M)) for entry in text.split("\n\n") if entry.strip()]
+
+    def newest(self, flavour):
+        """The release of the newest kernel of a flavour."""
+        for fields in self.fields(f"linux-image-{flavour}"):
+            found = re.search(rf"linux-image-({re.escape(SERIES)}\.\S+-{flavour})\b", fields["Depends"])
+            if found:
+                return found[1]
+        raise Stop(f"the archive has no linux-image-{flavour} of Linux {SERIES}; use a mirror that carries "
+                   f"{SUITES[-1]} with it")
+
+    def version(self, release):
+        """The version of a kernel's packages."""
+        found = self.fields(f"linux-headers-{release}")
+        if not found:
+            raise Stop(f"the archive has no linux-headers-{release}, so the modules cannot be built for "
+                       f"this kernel; the newest there is {self.newest(flavour_of(release))}")
+        return found[0]["Version"]
+
+    def unpack(self, package, place):
+        """Unpack a package there."""
+        new = Path(f"{place}.new")
+        self.lab.remove(new)
+        new.mkdir(parents=True)
+        done = self.apt("apt-get", "download", package, cwd=new)
+        files = list(new.glob("*.deb"))
+        if done.returncode or len(files) != 1:
+            raise Stop(f"{package} could not be fetched: {(done.stderr.splitlines() or ['no reason'])[-1]}")
+        subprocess.run(["dpkg-deb", "-x", files[0], new], check=True)
+        files[0].unlink()
+        self.lab.remove(place)
+        new.rename(place)
+
+
+def flavour_of(release):
+    return next((flavour for flavour in FLAVOURS if release.endswith(f"-{flavour}")), FLAVOURS[0])
+
+
+class Stock(lab_module.Lab):
+    """Builds for Debian's kernels. RELEASE is what "uname -r" says there."""
+
+    def __init__(self, build):
+        super().__init__(build)
+        self.archive = Archive(self)
+
+    def place(self, release):
+        return self.build / "stock" / release
+
+    def out(self, impl):
+        return self.place(impl) / "out"
+
+    def headers(self, release):
+        return self.place(release) / f"headers/usr/src/linux-headers-{release}"
+
+    @staticmethod
+    def running():
+        """The release of the running kernel if it is one that modules can be built for."""
+        release = os.uname().release
+        return release if re.match(rf"{re.escape(SERIES)}\.\d+\+deb\d+\S*-({'|'.join(FLAVOURS)})$", release) else ""
+
+    def release(self, asked=""):
+        """Which kernel is meant: that of make's KVER, the running one, or the newest."""
+        asked = asked or self.running()
+        if asked and not asked.startswith(f"{SERIES}."):
+            raise Stop(f"{asked} is not a kernel of Linux {SERIES}, which these modules are for")
+        return asked or self.archive.newest(os.environ.get("FLAVOUR") or FLAVOURS[0])
+
+    def version(self):
+        """That of the packages and modules, from debian/changelog."""
+        return re.match(r"\S+ \((\S+)\)", read(PROJECT / "modules/debian/changelog"))[1]
+
+    # The kernel's source, configured and prepared as for that kernel
+
+    def make(self, release, *arguments):
+        flavour = release.split("-", 1)[0]
+        local = release.removeprefix(re.match(r"[\d.]+", flavour)[0])
+        return self.inside(["make", "-C", "/linux", "O=/out", "ARCH=x86", f"CROSS_COMPILE={TRIPLET}",
+                            f"CC={TRIPLET}gcc-14", f"HOSTCC={TRIPLET}gcc-14", f"LOCALVERSION={local}",
+                            f"-j{os.cpu_count()}", *arguments], release)
+
+    def step(self, release, name, title, *arguments, total=0):
+        """Run make for a kernel, and say how far it is."""
+        done = [0, ""]
+
+        def on_line(line):
+            word = line.split(None, 1)
+            if line.startswith("  ") and len(word) == 2 and word[0].isupper():
+                done[0] += 1
+                done[1] = word[1].strip()[-50:]
+
+        log = f"stock-{release}-{name}.log"
+        of = f" of about {total}" if total else ""
+        with Progress(f"{release}: {title}", lambda: f"step {done[0]}{of}, {done[1]}"):
+            status, text = self.logged(log, self.make(release, *arguments), on_line)
+            if status:
+                wrong = [line for line in text.splitlines() if re.search(r"error|Error \d|undefined|dax: ", line)]
+                print("\n" + "\n".join(wrong[:30] or text.splitlines()[-30:]))
+                raise Stop(f"{title} of {release} failed; all that was printed is in {self.logs / log}")
+        return text
+
+    def prepare(self, release):
+        """The source of a kernel with the overlay, configured as the kernel is, and its Rust compiled."""
+        self.make_toolchain()
+        version = self.archive.version(release)
+        if version != self.source_version():
+            raise Stop(f"{release} is of version {version}, but the toolchain tree has {SOURCE} "
+                       f"{self.source_version()}; remove {self.toolchain} and {self.linux} to get the newest "
+                       "source, or build for another kernel with KVER=")
+        self.make_source()
+        headers = self.headers(release)
+        if not (headers / "Module.symvers").is_file():
+            self.archive.unpack(f"linux-headers-{release}={version}", self.place(release) / "headers")
+        out = self.out(release)
+        if not out.is_dir():
+            self.need_space("preparing a kernel", 2 * PREPARED_MB)
+            out.mkdir(parents=True)
+        self.configure_like(release)
+        self.step(release, "prepare", "preparing the source", *CRATES, "modules_prepare", "rust/",
+                  total=0 if (out / "rust/kernel.bc").exists() else PREPARE_STEPS)
+        self.compare_exports(release)
+
+    def configure_like(self, release):
+        """The configuration of the kernel, with its core of DAX in C, as that kernel has it."""
+        out, config = self.out(release), read(self.headers(release) / ".config")
+        made_of = digest(config, read(self.linux / "drivers/dax/Kconfig"), read(self.toolchain / ".made-of"))
+        if (out / ".config").is_file() and read(out / ".configured") == made_of:
+            return
+        ours = {"CONFIG_MODULE_SIG_ALL": "n", "CONFIG_MODULE_SIG_KEY": '""', "CONFIG_DAX_C": "y"}
+        kept = [line for line in config.splitlines() if line.split("=")[0] not in ours]
+        (out / ".config").write_text("\n".join(kept + [f"{key}={value}" for key, value in ours.items()]) + "\n")
+        self.step(release, "config", "configuring", "olddefconfig")
+
+        def options(text):
+            return {line.split("=")[0]: line for line in text.splitlines() if line.startswith("CONFIG_")}
+
+        theirs, made = options(config), options(read(out / ".config"))
+        other = sorted(key for key in theirs.keys() | made.keys()
+                       if theirs.get(key) != made.get(key) and not OF_THE_BUILD.match(key))
+        if other:
+            raise Stop(f"with this toolchain {release} would be configured otherwise than it is: "
+                       f"{', '.join(other[:8])}; modules would not fit it")
+        (out / ".configured").write_text(made_of)
+
+    def compare_exports(self, release):
+        """What the kernel exports of Rust has to be what its source makes here; then the modules fit."""
+        symvers = read(self.headers(release) / "Module.symvers")
+        theirs = {line.split("\t")[1] for line in symvers.splitlines()}
+        made = set()
+        for path in self.out(release).glob("rust/exports_*_generated.h"):
+            made.update(re.findall(r"EXPORT_SYMBOL_RUST_GPL\((\w+)\)", read(path)))
+        rust = {name for name in theirs if name.startswith("_R")}
+        if not rust:
+            raise Stop(f"{release} exports nothing of Rust: it is configured without")
+        # Implementations in the bindings are numbered; those used are looked at again by modpost.
+        lost = {name for name in rust - made if "8bindings" not in name}
+        if lost:
+            raise Stop(f"{len(lost)} of the {len(rust)} Rust functions that {release} exports have other names "
+                       f"here (as {min(lost)}): it is of another rustc or source, and modules would not fit it")
+        place = self.out(release) / "Module.symvers"
+        if read(place) != symvers:
+            place.write_text(symvers)
+
+    # The modules
+
+    def modules(self, release):
+        """Build them and put them, ready to be installed, into a folder: that folder."""
+        self.prepare(release)
+        (self.out(release) / "dax").mkdir(exist_ok=True)
+        text = self.step(release, "modules", "building the modules", "M=/project", "MO=/out/dax",
+                         f"DAX_RUST_VERSION={self.version()}", "modules")
+        odd = [line for line in text.splitlines() if re.search("warning", line, re.I) and not line.startswith("make")]
+        if odd:
+            raise Stop(f"the build of the modules for {release} warns: {odd[0].strip()}")
+        place = self.place(release) / "modules"
+        new = Path(f"{place}.new")
+        self.remove(new)
+        new.mkdir()
+        made = [self.out(release) / "dax" / Path(line).with_suffix(".ko").name
+                for line in read(self.out(release) / "dax/modules.order").splitlines()]
+        key, certificate = (os.environ.get(name) for name in ("SIGN_KEY", "SIGN_CERT"))
+        if bool(key) != bool(certificate):
+            raise Stop("give both SIGN_KEY= and SIGN_CERT=, to sign the modules, or neither")
+        for path in made:
+            shutil.copy(path, new)
+        self.pack(release, "strip --strip-debug")
+        for path in sorted(new.glob("*.ko")) if key else ():
+            sign = vm.toolchain_program(self.build, self.out(release) / "scripts/sign-file")
+            done = subprocess.run([*sign, "sha256", key, certificate, path], capture_output=True, text=True,
+                                  check=False)
+            if done.returncode:
+                raise Stop(f"{path.name} could not be signed with {key} and {certificate}: "
+                           f"{done.stderr.strip()[-300:]}")
+        self.pack(release, "xz --check=crc32 --lzma2=dict=1MiB")
+        self.remove(place)
+        new.rename(place)
+        return place
+
+    def pack(self, release, command):
+        status, _ = self.logged(f"stock-{release}-pack.log", self.inside(
+            ["sh", "-c", f'cd "/build/stock/{release}/modules.new" && {command} *.ko']))
+        if status:
+            raise Stop(f"the modules of {release} could not be packed; read {self.logs}/stock-{release}-pack.log")
+
+    # Packages
+
+    def deb(self, release):
+        """The package of the modules for a kernel."""
+        modules = self.modules(release)
+        self.debian_tree("packaging", PACKAGING, (SUITE,), PACKAGING_MB)
+        kernel = self.archive.version(release)
+        # Not kept: what is in there is made of modules/debian and of the modules.
+        source = self.place(release) / "package/dax-rust-modules"
+        self.remove(source.parent)
+        shutil.copytree(PROJECT / "modules/debian", source / "debian")
+        (source / "modules").mkdir()
+        for path in modules.glob("*.ko.xz"):
+            if path.name.removesuffix(".ko.xz") not in SAMPLES:
+                shutil.copy(path, source / "modules")
+        values = {"SWITCH": read(source / "debian/switch.sh"), "RELEASE": release, "KERNEL_VERSION": kernel}
+        (source / "debian/switch.sh").unlink()
+        for path in [path for path in (source / "debian").iterdir() if path.is_file()]:
+            text = path.read_text()
+            for name, value in values.items():
+                text = text.replace(f"@{name}@", value)
+            name = path.name.removesuffix(".in")
+            if name.startswith("package."):
+                name = f"dax-rust-modules-{release}{name.removeprefix('package')}"
+            path.rename(path.with_name(name)).write_text(text)
+        # A package for a later build of the same kernel is a later one.
+        log = source / "debian/changelog"
+        version = f"{self.version()}+{kernel.replace('-', '.')}"
+        log.write_text(log.read_text().replace(f"({self.version()})", f"({version})", 1))
+
+        toolchain, self.toolchain = self.toolchain, self.build / "packaging"
+        try:
+            status, text = self.logged(f"stock-{release}-deb.log", self.inside(
+                ["sh", "-ec", f"cd '/build/stock/{release}/package/dax-rust-modules'; "
+                 "dpkg-buildpackage -b -d -us -uc; "
+                 "cd ..; lintian --allow-root --fail-on error,warning --tag-display-limit 0 *.changes"]))
+        finally:
+            self.toolchain = toolchain
+        if status:
+            print("\n".join(text.splitlines()[-20:]))
+            raise Stop(f"the package for {release} could not be made; read {self.logs}/stock-{release}-deb.log")
+        (made,) = source.parent.glob("*.deb")
+        place = self.build / made.name
+        for old in self.build.glob(f"dax-rust-modules-{release}_*.deb"):
+            old.unlink()
+        shutil.copy(made, place)
+        say(f"{place}: install it with 'apt install {place}' where {release} runs")
+        return place
+
+    # The guest: Debian as it is installed, with its own kernel
+
+    def make_guest(self, release):
+        """The image of a guest with this kernel."""
+        place = self.place(release)
+        image = place / "guest.img"
+        name = f"stock/{release}/guest"
+        place.mkdir(parents=True, exist_ok=True)
+        (self.logs / name).parent.mkdir(parents=True, exist_ok=True)
+        made = self.debian_tree(name, [*GUEST, f"linux-image-{release}"], SUITES, GUEST_MB)
+        made_of = digest(read(place / "guest/.made-of"), JOB, UNIT, *IDLE)
+        if not made and image.is_file() and read(place / "guest.img.made-of") == made_of:
+            return image
+        tree = place / "guest"
+        (tree / "usr/local/sbin/dax-job").write_text(JOB)
+        (tree / "usr/local/sbin/dax-job").chmod(0o755)
+        units = tree / "etc/systemd/system"
+        (units / "dax-job.service").write_text(UNIT)
+        wants = units / "multi-user.target.wants"
+        wants.mkdir(exist_ok=True)
+        (wants / "dax-job.service").unlink(missing_ok=True)
+        (wants / "dax-job.service").symlink_to("../dax-job.service")
+        for unit in IDLE:
+            (units / unit).unlink(missing_ok=True)
+            (units / unit).symlink_to("/dev/null")
+        (tree / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
+        (tree / "etc/hostname").write_text("stock\n")
+        new = Path(f"{image}.new")
+        self.remove(new)
+        with open(new, "wb") as file:
+            file.truncate(3 << 30)
+        status, _ = self.logged(f"stock-{release}-image.log", self.inside(
+            ["mke2fs", "-q", "-t", "ext4", "-d", f"/build/{name}", f"/build/stock/{release}/{new.name}"]))
+        if status:
+            raise Stop(f"the image of the guest could not be made; read {self.logs}/stock-{release}-image.log")
+        new.rename(image)
+        (place / "guest.img.made-of").write_text(made_of)
+        return image
+
+
+# In the guest: what vm.py's init does elsewhere. There is no 9p in all of Debian's kernels, so
+# the job is an archive on a disk, and its results go through ports of a virtio console.
+JOB = """\
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+export HOME=/root LANG=C.UTF-8
+mkdir -p /srv/job
+tar -xf /dev/disk/by-id/virtio-job -C /srv/job
+cd /root
+udevadm settle --timeout=60
+if [ -e /srv/job/shell ]; then
+	echo "Type 'exit' to power off." >/dev/ttyS0
+	setsid -c -w bash -l </dev/ttyS0 >/dev/ttyS0 2>&1
+else
+	bash /srv/job/command </dev/null >/dev/virtio-ports/output 2>&1
+	echo $? >/dev/virtio-ports/status
+fi
+systemctl poweroff
+"""
+UNIT = """\
+# SPDX-License-Identifier: GPL-2.0
+[Unit]
+Description=The job of the reference machine
+After=multi-user.target
+
+[Service]
+Type=simple
+ExecStart=/usr/local/sbin/dax-job
+StandardOutput=journal+console
+"""
+
+# What the tests have no use for, and takes its time in the emulator.
+IDLE = ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
+        "e2scrub_reap.service", "systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount", "getty@tty1.service",
+        "systemd-journal-flush.service", "systemd-journal-catalog-update.service", "systemd-tpm2-setup.service",
+        "systemd-random-seed.service", "systemd-update-utmp.service", "ldconfig.service", "console-getty.service",
+        "serial-getty@ttyS0.service"]
+
+
+class StockMachine(vm.Machine):
+    """A machine that runs Debian's own kernel, by its own initramfs and systemd.
+
+    files   name -> file or folder, to be found at /srv/job/NAME in the guest
+    """
+
+    def __init__(self, stock, release, kind="nvdimm", *, files=None, **more):
+        place = stock.place(release)
+        self.files = {name: Path(path).resolve() for name, path in (files or {}).items()}
+        self.release = release
+        boot = place / "boot"
+        boot.mkdir(exist_ok=True)
+        for name, source in (("bzImage", f"vmlinuz-{release}"), ("initrd", f"initrd.img-{release}")):
+            (boot / name).unlink(missing_ok=True)
+            (boot / name).symlink_to(place / "guest/boot" / source)
+        super().__init__(stock.build, kind, kernel=boot, image=place / "guest.img", **more)
+
+    def _qemu(self, job):
+        tree = self.build / "toolchain"
+        hardware = [a.format(lastcpu=self.cpus - 1) for a in self.kind.args(self._backing_files())]
+        append = (f"console=ttyS0 root=/dev/vda rw panic=-1 oops=panic net.ifnames=0 audit=0 "
+                  f"systemd.show_status=0 {vm.PATIENCE} {vm.TICKS} "
+                  f"{self.kind.append} {self.append}")
+        return vm.toolchain_program(self.build, "usr/bin/qemu-system-x86_64") + [
+            "-L", str(tree / "usr/share/qemu"), "-L", str(tree / "usr/share/seabios"),
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-accel", os.environ.get("ACCEL", "tcg"), "-cpu", "max,la57=off", "-smp", str(self.cpus), *hardware,
+            "-kernel", str(self.kernel / "bzImage"), "-initrd", str(self.kernel / "initrd"), "-append", append,
+            "-drive", f"if=none,id=root,format=raw,snapshot=on,file={self.image}",
+            "-device", "virtio-blk-pci,drive=root,bus=pcie.0",
+            "-drive", f"if=none,id=job,format=raw,read-only=on,file={job / 'job.tar'}",
+            "-device", "virtio-blk-pci,drive=job,serial=job,bus=pcie.0",
+            "-device", "virtio-serial-pci,bus=pcie.0",
+            *(argument for name in ("output", "status") for argument in (
+                "-chardev", f"file,id={name},path={job / name}",
+                "-device", f"virtserialport,chardev={name},name={name}")),
+        ] + self.args
+
+    def _job(self, command, shell=False):
+        job = super()._job(command, shell)
+        with tarfile.open(job / "job.tar", "w") as archive:
+            for name in ("command", "shell"):
+                if (job / name).exists():
+                    archive.add(job / name, name)
+            for name, path in self.files.items():
+                archive.add(path, name)
+        with open(job / "job.tar", "ab") as file:
+            file.truncate(-(-file.tell() // 4096) * 4096)
+        # Debian's kernel takes its time until the job is asked for.
+        (job / "up").touch()
+        return job
+
+
+# ---- the test ----
+
+# Of each machine, which of the system tests run with the package; ALL=1 in the environment: all that
+# concern modules in Rust on the core in C; T= in the environment: these.
+CORE = {"nvdimm": "mmap mmap_refused unbind rebind kmem fsdev file raw daxctl drivers stats trace share split "
+                  "sysfs_refused pmem_modes".split(),
+        "hmem": "kmem fsdev region trace".split()}
+NOT_THERE = re.compile(r"\./upstream/|fallible")
+
+
+def system_tests(machine, programs):
+    """Those that can run here."""
+    for path in sorted((HERE.parent / "tests").glob("*.sh")):
+        text = path.read_text()
+        head = dict(re.findall(r"^# (machines|impl|tier|boots|kernel|append): *(.+)$", text, re.M))
+        if (path.stem not in ("lib", "session") and machine in head.get("machines", "nvdimm").split()
+                and "core" not in head.get("impl", "").split(" - ")[0].split()
+                and not set(head) & {"tier", "boots", "kernel", "append"}
+                and not NOT_THERE.search(text) and not re.search(rf"\b({'|'.join(programs)})\b", text)):
+            yield path.stem
+
+
+def stage(stock, place):
+    """The scripts of the tests, and the programs that they use."""
+    stock.remove(place)
+    shutil.copytree(HERE.parent / "tests", place)
+    for folder in ("dax", "kselftest"):
+        shutil.copytree(stock.linux / "tools/testing/selftests" / folder, place / "selftests" / folder)
+    where = "/build/" + str(place.relative_to(stock.build))
+    for path in place.glob("*.c"):
+        status, _ = stock.logged("stock-programs.log", stock.inside(
+            ["gcc", "-O1", "-static", "-pthread", "-o", f"{where}/{path.stem}", f"{where}/{path.name}"]))
+        if status:
+            raise Stop(f"{path.name} does not compile; read {stock.logs}/stock-programs.log")
+    for path in place.iterdir():
+        path.chmod(0o755)
+
+
+def outcome(lines):
+    """Of the lines of a test's KTAP: how many passed, the failed ones, how many were skipped or are
+    known to fail."""
+    passed, failed, other, plan = 0, [], 0, None
+    for line in lines:
+        if found := re.match(r"1\.\.(\d+)$", line):
+            plan = int(found[1])
+        elif found := re.match(r"(not )?ok \d+(?: -)? (.*)", line):
+            if "# SKIP" in line or (found[1] and "# TODO" in line):
+                other += 1
+            elif found[1]:
+                failed.append(found[2])
+            else:
+                passed += 1
+        elif line.startswith("## left"):
+            failed.append("it left something behind")
+        elif failed and line.startswith("# "):
+            failed[-1] += f"\n        {line[2:]}"
+    if plan is None or plan != passed + len(failed) + other:
+        failed.append("it did not come to its end")
+    return passed, failed, other
+
+
+def run(stock, release, machine="nvdimm", show=None):
+    """Install the package in a guest, run the tests, remove it: name of each test -> its outcome()."""
+    (package,) = stock.build.glob(f"dax-rust-modules-{release}_*.deb")
+    tests = stock.place(release) / "tests"
+    stage(stock, tests)
+    programs = re.findall(r'^name = "(\w+)"\npath', read(HERE.parent / "host/Cargo.toml"), re.M)
+    here = list(system_tests(machine, programs))
+    if not os.environ.get("ALL"):
+        here = [name for name in CORE[machine] if name in here]
+    if os.environ.get("T"):
+        here = os.environ["T"].split()
+    files = {"package.deb": package, "tests": tests, "guest.sh": HERE / "stock-guest.sh"}
+    # By which time limits are multiplied on a busy machine.
+    pace = int(os.environ.get("PACE") or 1)
+    results, lines, name = {}, {}, None
+    start = time.monotonic()
+    # daxctl refuses to work where the kernel brings memory online by itself, as Debian's does.
+    with StockMachine(stock, release, machine, files=files, append="memhp_default_state=offline") as guest:
+        result = guest.run(f"PACE={pace} bash /srv/job/guest.sh {machine} {' '.join(here)}",
+                           pace * (900 + 400 * len(here)), show)
+    for line in result.output.splitlines():
+        if begin := re.match(r"## begin (\S+)", line):
+            name = begin[1]
+            lines[name] = []
+        elif name:
+            lines[name].append(line)
+    for test in ("install", *here, "remove"):
+        results[test] = outcome(lines[test]) if test in lines else (0, ["it did not run"], 0)
+    if result.status is None or result.splats:
+        results["the machine"] = (0, [result.why(), *result.console.splitlines()[-20:]], 0)
+    say(f"{release} on {machine}: {len(here)} tests in {time.monotonic() - start:.0f} s")
+    return results
+
+
+def report(results):
+    passed = sum(found[0] for found in results.values())
+    failed = sum(len(found[1]) for found in results.values())
+    for name, (good, wrong, other) in results.items():
+        more = f", {len(wrong)} FAILED" * bool(wrong) + f", {other} skipped or known" * bool(other)
+        print(f"  {name:<28} {good} passed{more}")
+        for why in wrong:
+            print(f"      {why}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def main(argv):
+    stock = Stock(os.environ.get("BUILD") or PROJECT / "build")
+    what, rest = (argv + [""])[1], argv[2:]
+    if what not in ("modules", "deb", "test", "shell", "run"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    with stock.locked():
+        stock.archive.update()
+        if what == "modules":
+            release = stock.release((rest or [""])[0])
+            say(f"the modules for {release} are in {stock.modules(release)}")
+            return 0
+        if what == "deb":
+            flavours = [os.environ["FLAVOUR"]] if os.environ.get("FLAVOUR") else FLAVOURS
+            for release in rest or [stock.running()] * bool(stock.running()) or map(stock.archive.newest, flavours):
+                stock.deb(stock.release(release))
+            return 0
+        if what == "test":
+            results = {}
+            for flavour in rest or FLAVOURS[:1]:
+                release = stock.archive.newest(flavour)
+                stock.deb(release)
+                stock.make_guest(release)
+                for machine in CORE:
+                    found = run(stock, release, machine)
+                    results.update({f"{flavour}/{machine}/{name}": test for name, test in found.items()})
+            return report(results)
+        if what in ("shell", "run"):
+            release = stock.release((rest or [""])[0])
+            stock.make_toolchain()
+            stock.make_guest(release)
+    files = {path.name: path for path in stock.build.glob(f"dax-rust-modules-{release}_*.deb")}
+    with StockMachine(stock, release, os.environ.get("MACHINE", "nvdimm"), files=files,
+                      backing=stock.build / "shell") as machine:
+        if what == "shell":
+            machine.shell()
+            return 0
+        result = machine.run(" ".join(rest[1:]), 600, lambda piece: print(piece, end="", flush=True))
+    if not result.ok:
+        say(result.why())
+        print(result.console[-6000:])
+    return 0 if result.ok else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv))
+    except Stop as stop:
+        print(f"dax: {stop}.", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\ndax: interrupted; the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
