@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs in a guest of Debian's own kernel: stock-guest.sh MACHINE TEST... installs the package of the
-# modules with apt, runs the tests, and removes the package. The cases are KTAP, as in tests/lib.sh,
-# and the lines with ## as those of session.sh.
+# modules with apt, runs the tests, and removes the package. The cases are KTAP, as in tools/testing/selftests/dax/lib.sh,
+# and the lines with ## as those of guest/session.sh.
 
 cd /srv/job || exit 1
 machine=$1
@@ -86,8 +86,20 @@ if [[ $machine == nvdimm* ]]; then
 fi
 end install
 
-[ $# = 0 ] || IN_C=core PACE=${PACE:-1} MACHINE=$machine BOOT=1 PERSIST=/tmp \
-	bash tests/session.sh "$@"
+# The tests, each with the machine as machine.sh prepares it.
+if [ $# != 0 ]; then
+	cd tests/dax || exit 1
+	export IN_C=core PACE=${PACE:-1} MACHINE=$machine BOOT=1 PERSIST=/tmp PATH=$PWD:$PATH
+	(. ./machine.sh && prepare) >/dev/null 2>&1
+	for name in "$@"; do
+		limit=$(sed -n 's/^# limit: *//p' "$name.sh")
+		begin "$name"
+		timeout -k 5 $((${limit:-120} * PACE)) bash "./$name.sh" 2>&1 </dev/null
+		echo "dax-test: $machine $name ended" >/dev/kmsg
+		echo "## end $name $?"
+	done
+	cd /srv/job || exit 1
+fi
 
 begin remove
 udevadm settle

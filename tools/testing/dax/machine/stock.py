@@ -475,15 +475,16 @@ class StockMachine(vm.Machine):
 CORE = {"nvdimm": "mmap mmap_refused unbind rebind kmem fsdev file raw daxctl drivers stats trace share split "
                   "sysfs_refused pmem_modes".split(),
         "hmem": "kmem fsdev region trace".split()}
+TESTS = HERE.parents[1] / "selftests/dax"
 NOT_THERE = re.compile(r"\./upstream/|fallible")
 
 
 def system_tests(machine, programs):
     """Those that can run here."""
-    for path in sorted((HERE.parent / "tests").glob("*.sh")):
+    for path in sorted(TESTS.glob("*.sh")):
         text = path.read_text()
         head = dict(re.findall(r"^# (machines|impl|tier|boots|kernel|append): *(.+)$", text, re.M))
-        if (path.stem not in ("lib", "session") and machine in head.get("machines", "nvdimm").split()
+        if (path.stem not in ("lib", "machine") and machine in head.get("machines", "nvdimm").split()
                 and "core" not in head.get("impl", "").split(" - ")[0].split()
                 and not set(head) & {"tier", "boots", "kernel", "append"}
                 and not NOT_THERE.search(text) and not re.search(rf"\b({'|'.join(programs)})\b", text)):
@@ -493,17 +494,17 @@ def system_tests(machine, programs):
 def stage(stock, place):
     """The scripts of the tests, and the programs that they use."""
     stock.remove(place)
-    shutil.copytree(HERE.parent / "tests", place)
-    for folder in ("dax", "kselftest"):
-        shutil.copytree(stock.linux / "tools/testing/selftests" / folder, place / "selftests" / folder)
+    kselftest = stock.linux / "tools/testing/selftests"
+    for folder in ("kselftest", "dax"):
+        shutil.copytree(kselftest / folder, place / folder)
+    for name in ("lib.mk", "kselftest.h", "kselftest_harness.h"):
+        shutil.copy(kselftest / name, place)
+    shutil.copytree(TESTS, place / "dax", dirs_exist_ok=True)
     where = "/build/" + str(place.relative_to(stock.build))
-    for path in place.glob("*.c"):
-        status, _ = stock.logged("stock-programs.log", stock.inside(
-            ["gcc", "-O1", "-static", "-pthread", "-o", f"{where}/{path.stem}", f"{where}/{path.name}"]))
-        if status:
-            raise Stop(f"{path.name} does not compile; read {stock.logs}/stock-programs.log")
-    for path in place.iterdir():
-        path.chmod(0o755)
+    status, _ = stock.logged("stock-programs.log", stock.inside(
+        ["make", "-C", f"{where}/dax", "USERLDFLAGS=-static"]))
+    if status:
+        raise Stop(f"the tests' programs do not compile; read {stock.logs}/stock-programs.log")
 
 
 def outcome(lines):
