@@ -30,7 +30,6 @@ use kernel::{
 
 // The host tests look inside after every step.
 #[cfg(test)]
-#[path = "../../../../tools/testing/dax/host/invariants.rs"]
 mod invariants;
 
 /// The number of alignments that a region can be asked for: one for each size of page table entry.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What must hold inside of a `Space` after every step, and questions that only the tests ask.
+//! Checks of a `Space` after every step, and questions that only the tests on the host ask.
 
 use super::*;
 
