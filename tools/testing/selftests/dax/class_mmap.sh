@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Mappings and faults of a device in the class are those of a device on the bus.
+# Mappings and faults work for a device in the class as for a device on the bus.
 # machines: nvdimm
 # needs: fio
 # limit: 120
@@ -41,7 +41,7 @@ for align in 4K 2M 1G; do
 		mmap p f $align 0 private
 	DAX
 	[ $align = 1G ] ||
-		check "$align: fio, by way of libpmem, with verification" \
+		check "$align: fio's dev-dax engine, with verification" \
 			fio --output-format=terse --minimal --name=write --ioengine=dev-dax --filename="$NODE" \
 			--rw=write --bs=2M --size=16M --verify=crc32c --verify_fatal=1 --verify_state_save=0
 	destroy_device >/dev/null

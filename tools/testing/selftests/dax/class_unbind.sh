@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A device in the class goes away whenever its namespace does, however it is used, and
-# leaves nothing behind.
+# A device in the class is removed with its namespace, even while it is in use, and leaves nothing
+# behind.
 # machines: nvdimm
 # limit: 180
 # impl: rust core dax_pmem - Linux no longer has it
@@ -10,7 +10,7 @@
 in_class
 DRIVER=/sys/bus/nd/drivers/dax_pmem_compat
 
-# user: it opens the device, maps it and has a page
+# user NAME VALUE: start a process that has the device open and mapped, and wrote VALUE to it
 user()
 {
 	session "$1"
@@ -18,8 +18,8 @@ user()
 }
 dead()
 {
-	is "$1: the mapping is dead" "$(ask "$1" read m 0)" "SIGBUS ADRERR at 0"
-	is "$1: the file maps nothing" "$(ask "$1" mmap n f 2M 0)" ENXIO
+	is "$1: the mapping raises SIGBUS" "$(ask "$1" read m 0)" "SIGBUS ADRERR at 0"
+	is "$1: mmap on the open file fails" "$(ask "$1" mmap n f 2M 0)" ENXIO
 }
 
 dax_device 2M mem 512M
@@ -31,22 +31,22 @@ check "the namespace is unbound under a mapping" within 20 bash -c "echo $nd >$D
 check "the device is gone" test ! -e "$SYS" -a ! -e "$NODE" -a -z "$(grep " : $DEV\$" /proc/iomem)"
 dead unbind
 refuse "the open file keeps device_dax" "in use" rmmod device_dax
-check "and bound again" bash -c "echo $nd >$DRIVER/bind"
+check "the namespace is bound again" bash -c "echo $nd >$DRIVER/bind"
 wait_bound
 dead unbind
 
 user module 42
-is "what the one before wrote is there" "$(ask module write m 8 0) $(ask module read m 0)" "ok 42"
+is "the data written before the unbind is still there" "$(ask module write m 8 0) $(ask module read m 0)" "ok 42"
 check "dax_pmem_compat can be unloaded under a mapping" within 20 modprobe -r dax_pmem_compat
 dead module
 dead unbind
-check "and comes back" modprobe dax_pmem_compat
+check "dax_pmem_compat is loaded again" modprobe dax_pmem_compat
 wait_bound
 
 user disable 43
 check "the namespace is disabled under a mapping" within 20 ndctl disable-namespace "$NS"
 dead disable
-check "and enabled" ndctl enable-namespace "$NS"
+check "the namespace is enabled again" ndctl enable-namespace "$NS"
 wait_bound
 
 user destroy 44
@@ -56,14 +56,14 @@ dead disable
 dax_device 2M mem 512M
 dead destroy
 for who in unbind module disable destroy; do leave $who; done
-dax "the next device has no harm from all of this" <<-DAX
+dax "the next device works" <<-DAX
 	open f $NODE		= ok
 	mmap m f 2M 0		= ok
 	write m 0 45		= ok
 	read m 0		= 45
 DAX
 
-# ---- threads that fault meanwhile ----
+# ---- unbind while threads fault ----
 session threads
 nd=$(basename "$(readlink -f "$SYS/device")")
 wrong=''
@@ -76,10 +76,10 @@ for turn in 1 2 3 4 5 6; do
 	[[ $got == "3 SIGBUS 0 other" || $got == "no faults at all" ]] || wrong+="turn $turn: $got; "
 	echo "$nd" >$DRIVER/bind
 done
-is "no thread survives an unbind" "$wrong" ""
+is "each thread gets SIGBUS after an unbind" "$wrong" ""
 leave threads
 
-# ---- nothing is left ----
+# ---- leaks ----
 
 objects() { echo 1 >/sys/kernel/slab/dax_cache/shrink; sleep 0.2; awk '$1 == "dax_cache" { print $2 }' /proc/slabinfo; }
 state()
@@ -98,13 +98,13 @@ before=$(state) count=$(objects) start=$(free_kb)
 for turn in $(seq 25); do cycle; done
 udevadm settle
 lost=$((start - $(free_kb)))
-is "after 25 unbinds, all is as before" "$(diff <(echo "$before") <(state))" ""
+is "25 unbinds leave the same devices, reservations and modules" "$(diff <(echo "$before") <(state))" ""
 check "no dax_device is left ($(($(objects) - count)) more)" \
 	test $(($(objects) - count)) -le "$(awk '$1 == "dax_cache" { print $5 }' /proc/slabinfo)"
-# Each page map takes 2 MiB; udev's processes come and go.
-check "nor page maps ($lost KiB less is free)" test $lost -lt 25000
+# Each memmap takes 2 MiB. Processes of udev also change the amount of free memory.
+check "no memmap is left ($lost KiB less are free)" test $lost -lt 25000
 destroy_device >/dev/null
 provided_by dax_pmem
-check "without files and devices device_dax can be unloaded" rmmod device_dax
+check "device_dax can be unloaded when no file and no device is left" rmmod device_dax
 modprobe device_dax
 done_testing

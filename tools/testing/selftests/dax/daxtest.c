@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * daxtest: one system call per line, and what came of it.
+ * daxtest: make one system call or memory access per line, and print the result.
  *
- * The tests of device DAX are shell scripts; this is what they use where a
- * shell cannot go: mappings, faults, signals. It reads commands from standard
- * input and prints one line for each: "ok", a value, the name of an errno, or
- * the signal that an access raised and where. A line of the form
+ * The tests of device DAX are shell scripts. They use this program for mappings, faults and
+ * signals, which a shell cannot handle. It reads commands from standard input and prints one line
+ * for each: "ok", a value, the name of an errno, or the signal that an access raised, with its
+ * address. A line of the form
  *
  *	COMMAND = PATTERN	(blanks around the "=")
  *
- * prints nothing when the result matches the pattern of fnmatch(3), extended,, and says what came
- * instead when it does not; then the exit status is 1. The commands are listed
- * in the table near the end. Numbers take K, M, G and 0x.
+ * prints nothing if the result matches the extended pattern of fnmatch(3). Otherwise it prints the
+ * result, and the exit status is 1. The table near the end lists the commands. Numbers may end in
+ * K, M or G, or begin with 0x.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -77,7 +77,7 @@ struct map {
 	char name[32];
 	char *addr;
 	size_t len;
-	/* Offset in the device, so that patterns are those of the device. */
+	/* Offset in the device; fill patterns depend on it, not on the offset in the mapping. */
 	uint64_t off;
 };
 
@@ -154,7 +154,7 @@ static struct map *map(const char *name)
 	return NULL;
 }
 
-/* NAME or NAME+OFFSET of a mapping, or a number. */
+/* Parse NAME or NAME+OFFSET of a mapping, or a number. */
 static char *address(const char *s)
 {
 	char name[32];
@@ -187,7 +187,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 #define TRAP() (armed = true, sigsetjmp(trap, 1))
 #define UNTRAP() (armed = false)
 
-/* What happened, where in the mapping, and for failed memory how much of it is lost. */
+/* Print the signal, its offset in the mapping, and for failed memory the size that is lost. */
 static void say_signal(struct map *m)
 {
 	int sig = trapped.si_signo, code = trapped.si_code;
@@ -211,11 +211,11 @@ static uint64_t word(uint64_t off, uint64_t seed)
 	return (off / 8 + 1) * 0x9e3779b97f4a7c15ull ^ seed;
 }
 
-/* ---- failures that are injected into the kernel: see do_inject() ---- */
+/* ---- fault injection in the kernel: see do_inject() ---- */
 
-/* Which of the calls that can fails in the system call that a command is about; 0 for none. */
+/* The number of the call to fail in the system call under test; 0 for none. */
 static unsigned int fail_nth;
-/* How many more it would have taken; 0 if one has failed. */
+/* The number of calls still missing after the system call; 0 if one has failed. */
 static unsigned int fail_left;
 static int fail_fd = -1;
 
@@ -246,7 +246,7 @@ static void disarm(void)
 	set_fail_nth(0);
 }
 
-/* A system call in which something may have to fail; its result and its errno. */
+/* Make a system call with fault injection armed; the value is its result, errno is its errno. */
 #define FAILING(call)				\
 ({						\
 	__typeof__(call) _rc;			\
@@ -270,7 +270,7 @@ static long faults(void)
 
 /* ---- the commands; argv[0] is the command, missing arguments are NULL ---- */
 
-/* Gives a file descriptor a name, unless it is an error. */
+/* Give a file descriptor a name, unless it is an error. */
 static int opened(const char *name, int fd)
 {
 	int i;
@@ -322,7 +322,7 @@ static void do_close(char **a)
 	f->name[0] = 0;
 }
 
-/* pipe NAME M OFF LEN: a pipe that holds the pages of that part of a mapping, until it is closed */
+/* pipe NAME M OFF LEN: make a pipe that refers to these pages of a mapping, until it is closed */
 static void do_pipe(char **a)
 {
 	struct map *m = map(a[2]);
@@ -346,7 +346,7 @@ static void do_pipe(char **a)
 	say_rc(opened(a[1], ends[0]));
 }
 
-/* piped NAME: the next word in a pipe */
+/* piped NAME: print the next word in a pipe */
 static void do_piped(char **a)
 {
 	uint64_t word;
@@ -360,7 +360,7 @@ static void do_piped(char **a)
 		say("%llu", (unsigned long long)word);
 }
 
-/* uring NAME M OFF LEN: an io_uring with that part of a mapping registered, until it is closed */
+/* uring NAME M OFF LEN: make an io_uring with these pages registered, until it is closed */
 static void do_uring(char **a)
 {
 	struct map *m = map(a[2]);
@@ -393,7 +393,10 @@ static int protection(const char *s)
 	return prot;
 }
 
-/* mmap M F LEN OFF [r|rw|none|...] [shared|private|validate] [sync] [populate] [hint=A] [fixed=A] */
+/*
+ * mmap M F LEN OFF [r|rw|none|...] [shared|private|validate] [sync] [populate] [locked] [hint=A]
+ *	[fixed=A]: map the file F, or anonymous memory if F is "anon"
+ */
 static void do_mmap(char **a)
 {
 	int prot = PROT_READ | PROT_WRITE, type = MAP_SHARED, flags = 0, fd = -1, i;
@@ -545,7 +548,7 @@ static void do_munlock(char **a)
 	say_rc(munlock(map(a[1])->addr + number(a[2]), number(a[3])));
 }
 
-/* mlockall current|future|onfault|none: all that is mapped, and from "future" on what will be */
+/* mlockall current|future|onfault|none: all of them but "none" lock the existing mappings, too */
 static void do_mlockall(char **a)
 {
 	if (!strcmp(a[1], "none"))
@@ -561,7 +564,7 @@ static void do_mseal(char **a)
 	say_rc(syscall(SYS_mseal, map(a[1])->addr + number(a[2]), number(a[3]), 0));
 }
 
-/* mbind M OFF LEN NODE: that is where its pages are to be, also those that are mapped */
+/* mbind M OFF LEN NODE: bind this memory to the node, and move the pages that are mapped */
 static void do_mbind(char **a)
 {
 	unsigned long nodes = 1ul << number(a[4]);
@@ -570,7 +573,7 @@ static void do_mbind(char **a)
 		       sizeof(nodes) * 8, MPOL_MF_MOVE));
 }
 
-/* thp disabled|advised|enabled: no huge pages for this process, or only where it is advised */
+/* thp disabled|advised|enabled: disable huge pages for this process, entirely or unless advised */
 static void do_thp(char **a)
 {
 	say_rc(prctl(PR_SET_THP_DISABLE, strcmp(a[1], "enabled") != 0,
@@ -582,8 +585,8 @@ static void do_thp(char **a)
 static int uffd = -1;
 
 /*
- * uffd M wp|missing|minor|rwp [sync]: watch the mapping. Not "sync": faults are not reported, but
- * resolved by the kernel.
+ * uffd M wp|missing|minor|rwp [sync]: register the mapping. Without "sync", the kernel resolves the
+ * faults and does not report them.
  */
 static void do_uffd(char **a)
 {
@@ -610,7 +613,7 @@ static void do_uffd(char **a)
 	say_rc(ioctl(uffd, UFFDIO_REGISTER, &range));
 }
 
-/* protect M OFF LEN: let userfaultfd note who writes there, from now on; "unprotect" undoes it */
+/* protect M OFF LEN: let userfaultfd track writes to this memory; "unprotect" ends that */
 static void protect(char **a, int mode)
 {
 	struct uffdio_writeprotect range = {
@@ -624,7 +627,7 @@ static void protect(char **a, int mode)
 static void do_protect(char **a) { protect(a, UFFDIO_WRITEPROTECT_MODE_WP); }
 static void do_unprotect(char **a) { protect(a, 0); }
 
-/* unwatch M: what "uffd" did is undone */
+/* unwatch M: unregister the mapping from userfaultfd */
 static void do_unwatch(char **a)
 {
 	struct map *m = map(a[1]);
@@ -662,7 +665,7 @@ static void do_write(char **a)
 	say("ok");
 }
 
-/* touch M OFF LEN STEP r|w: how many faults it took */
+/* touch M OFF LEN STEP r|w: access memory at each step, and print the number of faults */
 static void do_touch(char **a)
 {
 	struct map *m = map(a[1]);
@@ -689,7 +692,7 @@ static void do_touch(char **a)
 	say("faults %ld", after - before);
 }
 
-/* store M OFF LEN STEP: as touch, but the first access of each page is a write */
+/* store M OFF LEN STEP: like touch, but the first access of each page is a write */
 static void do_store(char **a)
 {
 	struct map *m = map(a[1]);
@@ -709,7 +712,7 @@ static void do_store(char **a)
 	say("faults %ld", after - before);
 }
 
-/* fill M OFF LEN SEED [STEP] */
+/* fill M OFF LEN SEED [STEP]: write a pattern that depends on the offset in the device */
 static void do_fill(char **a)
 {
 	struct map *m = map(a[1]);
@@ -726,7 +729,7 @@ static void do_fill(char **a)
 	say("ok");
 }
 
-/* verify M OFF LEN SEED [STEP] */
+/* verify M OFF LEN SEED [STEP]: compare with the pattern of fill */
 static void do_verify(char **a)
 {
 	struct map *m = map(a[1]);
@@ -750,7 +753,7 @@ static void do_verify(char **a)
 	say("ok");
 }
 
-/* expect PATH OFF LEN SEED DEVOFF: the pattern of a device, read from a file or block device */
+/* expect PATH OFF LEN SEED DEVOFF [STEP]: look for the pattern of fill in a file or block device */
 static void do_expect(char **a)
 {
 	uint64_t off = number(a[2]), len = number(a[3]), seed = number(a[4]), dev = number(a[5]);
@@ -791,7 +794,7 @@ static FILE *smaps_of(struct map *m)
 	return NULL;
 }
 
-/* smaps M FIELD: of the area that begins where the mapping does */
+/* smaps M FIELD: print a field of the VMA that begins where the mapping begins */
 static void do_smaps(char **a)
 {
 	FILE *f = smaps_of(map(a[1]));
@@ -813,7 +816,7 @@ static void do_smaps(char **a)
 		fclose(f);
 }
 
-/* areas M: how many areas (VMAs) cover the mapping */
+/* areas M: print the number of VMAs that cover the mapping */
 static void do_areas(char **a)
 {
 	struct map *m = map(a[1]);
@@ -831,7 +834,7 @@ static void do_areas(char **a)
 	say("%d", n);
 }
 
-/* phys M OFF: from pagemap, in hexadecimal */
+/* phys M OFF: print the physical address from pagemap, in hexadecimal */
 static void do_phys(char **a)
 {
 	uint64_t at = (uint64_t)map(a[1])->addr + number(a[2]), entry = 0;
@@ -846,7 +849,7 @@ static void do_phys(char **a)
 	close(fd);
 }
 
-/* pagemap M OFF: what it says besides the address: present, dirty (soft-dirty), wp, guard; or "none" */
+/* pagemap M OFF: print its flags: present, dirty (soft-dirty), wp, guard; or "none" */
 static void do_pagemap(char **a)
 {
 	static const struct {
@@ -866,7 +869,7 @@ static void do_pagemap(char **a)
 	close(fd);
 }
 
-/* mapped M OFF LEN: the pages that have entries, by number from OFF on; as "0-3 7" or "none" */
+/* mapped M OFF LEN: print the numbers of the mapped pages, counted from OFF; "0-3 7" or "none" */
 static void do_mapped(char **a)
 {
 	uint64_t at = (uint64_t)map(a[1])->addr + number(a[2]), n = number(a[3]) / 4096, first = 0;
@@ -893,7 +896,7 @@ static void do_mapped(char **a)
 	close(fd);
 }
 
-/* Through the kernel's own access to our memory: get_user_pages on the mapping. */
+/* procread M OFF: read a word through /proc/self/mem, so that the kernel uses get_user_pages() */
 static void do_procread(char **a)
 {
 	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
@@ -915,7 +918,7 @@ static void say_count(ssize_t n)
 		say("%zd", n);
 }
 
-/* pread F LEN OFF [M MOFF], pwrite likewise: to a buffer of its own, or the mapping */
+/* pread F LEN OFF [M MOFF], pwrite likewise: use a buffer of its own, or the mapping M */
 static void do_pread(char **a)
 {
 	size_t len = number(a[2]);
@@ -995,7 +998,7 @@ static void do_fstat(char **a)
 		    major(st.st_rdev), minor(st.st_rdev), (unsigned long)st.st_size);
 }
 
-/* put PATH VALUE...: one write(2) of the rest of the line; \n, \0, \xNN, and \*N:c for N times c */
+/* put PATH VALUE...: one write(2) of the rest of the line; \n, \0, \xNN, \*N:c for N times c */
 static void do_put(char **a)
 {
 	static char buf[1 << 17];
@@ -1036,7 +1039,7 @@ static void do_put(char **a)
 	close(fd);
 }
 
-/* get PATH: the content of a small file, its last newline left out */
+/* get PATH: print the contents of a small file, without the last newline */
 static void do_get(char **a)
 {
 	char buf[4096];
@@ -1060,7 +1063,7 @@ static void do_get(char **a)
 
 static void run(char *line);
 
-/* child COMMAND...: the same in a forked child that then exits */
+/* child COMMAND...: run the command in a forked child, which then exits */
 static void do_child(char **a)
 {
 	char line[MAX_LINE] = "";
@@ -1092,7 +1095,7 @@ static void do_child(char **a)
 		say("killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
 }
 
-/* ---- threads that fault all the time ---- */
+/* ---- threads that fault continuously ---- */
 
 struct storm {
 	pthread_t threads[16];
@@ -1133,8 +1136,8 @@ out:
 }
 
 /*
- * storm M THREADS STEP [apart]: start threads that touch, drop and touch the mapping again,
- * all of them the same entries, or each its own
+ * storm M THREADS STEP [apart]: start threads that touch and drop entries of the mapping again and
+ * again. All threads use the same entries; with "apart", each has its own.
  */
 static void do_storm(char **a)
 {
@@ -1148,7 +1151,7 @@ static void do_storm(char **a)
 	say("ok");
 }
 
-/* calm [stop]: wait until each thread got a signal (or stop them); how they ended */
+/* calm [stop]: wait until each thread got a signal, or stop them; print how they ended */
 static void do_calm(char **a)
 {
 	int sigbus = 0, other = 0;
@@ -1168,7 +1171,7 @@ static void do_calm(char **a)
 		say("%d SIGBUS %d other", sigbus, other);
 }
 
-/* ---- guards that come and go while another thread writes ---- */
+/* ---- guard pages that are installed and removed while another thread writes ---- */
 
 static struct map guarded;
 static volatile bool guards_end;
@@ -1183,7 +1186,7 @@ static void *guards_thread(void *arg)
 	return NULL;
 }
 
-/* guards M SECONDS: whether the thread that writes could, and whether a signal refused it */
+/* guards M SECONDS: print whether writes succeeded, and whether a signal refused any */
 static void do_guards(char **a)
 {
 	struct map *m = map(a[1]);
@@ -1226,14 +1229,14 @@ static void do_loop(char **a)
 			char last[256];
 
 			snprintf(last, sizeof(last), "%.255s", result);
-			say("%.255s, but in turn %lu: %s", first, i, last);
+			say("%.255s, but in iteration %lu: %s", first, i, last);
 			return;
 		}
 		snprintf(first, sizeof(first), "%s", result);
 	}
 }
 
-/* early: ask for the signal when memory fails, before it is touched; "told" fetches it */
+/* early: ask for a signal as soon as memory fails (PR_MCE_KILL_EARLY); "told" fetches the signal */
 static void do_early(char **a)
 {
 	sigset_t bus;
@@ -1244,7 +1247,7 @@ static void do_early(char **a)
 	say_rc(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0));
 }
 
-/* told M: that signal, or "nothing"; from then on signals come as usual */
+/* told M: print that signal, or "nothing"; from then on signals are handled as usual */
 static void do_told(char **a)
 {
 	struct timespec limit = { .tv_sec = 1 };
@@ -1259,9 +1262,9 @@ static void do_told(char **a)
 	sigprocmask(SIG_UNBLOCK, &bus, NULL);
 }
 
-/* ---- each allocation of an operation, and whatever else is told to, fails in turn ---- */
+/* ---- fault injection: each allocation, and each other call set up to fail, fails in turn ---- */
 
-/* What inject looks at and does; each is a list of lines, without arguments or before. */
+/* Lists of lines for inject: paths of its state, and commands. */
 struct lines {
 	char *line[MAX_NAMES];
 	int nr;
@@ -1277,16 +1280,16 @@ static void add_line(struct lines *lines, char **a)
 	say("ok");
 }
 
-/* watch PATH: what is below it, or in it, is a part of the state that inject compares */
+/* watch PATH: inject compares the contents of this file, or of everything below this directory */
 static void do_watch(char **a) { add_line(&watched, a); }
-/* undo COMMAND: takes back what the operation does, after those before it */
+/* undo COMMAND: revert the operation; several of these run in order */
 static void do_undo(char **a) { add_line(&undos, a); }
-/* mend COMMAND: completes by hand what may be left to do after a failure that is tolerated */
+/* mend COMMAND: complete an operation that succeeded in spite of a tolerated failure */
 static void do_mend(char **a) { add_line(&mends, a); }
 
 static int seen(const struct dirent *entry)
 {
-	/* Times, and numbers that are given back only after a while. */
+	/* Files with times, and with numbers that the kernel frees only after a while. */
 	static const char *const unseen[] = { ".", "..", "power", "uevent", "dev" };
 
 	for (size_t i = 0; i < sizeof(unseen) / sizeof(*unseen); i++)
@@ -1328,7 +1331,7 @@ static void look_at(FILE *out, const char *path)
 		free(list);
 }
 
-/* The state of what is watched, as text. */
+/* Return the state of everything that is watched, as text. */
 static char *state(void)
 {
 	size_t len;
@@ -1341,7 +1344,7 @@ static char *state(void)
 	return text;
 }
 
-/* Whether the state is this; if it is not, where says the first line that differs. */
+/* Compare the state with @want. On a difference, @where gets the first line that differs. */
 static bool state_is(const char *want, char *where, size_t len)
 {
 	char *now = state();
@@ -1357,7 +1360,7 @@ static bool state_is(const char *want, char *where, size_t len)
 	return same;
 }
 
-/* Runs a command; whether it succeeds. */
+/* Run a command, and return whether it succeeded. */
 static bool succeeds(const char *command)
 {
 	char line[MAX_LINE];
@@ -1367,7 +1370,7 @@ static bool succeeds(const char *command)
 	return !strcmp(result, "ok");
 }
 
-/* Runs commands that have to succeed. The first of them that does not is in the result. */
+/* Run commands that must succeed. On failure, the result names the first that did not. */
 static bool all_succeed(const struct lines *lines)
 {
 	for (int i = 0; i < lines->nr; i++)
@@ -1381,15 +1384,16 @@ static bool all_succeed(const struct lines *lines)
 	return true;
 }
 
-/* What came of a command in which a call failed, and how often. */
+/* The result of a command in which a call failed, and how often it occurred. */
 struct outcome {
 	char what[64];
 	unsigned int times;
 };
 
 /*
- * Runs a command with call N failing. False when that was not as do_inject() says, which is in the
- * result; otherwise that is what came of it, or "done" when there are no N calls that could fail.
+ * Run a command with call @n failing. Return false if the state or a later command is not as
+ * do_inject() requires; the result has the details. Otherwise return true: the result is that of
+ * the command, or "done" if it made fewer than @n calls that can fail.
  */
 static bool inject_one(const char *command, unsigned int n, const char *before, const char *after)
 {
@@ -1432,10 +1436,11 @@ wrong:
 }
 
 /*
- * inject COMMAND: runs it with its first allocation failing, or other call that the kernel was told
- * to let fail, with its second, and so on, until there are no more. After a failure all is as
- * before, and the command succeeds without one; after a success all is as after one without a
- * failure. The result is how many there were, and what came of each.
+ * inject COMMAND: run it with its first call failing, then with its second, and so on, until no
+ * call is left. A call is an allocation, or a function that the kernel was set up to let fail. If
+ * the command fails, the state must be the same as before, and the command must succeed without an
+ * injected failure. If it succeeds, the state must be the same as without an injected failure. The
+ * result is the number of calls, and the results of the command.
  */
 static void do_inject(char **a)
 {
@@ -1473,7 +1478,7 @@ static void do_inject(char **a)
 		len += sprintf(result + len, "; %u %s", all[i].times, all[i].what);
 }
 
-/* load FILE: the module in it */
+/* load FILE: load the module in this file */
 static void do_load(char **a)
 {
 	int fd = open(a[1], O_RDONLY | O_CLOEXEC);
@@ -1486,7 +1491,7 @@ static void do_load(char **a)
 	close(fd);
 }
 
-/* unload NAME: the module of that name */
+/* unload NAME: unload this module */
 static void do_unload(char **a)
 {
 	say_rc(FAILING(syscall(SYS_delete_module, a[1], O_NONBLOCK)));
@@ -1500,9 +1505,9 @@ static void do_uid(char **a)
 static const struct {
 	const char *name;
 	void (*run)(char **a);
-	/* Arguments it must have. */
+	/* The number of arguments that it needs. */
 	int nr;
-	/* The last of them takes the rest of the line as it is. */
+	/* The last argument is the rest of the line, unchanged. */
 	bool rest;
 } commands[] = {
 	{ "open", do_open, 2 }, { "close", do_close, 1 }, { "mmap", do_mmap, 4 },
@@ -1552,7 +1557,7 @@ static void run(char *line)
 			if (c == sizeof(commands) / sizeof(*commands))
 				bail("no such command", s);
 		}
-		/* The value of a put: after one blank, as it is. */
+		/* The value of "put" is everything after one blank. */
 		if (commands[c].rest && n == commands[c].nr + 1) {
 			s += strcspn(s, " \t");
 			if (*s) {
@@ -1587,7 +1592,7 @@ int main(void)
 		at += strspn(at, " \t");
 		if (!*at || *at == '#')
 			continue;
-		/* The last lone "=", so that a value may hold one. */
+		/* Take the last lone "=", so that a value may contain one. */
 		for (char *p = at; (p = strchr(p + 1, '='));)
 			if (strchr(" \t", p[-1]) && strchr(" \t", p[1]))
 				want = p;

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The align of the device: the unit of each mapping. */
+/* The align of the device: length and offset of a mapping are multiples of it. */
 static size_t align_of(const char *node)
 {
 	const char *name = strrchr(node, '/');
@@ -39,14 +39,14 @@ int main(int argc, char **argv)
 	if (fd < 0)
 		err(1, "%s", argv[1]);
 
-	/* Shared; whole entries from offset 0; at any address. */
+	/* A shared mapping of whole entries from offset 0, at any address. */
 	count = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (count == MAP_FAILED)
 		err(1, "mmap %s (the kernel's log may say why)", argv[1]);
-	/* The mapping keeps the device. */
+	/* The mapping stays valid without the file descriptor. */
 	close(fd);
 
-	/* This raises SIGBUS if the driver has been unbound meanwhile. */
+	/* This raises SIGBUS if the driver was unbound in the meantime. */
 	*count += 1;
 	printf("%zu bytes mapped, run number %llu\n", length,
 	       (unsigned long long)*count);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The example of the admin guide does what the guide says.
+# The example of the admin guide does as the guide says.
 # machines: nvdimm
 # needs: example
 # limit: 120
@@ -8,7 +8,7 @@
 
 for align in 4K 2M; do
 	dax_device $align mem 256M
-	dax "$align: the memory begins with 0" <<-DAX
+	dax "$align: set the first word to 0" <<-DAX
 		open f $NODE			= ok
 		mmap m f $align 0		= ok
 		write m 0 0			= ok
@@ -17,9 +17,9 @@ for align in 4K 2M; do
 		is "$align: run number $run" "$(example "$NODE" 2>&1)" "$(bytes $align) bytes mapped, run number $run"
 	done
 	unbind
-	refuse "$align: without a driver it says why" "$DEV: No such device or address" example "$NODE"
+	refuse "$align: an unbound device is reported" "$DEV: No such device or address" example "$NODE"
 	bind
 	destroy_device >/dev/null
 done
-refuse "without a device it says what it needs" "give me a device" example
+refuse "a missing argument is reported" "give me a device" example
 done_testing

@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Pages of 4 KiB that are touched one after the other: a fault maps those behind its own, too, and
-# only those that it may. Which ones are mapped is what pagemap says.
+# Fault-around: when 4 KiB pages are touched one after the other, a fault also maps the pages that
+# follow, and only those that it may. /proc/PID/pagemap shows which pages are mapped.
 # machines: nvdimm hmem
 # splat: due to hardware memory corruption
 # impl: rust device_dax - C maps one page for each fault
 . ./lib.sh
 
-# An address that is a multiple of what a page table maps, and of much more: where the kernel puts
-# a mapping, a page table may end anywhere.
+# An address aligned far beyond a page table. At an address that the kernel chooses, the page table
+# may end anywhere in the mapping.
 AT=0x200000000000
 
-# A device of 64 MiB. In the dynamic region: of two ranges, which do not follow each other.
+# A device of 64 MiB. In the dynamic region it has two ranges that are not adjacent.
 case $MACHINE in
 nvdimm) dax_device 4K mem 64M ;;
 hmem)
@@ -31,7 +31,7 @@ script="open f $NODE			= ok
 
 for access in "touch r" "touch w" "store"; do
 	read -r how mode <<<"$access"
-	dax "$access: the second of two pages in a row brings the fifteen behind it" <<-DAX
+	dax "$access: a fault next to a mapped page also maps the fifteen pages that follow" <<-DAX
 		$script
 		$how m 0 4K 4K $mode		= faults 1
 		mapped m 0 1M			= 0
@@ -49,7 +49,7 @@ for access in "touch r" "touch w" "store"; do
 		munmap m			= ok
 	DAX
 
-	dax "$access: pages that do not follow each other are mapped one at a time" <<-DAX
+	dax "$access: pages that are not adjacent are mapped one at a time" <<-DAX
 		$script
 		$how m 4K 32K 8K $mode		= faults 4
 		mapped m 0 1M			= 1 3 5 7
@@ -59,7 +59,7 @@ for access in "touch r" "touch w" "store"; do
 	DAX
 done
 
-dax "the pages are those that belong there" <<-DAX
+dax "each page is mapped at the right offset" <<-DAX
 	$script
 	fill m 0 1M 5			= ok
 	munmap m			= ok
@@ -70,7 +70,7 @@ dax "the pages are those that belong there" <<-DAX
 	read n 0			= 1
 DAX
 
-dax "what was not touched is not dirty, and what is written is" <<-DAX
+dax "only pages that were written are dirty" <<-DAX
 	open f $NODE			= ok
 	mmap m f 1M 40M fixed=$AT	= ok
 	store m 0 1M 4K			= faults *
@@ -84,7 +84,7 @@ dax "what was not touched is not dirty, and what is written is" <<-DAX
 	smaps m Private_Dirty		= 12 kB
 DAX
 
-dax "the last page of a mapping is the last" <<-DAX
+dax "fault-around stops at the end of the mapping" <<-DAX
 	$script
 	mmap n f 20K 16M fixed=0x200040000000	= ok
 	mmap o f 1M 0 fixed=0x200040005000	= ok
@@ -93,7 +93,7 @@ dax "the last page of a mapping is the last" <<-DAX
 	mapped o 0 1M			= none
 DAX
 
-dax "the last page of a page table is the last" <<-DAX
+dax "fault-around stops at the end of the page table" <<-DAX
 	$script
 	touch m 2032K 8K 4K r		= faults 2
 	mapped m 0 4M			= 508-511
@@ -103,7 +103,7 @@ dax "the last page of a page table is the last" <<-DAX
 	mapped m 2M 2M			= 0-16
 DAX
 
-dax "what is mapped is left alone, and ends it" <<-DAX
+dax "fault-around stops at a page that is already mapped" <<-DAX
 	$script
 	write m 32K 77			= ok
 	write m 128K 78			= ok
@@ -117,7 +117,7 @@ dax "what is mapped is left alone, and ends it" <<-DAX
 	read m 128K			= 78
 DAX
 
-dax "a page of another area is not the page in front" <<-DAX
+dax "the preceding page does not count if it belongs to another VMA" <<-DAX
 	$script
 	touch m 12K 4K 4K r		= faults 1
 	mprotect m 16K 1M r		= ok
@@ -132,7 +132,7 @@ dax "a page of another area is not the page in front" <<-DAX
 	read m 28K			= SIGSEGV ACCERR at 0x7000
 DAX
 
-dax "a child has nothing mapped, and takes its own faults" <<-DAX
+dax "a child starts with nothing mapped, and takes its own faults" <<-DAX
 	$script
 	touch m 0 68K 4K w		= faults 2
 	child mapped m 0 1M		= none
@@ -140,7 +140,7 @@ dax "a child has nothing mapped, and takes its own faults" <<-DAX
 	mapped m 0 1M			= 0-16
 DAX
 
-dax "what is dropped is mapped anew" <<-DAX
+dax "pages dropped by MADV_DONTNEED are mapped again" <<-DAX
 	$script
 	touch m 0 68K 4K w		= faults 2
 	madvise m 8K 1M dontneed	= ok
@@ -149,7 +149,7 @@ dax "what is dropped is mapped anew" <<-DAX
 	mapped m 0 1M			= 0-17
 DAX
 
-dax "populate and mlock map all of it" <<-DAX
+dax "populate and mlock map all pages" <<-DAX
 	open f $NODE			= ok
 	mmap m f 4M 0 populate		= ok
 	mapped m 0 4M			= 0-1023
@@ -162,7 +162,7 @@ dax "populate and mlock map all of it" <<-DAX
 DAX
 
 end=$((SIZE - 16384))
-dax "the last page of the device is the last" <<-DAX
+dax "fault-around stops at the end of the device" <<-DAX
 	open f $NODE			= ok
 	mmap m f 1M $end fixed=$AT	= ok
 	touch m 0 8K 4K r		= faults 2
@@ -172,7 +172,7 @@ dax "the last page of the device is the last" <<-DAX
 DAX
 
 if [ "$MACHINE" = hmem ]; then
-	dax "the next range is where it is" <<-DAX
+	dax "fault-around continues in the next range, at its own address" <<-DAX
 		open f $NODE			= ok
 		mmap m f 1M $(((32 << 20) - 32768)) fixed=$AT	= ok
 		touch m 0 8K 4K r		= faults 2
@@ -187,7 +187,7 @@ fi
 
 modprobe hwpoison_inject || bail_out "there is no hwpoison_inject"
 on_exit "rmmod hwpoison_inject"
-dax "a page that has failed is not mapped, and ends it" <<-DAX
+dax "fault-around stops at a poisoned page" <<-DAX
 	$script
 	read m 48K			= *
 	madvise m 48K 4K hwpoison	= *
@@ -201,13 +201,13 @@ dax "a page that has failed is not mapped, and ends it" <<-DAX
 	mapped m 0 1M			= 0-11 13-29
 DAX
 
-# with [PARAMETER]: the module again, with this parameter
+# with [PARAMETER]: load the module again, with this parameter
 with() { modprobe -r device_dax && modprobe device_dax "$@" && wait_bound; }
 
 on_exit with
 for bytes in 0 4095 4096 8191; do
 	with "fault_around_bytes=$bytes"
-	dax "fault_around_bytes=$bytes: one entry for each fault" <<-DAX
+	dax "fault_around_bytes=$bytes: a fault maps one page" <<-DAX
 		$script
 		touch m 0 4M 4K r		= faults 1024
 		munmap m			= ok
@@ -219,19 +219,19 @@ for bytes in 0 4095 4096 8191; do
 	DAX
 done
 with fault_around_bytes=8192
-dax "fault_around_bytes=8192: two" <<-DAX
+dax "fault_around_bytes=8192: a fault maps two pages" <<-DAX
 	$script
 	touch m 0 8K 4K r		= faults 2
 	mapped m 0 1M			= 0-2
 DAX
 with fault_around_bytes=4294967295
-dax "fault_around_bytes=4294967295: what the page table holds" <<-DAX
+dax "fault_around_bytes=4294967295: a fault maps up to the end of the page table" <<-DAX
 	$script
 	touch m 0 8K 4K r		= faults 2
 	mapped m 0 16M			= 0-511
 DAX
 with
-dax "as it was" <<-DAX
+dax "the default maps sixteen pages again" <<-DAX
 	$script
 	touch m 0 8K 4K r		= faults 2
 	mapped m 0 1M			= 0-16

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The device as a file: it is there to be mapped, everything else is refused.
+# File operations on the device: it can be mapped, everything else is refused.
 # machines: nvdimm legacy
 . ./lib.sh
 dax_device 2M mem 256M
 
-dax "open and close, in each way, many times" <<-DAX
+dax "open and close, in each mode and 200 times" <<-DAX
 	open f $NODE		= ok
 	open g $NODE ro		= ok
 	open h $NODE wo		= ok
@@ -16,7 +16,7 @@ dax "open and close, in each way, many times" <<-DAX
 	write m 0 17		= ok
 DAX
 
-dax "it is a character device with its number in sysfs" <<-DAX
+dax "it is a character device with the number that sysfs shows" <<-DAX
 	open f $NODE		= ok
 	fstat f			= char $(cat "$SYS/dev") size 0
 DAX
@@ -49,7 +49,7 @@ dax "truncate and allocate are refused" <<-DAX
 	read m 0		= 17
 DAX
 
-dax "lseek moves nothing" <<-DAX
+dax "lseek always returns 0" <<-DAX
 	open f $NODE		= ok
 	lseek f 0 set		= 0
 	lseek f 2M set		= 0
@@ -65,15 +65,15 @@ dax "a write-only file cannot be mapped" <<-DAX
 	mmap m f 2M 0 r		= EACCES
 DAX
 
-is "the node is the owner's alone" "$(stat -c %a "$NODE")" 600
-dax "who is not root cannot open it" <<-DAX
+is "only the owner may open the node" "$(stat -c %a "$NODE")" 600
+dax "a user other than root cannot open it" <<-DAX
 	child uid 65534		= ok
 	uid 65534		= ok
 	open f $NODE		= EACCES
 	open f $NODE ro		= EACCES
 DAX
 chmod 666 "$NODE"
-dax "unless the mode of the node lets him" <<-DAX
+dax "the user can if the mode of the node allows it" <<-DAX
 	uid 65534		= ok
 	open f $NODE		= ok
 	mmap m f 2M 0		= ok
@@ -81,15 +81,15 @@ dax "unless the mode of the node lets him" <<-DAX
 DAX
 chmod 600 "$NODE"
 
-# Through another name: the inode is another one, the device is the same.
-dax "other nodes for the same device are the same device" <<-DAX
+# Another node has another inode, but refers to the same device.
+dax "write a value through the first node" <<-DAX
 	open f $NODE		= ok
 	mmap m f 2M 0		= ok
 	write m 0 21		= ok
 DAX
 check "mknod" mknod "$TMP/node" c $(tr : ' ' <"$SYS/dev")
-# nodev on /tmp does not matter here: it is mounted without.
-dax "opened by the new node it shows the same memory, and they share faults" <<-DAX
+# /tmp is mounted without nodev, so the node can be opened.
+dax "a second node maps the same memory" <<-DAX
 	open f $NODE		= ok
 	open g $TMP/node	= ok
 	mmap m f 2M 0		= ok
@@ -99,7 +99,7 @@ dax "opened by the new node it shows the same memory, and they share faults" <<-
 	read m 8		= 22
 DAX
 
-dax "the kernel's own access to the mapping works: O_DIRECT, /proc/PID/mem" <<-DAX
+dax "the kernel can access the mapping: O_DIRECT, /proc/PID/mem" <<-DAX
 	open d /root/scratch creat direct	= ok
 	open f $NODE		= ok
 	mmap m f 2M 0		= ok
@@ -120,7 +120,7 @@ for mode in rw ro; do
 	DAX
 done
 bind
-dax "and can again once it has one" <<-DAX
+dax "it can be opened again once a driver is bound" <<-DAX
 	open f $NODE		= ok
 	mmap m f 2M 0		= ok
 	verify m 0 64K 5	= ok

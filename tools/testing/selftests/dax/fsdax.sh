@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# File systems that map persistent memory directly, on this core: ext4 and xfs with
-# -o dax=always, fio with verification, mapped writes, remount, the next boot.
+# File systems that map persistent memory directly, with this core: ext4 and xfs with -o dax=always,
+# fio with verification, mapped writes, remount, and the data after a reboot.
 # machines: nvdimm virtio-pmem
 # needs: fio mkfs.ext4 mkfs.xfs
 # boots: 2
@@ -11,7 +11,7 @@
 mnt=$TMP/mnt
 mkdir "$mnt"
 
-# Write with fio in two ways, and by a mapping; verify now and later.
+# Write with fio by write(2) and by a mapping; verify now and later.
 job() { fio --output-format=terse --minimal --name="$1" --directory="$mnt" --filename="$1" --size=8M --bs=4k \
 	--ioengine="$2" --rw="$3" --verify=crc32c --verify_fatal=1 --verify_state_save=0 --fallocate=none "${@:4}"; }
 
@@ -40,9 +40,11 @@ for fs in $systems; do
 	like "$fs: it is mounted with dax" "$(grep " $mnt " /proc/mounts)" 'dax=always'
 
 	if [ "$BOOT" = 2 ]; then
-		check "$fs: after the reboot, what fio wrote by write(2)" job written psync read --verify_only
-		check "$fs: after the reboot, what fio wrote by mapping" job mapped mmap read --verify_only
-		dax "$fs: after the reboot, what was mapped" <<-DAX
+		check "$fs: after the reboot, fio verifies data written by write(2)" \
+			job written psync read --verify_only
+		check "$fs: after the reboot, fio verifies data written through a mapping" \
+			job mapped mmap read --verify_only
+		dax "$fs: after the reboot, the mapped file has its data" <<-DAX
 			open f $mnt/map ro	= ok
 			mmap m f 4M 0 r		= ok
 			verify m 0 4M 3		= ok
@@ -52,17 +54,17 @@ for fs in $systems; do
 		ext4) check "$fs: fsck" e2fsck -fn "$dev" ;;
 		xfs) check "$fs: fsck" xfs_repair -n "$dev" ;;
 		esac
-		has_labels && check "$fs: the namespace goes" ndctl destroy-namespace -f "$(
+		has_labels && check "$fs: the namespace is destroyed" ndctl destroy-namespace -f "$(
 			ndctl list -N | jq -r --arg n "$name" '.[] | select(.name == $n).dev')"
 		continue
 	fi
 
 	check "$fs: fio writes and verifies" job written psync randwrite --fsync=64
-	check "$fs: fio writes by mapping and verifies" job mapped mmap randwrite --fsync=64
-	check "$fs: fio reads and writes in turn" job mixed psync randrw --fsync=32 --unlink=1
-	! has_labels || check "$fs: fio by libpmem" job pmem libpmem randwrite --unlink=1
+	check "$fs: fio writes through a mapping and verifies" job mapped mmap randwrite --fsync=64
+	check "$fs: fio mixes reads and writes" job mixed psync randrw --fsync=32 --unlink=1
+	! has_labels || check "$fs: fio with libpmem" job pmem libpmem randwrite --unlink=1
 
-	# MAP_SYNC is refused but for memory that is mapped directly and needs no flush.
+	# MAP_SYNC requires memory that is mapped directly and needs no flush.
 	if has_labels; then sync=ok; else sync=EOPNOTSUPP; fi
 	dax "$fs: mapped writes, fsync, and MAP_SYNC: $sync" <<-DAX
 		open f $mnt/map creat		= ok
@@ -90,18 +92,18 @@ for fs in $systems; do
 
 	cp "$mnt/map" "$TMP/copy"
 	check "$fs: remount" bash -c "umount $mnt && mount -o dax=always $dev $mnt"
-	check "$fs: read(2) shows what was mapped" cmp "$mnt/map" "$TMP/copy"
-	check "$fs: after the remount, what fio wrote" job written psync read --verify_only
-	check "$fs: after the remount, what fio mapped" job mapped mmap read --verify_only
+	check "$fs: read(2) shows the data written through the mapping" cmp "$mnt/map" "$TMP/copy"
+	check "$fs: after the remount, fio verifies data written by write(2)" job written psync read --verify_only
+	check "$fs: after the remount, fio verifies data written through a mapping" job mapped mmap read --verify_only
 
-	# A file system holds its dax device: the namespace does not go under it.
+	# A file system holds its dax device, so the namespace cannot be disabled.
 	if has_labels; then
-		refuse "$fs: the namespace stays while it is mounted" "busy|in use|mounted|failed" \
+		refuse "$fs: the namespace cannot be disabled while it is mounted" "busy|in use|mounted|failed" \
 			ndctl disable-namespace "$(jq -r .dev <<<"$json")"
 	fi
 	umount "$mnt"
-	check "$fs: without dax it is the same file system" mount -o dax=never "$dev" "$mnt"
-	check "$fs: read through the page cache" cmp "$mnt/map" "$TMP/copy"
+	check "$fs: it mounts without dax" mount -o dax=never "$dev" "$mnt"
+	check "$fs: the page cache has the same data" cmp "$mnt/map" "$TMP/copy"
 	umount "$mnt"
 	sync
 done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# fsdev_dax: an instance is offered to file systems, and taken back. The file system is
-# the sample in samples/dax: one file, all of the memory.
+# fsdev_dax offers an instance to file systems, and takes it back. The file system is the sample in
+# samples/dax, which has one file with all of the memory.
 # machines: nvdimm hmem
 # limit: 240
 # splat: due to hardware memory corruption
@@ -26,7 +26,7 @@ nvdimm)
 	hole=
 	;;
 hmem)
-	# The first instance has all of the region. Its memory is offline, so kmem lets go.
+	# The first instance has the whole region. Its memory is offline, so kmem can be unbound.
 	first=dax0.0
 	other=/sys/bus/dax/drivers/kmem
 	region=$(readlink -f /sys/bus/dax/devices/$first)/../dax_region
@@ -43,7 +43,7 @@ hmem)
 	on_exit "echo 0 >$SYS/size; echo $between >$region/delete"
 	on_exit "echo 0 >/sys/bus/dax/devices/$between/size"
 	on_exit "echo $first >$DRV/remove_id; echo $first >$DRV/unbind 2>/dev/null"
-	# Two ranges, with another instance in between.
+	# Two ranges, with the range of another instance between them.
 	echo $((256 << 20)) >"$SYS/size"
 	echo $((2 << 20)) >"/sys/bus/dax/devices/$between/size"
 	echo $((512 << 20)) >"$SYS/size"
@@ -55,31 +55,31 @@ hmem)
 	;;
 esac
 udevadm settle
-is "to begin with, device_dax has it" "$(bound)" device_dax
+is "device_dax has the instance at first" "$(bound)" device_dax
 
-# ---- who it is bound to ----
+# ---- binding ----
 
-is "fsdev_dax takes no device by itself" "$(unbind; error $FS/bind "$DEV"; bind)" ENODEV
-dax "device_dax: data, and compound pages" <<-DAX
+is "fsdev_dax does not bind to a device automatically" "$(unbind; error $FS/bind "$DEV"; bind)" ENODEV
+dax "device_dax: write data, with compound pages" <<-DAX
 	open f $NODE			= ok
 	mmap m f $SIZE 0		= ok
 	fill m 0 8M 7			= ok
 	fill m 248M 16M 7		= ok
 	touch m 0 $SIZE 2M w		= faults *
 DAX
-refuse "a file system cannot have it from device_dax" "not supported" mount_it
-check "from device_dax to fsdev_dax" to_fsdev
-is "it is bound" "$(bound)" fsdev_dax
+refuse "a file system cannot mount it while device_dax has it" "not supported" mount_it
+check "the instance moves from device_dax to fsdev_dax" to_fsdev
+is "fsdev_dax has the instance" "$(bound)" fsdev_dax
 udevadm settle
 like "its memory is reserved" "$(cat /proc/iomem)" " : $DEV\$"
 if [ -n "$hole" ]; then
-	is "size is refused meanwhile" "$(error "$SYS/size" 0)" EBUSY
-	is "and has not changed" "$(cat "$SYS/size")" "$SIZE"
+	is "a bound instance refuses a new size" "$(error "$SYS/size" 0)" EBUSY
+	is "the size has not changed" "$(cat "$SYS/size")" "$SIZE"
 fi
 
 # ---- the device node ----
 
-dax "the node opens; it is neither mapped nor read nor written" <<-DAX
+dax "the node can be opened, but not mapped, read or written" <<-DAX
 	open f $NODE			= ok
 	open g $NODE ro			= ok
 	mmap m f 2M 0			= ENODEV
@@ -89,10 +89,10 @@ DAX
 
 # ---- a file system ----
 
-check "a file system takes it" mount_it
+check "a file system mounts it" mount_it
 mkdir "$TMP/second"
-refuse "there is one holder" "busy|already mounted" mount -t onefile -o "size=$SIZE" "$NODE" "$TMP/second"
-dax "what device_dax wrote is there; entries are as large as the file system likes" <<-DAX
+refuse "a second holder is refused" "busy|already mounted" mount -t onefile -o "size=$SIZE" "$NODE" "$TMP/second"
+dax "data written through device_dax is there; the file system chooses the entry size" <<-DAX
 	open f $mnt/data		= ok
 	mmap m f $SIZE 0		= ok
 	verify m 0 8M 7			= ok
@@ -116,8 +116,8 @@ dax "what device_dax wrote is there; entries are as large as the file system lik
 	fsync f				= ok
 DAX
 if [ -n "$hole" ]; then
-	c_known_wrong fsdev_dax "direct_access fails if what is asked for crosses the end of a range"
-	dax "I/O goes on over the end of a range" <<-DAX
+	c_known_wrong fsdev_dax "direct_access fails if the request crosses the end of a range"
+	dax "I/O crosses the end of a range" <<-DAX
 		open f $mnt/data		= ok
 		mmap b anon 4M 0		= ok
 		pread f 4M 254M b 0		= 4194304
@@ -131,7 +131,7 @@ if [ -n "$hole" ]; then
 	DAX
 fi
 
-# ---- memory that fails ----
+# ---- memory failure ----
 
 hurt=258M
 session a
@@ -140,15 +140,15 @@ ask a mmap m f "$SIZE" 0 >/dev/null
 ask a write m $hurt 1 >/dev/null
 phys=$(ask a phys m $hurt)
 from=0x$(sed -n "s/^ *\([0-9a-f]*\)-[0-9a-f]* : $DEV\$/\1/p" /proc/iomem | head -n 1)
-is "its place is known" "$phys" "$(printf '%#x' $((from + (258 << 20) + ${hole:-0})))"
+is "its physical address is right" "$phys" "$(printf '%#x' $((from + (258 << 20) + ${hole:-0})))"
 log_mark
-# As if it were the access of this process that found out.
-is "a page of it fails, under a process that gets a signal" \
+# As if this process had accessed the poisoned page.
+is "a page fails, and the process that mapped it is killed" \
 	"$(ask a put /sys/devices/system/memory/hard_offline_page "$phys")" "no answer"
-log_has "the file system is told, by the offset in the instance" "onefile: 4096 bytes at $((258 << 20)) failed"
-log_has "and has done what there was to do" "recovery action for dax page: Recovered"
+log_has "the file system is notified, with the offset in the instance" "onefile: 4096 bytes at $((258 << 20)) failed"
+log_has "the kernel reports a recovery" "recovery action for dax page: Recovered"
 leave a
-dax "the rest of the memory works" <<-DAX
+dax "the rest of the memory still works" <<-DAX
 	open f $mnt/data		= ok
 	mmap m f $SIZE 0		= ok
 	verify m 0 8M 7			= ok
@@ -156,8 +156,8 @@ dax "the rest of the memory works" <<-DAX
 	verify m $((258 * 1024 - 4))K 4K 7	= ok
 	pread f 64K 4M			= 65536
 DAX
-c_known_wrong fsdev_dax "direct_access does not know that memory has failed"
-dax "the page does not, until the instance is bound again" <<-DAX
+c_known_wrong fsdev_dax "direct_access does not check for failed memory"
+dax "the failed page stays failed until the instance is bound again" <<-DAX
 	open f $mnt/data		= ok
 	mmap m f $SIZE 0		= ok
 	read m $hurt			= SIGBUS MCEERR_AR at $(printf '%#x' $((258 << 20))) size 0x1000
@@ -168,12 +168,12 @@ dax "the page does not, until the instance is bound again" <<-DAX
 DAX
 if [ "$MACHINE" = nvdimm ]; then
 	log_mark
-	c_known_wrong fsdev_dax "the file system is told of a failure at offset 2^64 - 1"
-	is "what is in front of the data is not the file system's" \
+	c_known_wrong fsdev_dax "the file system gets a notification for offset 2^64 - 1"
+	is "a failure before the start of the data does not reach the file system" \
 		"$(error /sys/devices/system/memory/hard_offline_page $((from - 4096))) $(log_since | grep -c onefile)" "ENXIO 0"
 fi
 
-# ---- taking it away ----
+# ---- unbind under the file system ----
 
 session a
 ask a open f "$mnt/data" >/dev/null
@@ -181,16 +181,16 @@ ask a mmap m f 256M 0 >/dev/null
 ask a verify m 0 8M 7 >/dev/null
 log_mark
 check "unbind under the file system" bash -c "echo $DEV >$FS/unbind"
-log_has "it is told" "onefile: the memory goes away"
-check "and has let go" bash -c "! dmesg | grep -q 'pages were still in use'"
-is "what was mapped raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
-is "nothing can be read" "$(ask a pread f 4K 0)" EIO
-like "nor opened" "$(daxtest <<<"open f $NODE")" "^(ENXIO|ENODEV)$"
+log_has "the file system is notified" "onefile: the memory goes away"
+check "no page is still in use" bash -c "! dmesg | grep -q 'pages were still in use'"
+is "the mapping raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+is "a read fails" "$(ask a pread f 4K 0)" EIO
+like "the node cannot be opened" "$(daxtest <<<"open f $NODE")" "^(ENXIO|ENODEV)$"
 leave a
 check "umount" umount "$mnt"
 check "bind again" bash -c "echo $DEV >$FS/bind"
 check "mount again" mount_it
-dax "with the same data, and no page that fails" <<-DAX
+dax "the data is the same, and the failed page works again" <<-DAX
 	open f $mnt/data		= ok
 	mmap m f $SIZE 0		= ok
 	verify m 0 8M 7			= ok
@@ -198,15 +198,16 @@ dax "with the same data, and no page that fails" <<-DAX
 	pread f 4K $hurt		= 4096
 DAX
 umount "$mnt"
-is "without a file system nobody can be told of a failure" \
+is "without a file system a failure is not handled" \
 	"$(error /sys/devices/system/memory/hard_offline_page "$phys")" EBUSY
 mount_it
-c_known_wrong fsdev_dax "direct_access does not know that memory has failed"
-is "the page fails nevertheless" "$(printf '%s\n' "open f $mnt/data" "pread f 4K $hurt" | daxtest | tail -n 1)" EIO
+c_known_wrong fsdev_dax "direct_access does not check for failed memory"
+is "reads of the page fail after the next mount" \
+	"$(printf '%s\n' "open f $mnt/data" "pread f 4K $hurt" | daxtest | tail -n 1)" EIO
 umount "$mnt"
 echo "$DEV" >$FS/unbind
 
-# At any moment: a bind, a mount, reads, writes and faults, and an unbind under all of it.
+# Bind, mount, read, write and fault, and unbind at some moment in between.
 turns=''
 for turn in 1 2 3 4; do
 	echo "$DEV" >$FS/bind && mount_it || turns+="turn $turn: no file system; "
@@ -226,11 +227,11 @@ for turn in 1 2 3 4; do
 	wait $reader $writer
 	umount "$mnt" || turns+="turn $turn: umount; "
 done
-is "under reads, writes and faults: nothing survives an unbind" "$turns" ""
-check "and no page stays in use" bash -c "! dmesg | grep -q 'pages were still in use'"
+is "an unbind during reads, writes and faults ends all of them" "$turns" ""
+check "no page is still in use after that" bash -c "! dmesg | grep -q 'pages were still in use'"
 echo "$DEV" >$FS/bind
 mount_it
-dax "what was not written is as it was; with zeros where it was" <<-DAX
+dax "memory that was not written is unchanged; written memory is zero" <<-DAX
 	open f $mnt/data		= ok
 	mmap m f $SIZE 0		= ok
 	verify m 0 8M 7			= ok
@@ -240,13 +241,13 @@ dax "what was not written is as it was; with zeros where it was" <<-DAX
 	write m 33M 0			= ok
 	write m $hurt 2			= ok
 DAX
-check "the driver's module goes under a file system" rmmod fsdev_dax
-is "and leaves the device" "$(bound)" none
+check "fsdev_dax is unloaded under a file system" rmmod fsdev_dax
+is "the instance has no driver" "$(bound)" none
 check "umount" umount "$mnt"
-check "the module comes" modprobe fsdev_dax
-is "its names are forgotten" "$(error $FS/bind "$DEV")" ENODEV
-check "back to device_dax" bind
-dax "data and compound pages" <<-DAX
+check "fsdev_dax loads again" modprobe fsdev_dax
+is "the names given to new_id are forgotten" "$(error $FS/bind "$DEV")" ENODEV
+check "device_dax binds to the instance" bind
+dax "device_dax: the data, with compound pages" <<-DAX
 	open f $NODE			= ok
 	mmap m f $SIZE 0		= ok
 	touch m 0 16M 4K w		= faults 8
@@ -257,7 +258,7 @@ dax "data and compound pages" <<-DAX
 	read m $hurt			= 2
 DAX
 
-# ---- to and fro ----
+# ---- between the two drivers, repeatedly ----
 
 turns=''
 for turn in 1 2 3; do
@@ -267,28 +268,28 @@ for turn in 1 2 3; do
 	to_device || turns+="turn $turn: not back; "
 	turns+=$(printf '%s\n' "open f $NODE" "mmap m f $SIZE 0" "verify m 0 8M 7" | daxtest | grep -v ok)
 done
-is "three times, with data" "$turns" ""
+is "three moves to fsdev_dax and back keep the data" "$turns" ""
 if ! in_c fsdev_dax device_dax; then
-	# C: the cdev that an open file refers to is initialised by the next bind.
+	# Not with C: the next bind initialises the cdev that an open file still refers to.
 	to_fsdev
 	udevadm settle
 	session a
 	ask a open f "$NODE" >/dev/null
-	refuse "the module does not go while the node is open" "in use" rmmod fsdev_dax
-	check "a file that is open does not keep the instance" to_device
-	is "meanwhile nobody opens it as another driver's" "$(daxtest <<<"open f $NODE")" ENXIO
+	refuse "fsdev_dax cannot be removed while the node is open" "in use" rmmod fsdev_dax
+	check "an open file does not prevent the move to device_dax" to_device
+	is "the node cannot be opened while a file of the other driver is open" "$(daxtest <<<"open f $NODE")" ENXIO
 	leave a
-	is "when it is closed, they do" "$(daxtest <<<"open f $NODE")" ok
+	is "it can be opened once that file is closed" "$(daxtest <<<"open f $NODE")" ok
 	session a
 	ask a open f "$NODE" >/dev/null
 	ask a mmap m f 2M 0 >/dev/null
-	check "the other way round" to_fsdev
-	is "likewise" "$(ask a mmap n f 2M 0) $(ask a read m 0) $(daxtest <<<"open f $NODE")" \
+	check "a mapping does not prevent the move to fsdev_dax" to_fsdev
+	is "the open file, the mapping and the node are dead" "$(ask a mmap n f 2M 0) $(ask a read m 0) $(daxtest <<<"open f $NODE")" \
 		"ENXIO SIGBUS ADRERR at 0 ENXIO"
-	check "file systems do not need to open it" mount_it
+	check "a file system can mount it nevertheless" mount_it
 	umount "$mnt"
 	leave a
-	is "when it is closed, they do" "$(daxtest <<<"open f $NODE")" ok
+	is "it can be opened once that file is closed" "$(daxtest <<<"open f $NODE")" ok
 	to_device
 fi
 
@@ -297,15 +298,15 @@ fi
 if [ "$MACHINE" = nvdimm ]; then
 	destroy_device >/dev/null
 	dax_device 1G dev 2G
-	dax "device_dax with 1 GiB" <<-DAX
+	dax "device_dax: entries of 1 GiB" <<-DAX
 		open f $NODE			= ok
 		mmap m f $SIZE 0		= ok
 		touch m 0 1G 256M w		= faults 1
 		fill m 4M 1M 5			= ok
 	DAX
-	check "to fsdev_dax, with the page map in the memory" to_fsdev
-	check "mount" mount_it
-	dax "single pages, and data" <<-DAX
+	check "the instance moves to fsdev_dax, with the memmap in its own memory" to_fsdev
+	check "a file system mounts it" mount_it
+	dax "fsdev_dax: single pages, with the same data" <<-DAX
 		open f $mnt/data		= ok
 		mmap m f $SIZE 0		= ok
 		touch m 0 16M 4K r		= faults 8
@@ -314,13 +315,13 @@ if [ "$MACHINE" = nvdimm ]; then
 		touch s 0 4K 4K r		= faults 1
 	DAX
 	umount "$mnt"
-	check "and back" to_device
-	dax "1 GiB" <<-DAX
+	check "the instance moves back to device_dax" to_device
+	dax "device_dax: entries of 1 GiB again, with the data" <<-DAX
 		open f $NODE			= ok
 		mmap m f $SIZE 0		= ok
 		touch m 0 1G 256M w		= faults 1
 		verify m 4M 1M 5		= ok
 	DAX
-	check "the device goes" destroy_device
+	check "the namespace is destroyed" destroy_device
 fi
 done_testing

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# References to pages that outlive every mapping: in a pipe, and in a buffer that is registered with
-# io_uring. An unbind waits for them. If it cannot, the memory stays reserved until they are gone.
+# References to pages that outlive every mapping: in a pipe, and in a buffer registered with
+# io_uring. An unbind waits for them. If it cannot wait, the memory stays reserved.
 # machines: nvdimm hmem cxl
 # impl: rust device_dax - C frees the struct pages of memory that is referenced, and panics later
 # limit: 400
@@ -10,16 +10,16 @@
 WAITS='unbind waits for [24] references to'
 LEFT='unbound, but [24] references to .* remain'
 
-# unbind_behind: starts it; its end is the file "ended"
+# unbind_behind: start an unbind in the background; it writes its status to the file "ended"
 unbind_behind()
 {
 	rm -f "$TMP/ended"
-	# A process of its own, so that a signal reaches who waits.
+	# A process of its own, so that a signal reaches the task that waits.
 	bash -c 'echo "$1" >"$2"; status=$?; echo $status >"$3"' - "$DEV" "$DRV/unbind" "$TMP/ended" 2>/dev/null &
 	unbinder=$!
 }
 ended() { [ -e "$TMP/ended" ] || ! kill -0 $unbinder 2>/dev/null; }
-# ends_within SECONDS
+# ends_within SECONDS: true if the unbind ends by then
 ends_within()
 {
 	local i
@@ -31,7 +31,7 @@ ends_within()
 }
 still_waits() { ! ended; }
 reserved() { grep -q " : $DEV\$" /proc/iomem; }
-# free_again: within some seconds, since the last who waits looks only now and then
+# free_again: true if the reservation goes within some seconds; the kernel polls the references
 free_again()
 {
 	local i
@@ -42,7 +42,7 @@ free_again()
 	return 1
 }
 
-# hold KIND: a process that refers to two pages or entries, and has nothing mapped
+# hold KIND: start a process that has references to two pages or entries, and no mapping
 hold()
 {
 	session h
@@ -53,11 +53,11 @@ hold()
 	case $1 in
 	pipe)
 		is "$align, $1: a page of it is in a pipe" "$(ask h pipe p m 0 16)" ok
-		is "$align, $1: and another" "$(ask h pipe q m "$second" 16)" ok
+		is "$align, $1: and a second one" "$(ask h pipe q m "$second" 16)" ok
 		;;
 	uring)
-		is "$align, $1: it is registered with io_uring" "$(ask h uring p m 0 8K)" ok
-		is "$align, $1: and another part" "$(ask h uring q m "$second" 8K)" ok
+		is "$align, $1: a buffer in it is registered with io_uring" "$(ask h uring p m 0 8K)" ok
+		is "$align, $1: and a second one" "$(ask h uring q m "$second" 8K)" ok
 		;;
 	esac
 	ask h munmap m >/dev/null
@@ -67,12 +67,12 @@ release() { ask h close p >/dev/null; ask h close q >/dev/null; }
 right_data()
 {
 	[ "$1" != pipe ] || {
-		is "$align, $1: what is in the pipe is right" "$(ask h piped p)" 71
-		is "$align, $1: and in the other" "$(ask h piped q)" 72
+		is "$align, $1: the first pipe has the right data" "$(ask h piped p)" 71
+		is "$align, $1: the second pipe has the right data" "$(ask h piped q)" 72
 	}
 }
 
-# has_data DESCRIPTION: the device has what hold wrote
+# has_data DESCRIPTION: the device must have the data that hold wrote
 has_data()
 {
 	dax "$1" <<-DAX
@@ -91,24 +91,25 @@ held()
 	log_mark
 	unbind_behind
 	sleep $((2 * PACE))
-	check "$align, $kind: an unbind waits" still_waits
-	log_has "$align, $kind: and says for what, and where" "$DEV: $WAITS [24] pages or entries of the memory, the first at offset 0x0:"
-	is "$align, $kind: nobody can open the device meanwhile" "$(daxtest <<<"open f $NODE")" ENXIO
+	check "$align, $kind: unbind waits" still_waits
+	log_has "$align, $kind: unbind logs the references and an offset" \
+		"$DEV: $WAITS [24] pages or entries of the memory, the first at offset 0x0:"
+	is "$align, $kind: the device cannot be opened meanwhile" "$(daxtest <<<"open f $NODE")" ENXIO
 	right_data $kind
 	release
-	check "$align, $kind: it ends when the references are gone" ends_within 10
-	log_has "$align, $kind: and says so" "$DEV: unbind goes on"
-	is "$align, $kind: without an error" "$(cat "$TMP/ended")" 0
+	check "$align, $kind: unbind ends when the references are gone" ends_within 10
+	log_has "$align, $kind: unbind logs that it goes on" "$DEV: unbind goes on"
+	is "$align, $kind: unbind returns no error" "$(cat "$TMP/ended")" 0
 	check "$align, $kind: the memory is free" bash -c "! grep -q ' : $DEV\$' /proc/iomem"
 	check "$align, $kind: it is bound again" bind
-	has_data "$align, $kind: with its data"
+	has_data "$align, $kind: the data is still there"
 	leave h
 
 	hold $kind
 	unbind_behind
 	sleep $((1 * PACE))
 	kill -KILL "${pid_of[h]}"
-	check "$align, $kind: it ends when the process with the references is killed" ends_within 10
+	check "$align, $kind: unbind ends when the process with the references is killed" ends_within 10
 	leave h
 	bind
 
@@ -125,9 +126,10 @@ held()
 	right_data $kind
 	release
 	check "$align, $kind: the memory is free when the references are gone" free_again
-	log_has "$align, $kind: the log says so" "$DEV: nobody refers to the memory any more; it can be bound again"
-	check "$align, $kind: then it is bound" bind
-	has_data "$align, $kind: and has its data"
+	log_has "$align, $kind: the log says that it can be bound again" \
+		"$DEV: nobody refers to the memory any more; it can be bound again"
+	check "$align, $kind: it is bound again" bind
+	has_data "$align, $kind: the data is still there"
 	leave h
 }
 
@@ -148,8 +150,8 @@ for align in $aligns; do
 		bind
 		;;
 	esac
-	# What is touched lies in different entries, and with 4 KiB in different parts of what the driver
-	# remembers.
+	# The two addresses are in different entries. With 4 KiB they are also in different chunks
+	# of the driver's own record.
 	case $align in 4K) second=4100K ;; 2M) second=6M ;; 1G) second=1G ;; esac
 	case $align in 1G) LENGTH=2G ;; *) LENGTH=16M ;; esac
 	for kind in pipe uring; do held $kind; done
@@ -157,41 +159,41 @@ done
 hold pipe
 kind=pipe
 
-# ---- who must not wait for each other ----
+# ---- deadlocks that must not happen ----
 
-# The holder itself unbinds. It can be killed.
+# The holder of the references itself unbinds. It can be killed.
 tell h put $DRV/unbind "$DEV"
 sleep $((2 * PACE))
-is "a holder that unbinds waits for itself" "$(driver)" none
+is "a process that unbinds memory it refers to waits for itself" "$(driver)" none
 kill -TERM "${pid_of[h]}"
 leave h
-check "and can be killed; the memory is free then" free_again
-check "and can be bound again" bind
+check "after it was killed, the memory is free" free_again
+check "the memory is bound again" bind
 
-# The holder waits for the lock of the device, where no signal reaches it.
+# The holder waits for the device lock, where it takes no signal.
 hold pipe
 log_mark
 unbind_behind
-# Not longer on a slow kernel: 10 s of this end the wait.
+# 2 s on slow kernels, too: after 10 s the unbind gives up.
 sleep 2
 tell h put $DRV/bind "$DEV"
 sleep 2
-check "an unbind waits although the holder waits for the device" still_waits
-check "but not for ever" ends_within 20
-log_has "and says why" "$DEV: $LEFT.*another task waits for the device"
-is "the holder is told that the device is busy" "$(answer h)" EBUSY
+check "an unbind waits while the holder of the references waits for the device lock" still_waits
+check "the unbind gives up in the end" ends_within 20
+log_has "it logs the reason" "$DEV: $LEFT.*another task waits for the device"
+is "the holder's bind fails with EBUSY" "$(answer h)" EBUSY
 release
 leave h
-check "the memory is free then, too" free_again
-check "and is bound again" bind
+check "the memory is free after that" free_again
+check "the memory is bound again" bind
 
-# ---- who else takes the memory away ----
+# ---- other ways to take the memory away ----
 
 hold pipe
 log_mark
 timeout $((3 * PACE)) modprobe -r device_dax
-is "a module that is removed waits as well" $? 124
-log_has "and says so" "$DEV: $LEFT"
+is "removing the module waits, too" $? 124
+log_has "it logs the references" "$DEV: $LEFT"
 right_data pipe
 release
 check "the memory is free after that" free_again
@@ -199,7 +201,7 @@ leave h
 modprobe device_dax
 udevadm settle
 case $MACHINE in hmem | cxl) echo "$DEV" >$DRV/new_id ;; esac
-check "the module is there again, and has the device" wait_bound
+check "the module binds to the device after it was loaded again" wait_bound
 
 case $MACHINE in
 nvdimm | legacy)
@@ -208,14 +210,14 @@ nvdimm | legacy)
 		hold pipe
 		log_mark
 		timeout $((3 * PACE)) ndctl disable-namespace "$NS" >/dev/null 2>&1
-		is "--map=$map: a namespace that is disabled waits as well" $? 124
-		log_has "--map=$map: and says so" "$DEV: $LEFT"
+		is "--map=$map: disabling the namespace waits, too" $? 124
+		log_has "--map=$map: it logs the references" "$DEV: $LEFT"
 		right_data pipe
 		check "--map=$map: the data stays reserved" reserved
 		ndctl disable-namespace "$NS" >/dev/null 2>&1
 		if [ $map = dev ]; then
 			sleep 1
-			is "--map=$map: so does the memory that the memmap is in" \
+			is "--map=$map: the memory of the memmap stays reserved, too" \
 				"$(grep -c " : $DEV\$" /proc/iomem)" 2
 		fi
 		release
@@ -223,7 +225,7 @@ nvdimm | legacy)
 		check "--map=$map: it is free when the reference is gone" free_again
 		ndctl enable-namespace "$NS" >/dev/null 2>&1
 		check "--map=$map: the namespace is enabled again" wait_bound
-		has_data "--map=$map: with its data"
+		has_data "--map=$map: the data is still there"
 	done
 	;;
 hmem)
@@ -232,11 +234,12 @@ hmem)
 	sleep $((1 * PACE))
 	kill -TERM $unbinder
 	wait $unbinder 2>/dev/null
-	check "the memory is left reserved" reserved
+	check "the memory stays reserved after an interrupted unbind" reserved
 	echo "$DEV" >$DRV/remove_id
 	echo "$DEV" >$KMEM/new_id
-	is "kmem does not get memory that is referenced" "$(driver)" none
-	is "fsdev_dax neither" "$(result /sys/bus/dax/drivers/fsdev_dax/new_id "$DEV"; driver)" "$(printf 'ok\nnone')"
+	is "kmem does not bind to memory that is still referenced" "$(driver)" none
+	is "fsdev_dax does not bind to it either" \
+		"$(result /sys/bus/dax/drivers/fsdev_dax/new_id "$DEV"; driver)" "$(printf 'ok\nnone')"
 	echo "$DEV" >/sys/bus/dax/drivers/fsdev_dax/remove_id
 	echo "$DEV" >$KMEM/remove_id
 	right_data pipe

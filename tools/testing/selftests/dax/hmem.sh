@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Soft-reserved memory, from the devices of the platform bus to the mapped device: what is
-# there after boot, how it goes and comes back, and dividing it first (region_idle).
+# Soft-reserved memory, from the devices on the platform bus to the mapped device: the state after
+# boot, unbind and bind, reload, and a region that is divided before use (region_idle).
 # machines: hmem
 # limit: 180
 . ./lib.sh
@@ -12,12 +12,12 @@ dev=$piece/dax0.0
 drivers=/sys/bus/platform/drivers
 idle=/sys/module/dax_hmem/parameters/region_idle
 
-# What every test of this machine begins with: see machine.sh.
+# Restore the state that each test of this machine begins with, see machine.sh.
 free_device() { [ ! -e $dev/driver ] || echo dax0.0 >$dev/driver/unbind; echo dax0.0 >$DRV/remove_id; }
 on_exit "modprobe dax_hmem; echo N >$idle; for d in hmem_platform/hmem_platform.0 hmem/hmem.0; do" \
 	"[ -e $drivers/\$d ] || echo \${d#*/} >$drivers/\${d%/*}/bind; done 2>/dev/null; udevadm settle; free_device 2>/dev/null"
 
-# Bound to device_dax whatever the region is for.
+# Bind to device_dax, whichever driver the region is for.
 to_devdax() { free_device 2>/dev/null; use_device dax0.0; echo dax0.0 >$DRV/new_id; wait_bound; }
 works()
 {
@@ -32,28 +32,31 @@ devices() { cd /sys/bus/platform/devices && echo hmem* | sed 's/hmem\*//'; cd "$
 
 # ---- after boot ----
 
-check "dax_hmem is loaded for the memory" test -d /sys/module/dax_hmem
-is "one device for all of it, and one for the piece" "$(devices)" "hmem.0 hmem_platform.0"
+check "dax_hmem was loaded for the memory" test -d /sys/module/dax_hmem
+is "one platform device for all of the memory, and one for the range" "$(devices)" "hmem.0 hmem_platform.0"
 is "each has its driver" "$(basename "$(readlink $host/driver)") $(basename "$(readlink $piece/driver)")" \
 	"hmem_platform hmem"
-is "their modalias" "$(cat $host/modalias $piece/modalias | tr '\n' ' ')" "platform:hmem_platform platform:hmem "
-is "which the module is for" "$(modinfo -F alias dax_hmem | sort | tr '\n' ' ')" "platform:hmem* platform:hmem_platform* "
-is "the piece is closest to the node of the processors" "$(cat $piece/numa_node)" 0
-is "the region" "$(cd $piece/dax_region && cat id size align | tr '\n' ' ')" "0 4294967296 2097152 "
-is "its device has all of it" "$(cd $dev && cat resource size target_node numa_node memmap_on_memory | tr '\n' ' ')" \
+is "modalias of the platform devices" \
+	"$(cat $host/modalias $piece/modalias | tr '\n' ' ')" "platform:hmem_platform platform:hmem "
+is "the module has these aliases" \
+	"$(modinfo -F alias dax_hmem | sort | tr '\n' ' ')" "platform:hmem* platform:hmem_platform* "
+is "numa_node of the range is the node of the processors" "$(cat $piece/numa_node)" 0
+is "the dax region" "$(cd $piece/dax_region && cat id size align | tr '\n' ' ')" "0 4294967296 2097152 "
+is "its instance has all of the memory" \
+	"$(cd $dev && cat resource size target_node numa_node memmap_on_memory | tr '\n' ' ')" \
 	"0x180000000 4294967296 1 0 0 "
 is "region_idle, and its mode" "$(cat $idle) $(stat -c %a $idle)" "N 644"
 is "device_hmem.disable, and its mode" \
 	"$(cd /sys/module/device_hmem/parameters && echo "$(cat disable) $(stat -c %a disable)")" "N 444"
 echo dax0.0 >/sys/bus/dax/drivers_probe
-is "it is kmem's, if nobody says otherwise" "$(basename "$(readlink $dev/driver)")" kmem
-like "which reserves it" "$(cat /proc/iomem)" '^180000000-27fffffff : dax0.0$'
+is "kmem binds by default" "$(basename "$(readlink $dev/driver)")" kmem
+like "kmem reserves the memory" "$(cat /proc/iomem)" '^180000000-27fffffff : dax0.0$'
 
-# ---- as a device, with each align ----
+# ---- device_dax, with each align ----
 
 use_device dax0.0
-check "device_dax takes it" to_devdax
-like "it reserves it" "$(cat /proc/iomem)" '^180000000-27fffffff : dax0.0$'
+check "device_dax binds to it" to_devdax
+like "device_dax reserves the memory" "$(cat /proc/iomem)" '^180000000-27fffffff : dax0.0$'
 for align in 4K 2M 1G; do
 	unbind
 	is "align $align" "$(result $dev/align "$(bytes $align)")" ok
@@ -69,27 +72,28 @@ for align in 4K 2M 1G; do
 	DAX
 done
 
-# ---- the drivers go, at any moment ----
+# ---- unbind and unload at any moment ----
 
 session a
 ask a open f /dev/dax0.0 >/dev/null
 ask a mmap m f 1G 0 >/dev/null
 ask a read m 0 >/dev/null
-check "hmem is unbound while the device is mapped" within 20 bash -c "echo hmem.0 >$drivers/hmem/unbind"
+check "hmem is unbound while the instance is mapped" within 20 bash -c "echo hmem.0 >$drivers/hmem/unbind"
 is "the mapping raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
-check "the device is gone" test ! -e $dev -a ! -e $piece/dax_region
-is "the piece is still there" "$(devices)" "hmem.0 hmem_platform.0"
+check "the instance is gone" test ! -e $dev -a ! -e $piece/dax_region
+is "the platform device is still there" "$(devices)" "hmem.0 hmem_platform.0"
 check "hmem is bound again" bash -c "echo hmem.0 >$drivers/hmem/bind"
-check "the device is back" to_devdax
-works "and works"
-is "the mapping of before is dead" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+check "the instance is back" to_devdax
+works "the instance works again"
+is "the old mapping still raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
 leave a
 
 check "hmem_platform is unbound" bash -c "echo hmem_platform.0 >$drivers/hmem_platform/unbind"
-is "nothing of it is left" "$(devices) $(ls /sys/bus/dax/devices) $(grep -c dax /proc/iomem)" "hmem_platform.0  0"
+is "no range, no instance and no reservation is left" \
+	"$(devices) $(ls /sys/bus/dax/devices) $(grep -c dax /proc/iomem)" "hmem_platform.0  0"
 check "hmem_platform is bound again" bash -c "echo hmem_platform.0 >$drivers/hmem_platform/bind"
-check "the device is back" to_devdax
-works "and works"
+check "the instance is back" to_devdax
+works "the instance works again"
 
 wrong=
 for _ in 1 2 3 4 5; do
@@ -99,51 +103,51 @@ for _ in 1 2 3 4 5; do
 	[ "$(devices)" = "hmem.0 hmem_platform.0" ] || wrong+="back: $(devices) "
 	[ "$(cat $dev/size)" = 4294967296 ] || wrong+='size '
 done
-is "the module goes and comes back, five times, with the same numbers" "$wrong" ""
-check "device_dax takes the device" to_devdax
-works "and it works"
+is "five reloads of the module leave the same numbers" "$wrong" ""
+check "device_dax binds to the instance" to_devdax
+works "the instance works"
 
-# ---- divided before it is used ----
+# ---- divided before use ----
 
 rmmod dax_hmem
 check "region_idle=1" modprobe dax_hmem region_idle=1
-is "a device without memory" "$(cat $dev/size)" 0
-is "and all of it free" "$(cat $piece/dax_region/available_size)" 4294967296
-check "it is nobody's" test ! -e $dev/driver
-is "a size" "$(result $dev/size 512M) $(result $dev/size $((512 << 20)))" "EINVAL ok"
+is "the instance has no memory" "$(cat $dev/size)" 0
+is "all of the region is free" "$(cat $piece/dax_region/available_size)" 4294967296
+check "the instance has no driver" test ! -e $dev/driver
+is "the size is set; it takes no suffix" "$(result $dev/size 512M) $(result $dev/size $((512 << 20)))" "EINVAL ok"
 echo dax0.0 >/sys/bus/dax/drivers_probe
-is "it is device_dax's, without a name in new_id" "$(basename "$(readlink $dev/driver)")" device_dax
+is "device_dax binds to it without a name in new_id" "$(basename "$(readlink $dev/driver)")" device_dax
 udevadm settle
-works "and works"
+works "the instance works"
 is "the parameter can be changed" "$(result $idle 0)" ok
 echo hmem.0 >$drivers/hmem/unbind
-check "which does not change what is there" test ! -e $dev
+check "the instance goes with the unbind of hmem" test ! -e $dev
 echo hmem.0 >$drivers/hmem/bind
-is "the next one has all memory" "$(cat $dev/size)" 4294967296
-is "it takes a truth value only" "$(result $idle maybe)" EINVAL
-is "and back" "$(result $idle Y)" ok
+is "with region_idle=0 the next instance has all memory" "$(cat $dev/size)" 4294967296
+is "the parameter takes only a bool" "$(result $idle maybe)" EINVAL
+is "the parameter can be changed back" "$(result $idle Y)" ok
 echo hmem.0 >$drivers/hmem/unbind
 echo hmem.0 >$drivers/hmem/bind
-is "the one after that has none" "$(cat $dev/size)" 0
+is "with region_idle=1 the next instance has no memory" "$(cat $dev/size)" 0
 echo N >$idle
 echo hmem.0 >$drivers/hmem/unbind
 echo hmem.0 >$drivers/hmem/bind
-is "all as at first" "$(cat $dev/size) $(devices)" "4294967296 hmem.0 hmem_platform.0"
+is "the state is as after boot" "$(cat $dev/size) $(devices)" "4294967296 hmem.0 hmem_platform.0"
 
-# ---- bound by force to what they are not for ----
+# ---- drivers bound by force to other devices ----
 
 if in_c dax_hmem; then
-	skip "a device that is not of hmem" "C: known wrong: reads data that the device does not have"
+	skip "binding hmem to another device" "C: known wrong: reads data that the device does not have"
 else
 	for driver in hmem hmem_platform; do
 		echo $driver >/sys/devices/platform/pcspkr/driver_override
-		is "$driver does not take another device" "$(result $drivers/$driver/bind pcspkr)" ENODEV
+		is "$driver does not bind to another device" "$(result $drivers/$driver/bind pcspkr)" ENODEV
 		echo >/sys/devices/platform/pcspkr/driver_override
 	done
 	echo hmem >$host/driver_override
 	echo hmem_platform.0 >$drivers/hmem_platform/unbind
-	is "nor hmem the device for all memory" "$(result $drivers/hmem/bind hmem_platform.0)" ENODEV
+	is "hmem does not bind to the device for all memory" "$(result $drivers/hmem/bind hmem_platform.0)" ENODEV
 	echo >$host/driver_override
-	is "which is taken back" "$(result $drivers/hmem_platform/bind hmem_platform.0)" ok
+	is "hmem_platform binds to it again" "$(result $drivers/hmem_platform/bind hmem_platform.0)" ok
 fi
 done_testing

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Memory that fails while it is mapped: who gets which signal, what the log says, who goes on
-# undisturbed, and how the memory comes back.
+# Memory failure of mapped memory: the signals that processes get, the log, processes that must not
+# be disturbed, and how the memory becomes usable again.
 # machines: nvdimm hmem
 # limit: 300
 # splat: due to hardware memory corruption
@@ -13,13 +13,13 @@ modprobe hwpoison_inject || bail_out "there is no hwpoison_inject"
 on_exit "rmmod hwpoison_inject"
 
 hex() { printf '%#x' $(($1)); }
-# inject PHYS: what came of it
+# inject PHYS: inject a failure; print "ok" or the name of the errno
 inject() { result $INJECT/corrupt-pfn "$(hex "$1 >> 12")"; }
-# at NAME OFFSET...: what came of reading there
+# read_by NAME OFFSET: let a session read; print the value or the signal
 read_by() { ask "$1" read m "$2"; }
-# lost OFFSET SIZE: the signal of whoever touches it
+# lost OFFSET SIZE: the signal that an access to failed memory raises
 lost() { echo "SIGBUS MCEERR_AR at $(hex "$1") size $(hex "$2")"; }
-# mapped NAME LENGTH OFFSET: a process that maps that of the device
+# mapped NAME LENGTH OFFSET: start a process that maps this range of the device
 mapped()
 {
 	session "$1"
@@ -27,7 +27,7 @@ mapped()
 	is "$align: process $1 maps $(hex "$2") bytes from $(hex "$3") on" "$(ask "$1" mmap m f "$2" "$3")" ok
 }
 
-# Two devices, of which the second is the one that nothing must happen to. It has pages of 2 MiB.
+# Two devices. Nothing may happen to the second one, which has entries of 2 MiB.
 case $MACHINE in
 nvdimm)
 	other_device() { dax_device 2M mem 64M; other=$NODE; }
@@ -36,7 +36,7 @@ nvdimm)
 	;;
 hmem)
 	dynamic_region
-	# Behind what the first one gets, however large that is.
+	# At the end of the region, behind any size that the first one gets.
 	other_device()
 	{
 		new_device
@@ -72,22 +72,22 @@ for kind in $kinds; do
 	ask o mmap m f 32M 0 >/dev/null
 	ask o fill m 0 32M 9 4K >/dev/null
 	entry=$(bytes "$align")
-	# Where a pattern has words, and room for some in each entry.
+	# Distance of the words of a pattern; each entry has several.
 	step=$((entry > 16 << 20 ? 1 << 20 : 4096))
 	[ "$MACHINE" = nvdimm ] && align="$align, map=$map"
 
-	# In the second entry, in the middle of it if that has one.
+	# In the second entry, in the middle of it if it has more than one page.
 	bad=$((entry + entry / 2 / 4096 * 4096))
 	mapped a "$SIZE" 0
 	mapped b $((2 * entry)) $entry 2>/dev/null
 	mapped c "$SIZE" 0
-	dax "$align: a pattern" <<-DAX
+	dax "$align: a pattern is written" <<-DAX
 		open f $NODE		= ok
 		mmap m f $SIZE 0	= ok
 		fill m 0 $SIZE 5 $step	= ok
 	DAX
 
-	# ---- by the process itself ----
+	# ---- the process itself injects the failure ----
 
 	read_by a $bad >/dev/null
 	read_by b 0 >/dev/null
@@ -100,40 +100,42 @@ for kind in $kinds; do
 	log_has "$align: the log says which device and which offset" \
 		"$DEV: memory failed at offset $(hex $bad), physical address $phys; touching $(hex $entry) bytes from offset $(hex $entry) on"
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: who touches it again gets SIGBUS" "$(read_by a $bad)" "$(lost $bad $entry)"
+	is "$align: a second access raises SIGBUS" "$(read_by a $bad)" "$(lost $bad $entry)"
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: and so by writing" "$(ask a write m $bad 1)" "$(lost $bad $entry)"
+	is "$align: a write raises SIGBUS" "$(ask a write m $bad 1)" "$(lost $bad $entry)"
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: a process that has it mapped elsewhere, too" \
+	is "$align: a process that maps it at another offset gets SIGBUS" \
 		"$(read_by b $((bad - entry)))" "$(lost $((bad - entry)) $entry)"
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: a process that never touched it, too" "$(read_by c $bad)" "$(lost $bad $entry)"
+	is "$align: a process that never touched it gets SIGBUS" "$(read_by c $bad)" "$(lost $bad $entry)"
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: a child" "$(ask c child read m $bad)" "$(lost $bad $entry)"
+	is "$align: a child gets SIGBUS" "$(ask c child read m $bad)" "$(lost $bad $entry)"
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: all of the entry is lost" "$(read_by c $((2 * entry - 8)))" "$(lost $((2 * entry - 8)) $entry)"
+	is "$align: the whole entry is lost" "$(read_by c $((2 * entry - 8)))" "$(lost $((2 * entry - 8)) $entry)"
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: what the kernel does for a process fails" \
+	is "$align: accesses by the kernel fail" \
 		"$(ask c procread m $bad) $(ask c madvise m $bad 4K populate_read)" "EIO EHWPOISON"
 	for process in a c; do
-		is "$align: process $process has the memory in front of it" "$(ask $process verify m 0 $entry 5 $step)" ok
+		is "$align: process $process can read the memory before the failed entry" \
+			"$(ask $process verify m 0 $entry 5 $step)" ok
 		[ "$SIZE" = $((2 * entry)) ] ||
-			is "$align: and behind it" "$(ask $process verify m $((2 * entry)) $((SIZE - 2 * entry)) 5 $step)" ok
+			is "$align: process $process can read the memory behind the failed entry" \
+				"$(ask $process verify m $((2 * entry)) $((SIZE - 2 * entry)) 5 $step)" ok
 	done
-	is "$align: the other device has all of its memory" "$(ask o verify m 0 32M 9 4K)" ok
+	is "$align: the other device is intact" "$(ask o verify m 0 32M 9 4K)" ok
 	for process in a b c; do leave $process; done
 	mapped a "$SIZE" 0
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: a process that comes later gets SIGBUS" "$(read_by a $bad)" "$(lost $bad $entry)"
+	is "$align: a new process gets SIGBUS" "$(read_by a $bad)" "$(lost $bad $entry)"
 
-	# ---- the memory comes back ----
+	# ---- the next bind makes the memory usable again ----
 
 	check "$align: unbind" unbind
-	is "$align: now it is the device that is gone" "$(read_by a 0)" "SIGBUS ADRERR at 0"
+	is "$align: after the unbind the mapping raises SIGBUS ADRERR" "$(read_by a 0)" "SIGBUS ADRERR at 0"
 	leave a
 	check "$align: bind again" bind
-	c_known_wrong device_dax "what was written to it above is in it"
-	dax "$align: the memory is back, with what was in it" <<-DAX
+	c_known_wrong device_dax "the write above reached the failed memory"
+	dax "$align: the memory works again, with its data" <<-DAX
 		open f $NODE		= ok
 		mmap m f $SIZE 0	= ok
 		verify m 0 $SIZE 5 $step	= ok
@@ -142,7 +144,7 @@ for kind in $kinds; do
 		verify m $entry $entry 6 $step	= ok
 	DAX
 
-	# ---- from elsewhere ----
+	# ---- another process injects the failure ----
 
 	mapped a "$SIZE" 0
 	mapped b "$SIZE" 0
@@ -156,29 +158,30 @@ for kind in $kinds; do
 	is "$align: a failure is injected" "$(inject "$phys")" ok
 	c_known_wrong device_dax "the log has a page frame number only"
 	log_has "$align: the log says which device and which offset" "$DEV: memory failed at offset $(hex $bad),"
-	log_has "$align: and that this was all there was to do" "recovery action for dax page: Recovered"
-	is "$align: a process that wants to know is told, with address and size" \
+	log_has "$align: the kernel reports a recovery" "recovery action for dax page: Recovered"
+	is "$align: a process with early kill gets a signal with address and size" \
 		"$(ask b told m)" "SIGBUS MCEERR_AO at $(hex $entry) size $(hex $entry)"
-	is "$align: one that did not touch it is not" "$(ask c told m)" nothing
+	is "$align: a process that did not touch it gets none" "$(ask c told m)" nothing
 	for process in a b c; do
 		c_known_wrong device_dax "a fault maps memory that has failed"
 		is "$align: process $process gets SIGBUS when it touches it" "$(read_by $process $bad)" "$(lost $bad $entry)"
-		is "$align: but not in front of it" "$(ask $process verify m 0 $entry 5 $step)" ok
+		is "$align: process $process can read the memory before it" \
+			"$(ask $process verify m 0 $entry 5 $step)" ok
 	done
-	is "$align: injected once more" "$(inject "$phys")" ok
-	is "$align: mm does not take the mark back" "$(result $INJECT/unpoison-pfn "$(hex "$phys >> 12")")" EIO
+	is "$align: a second failure of the same page is accepted" "$(inject "$phys")" ok
+	is "$align: mm does not unpoison the page" "$(result $INJECT/unpoison-pfn "$(hex "$phys >> 12")")" EIO
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: it is there still" "$(read_by a $bad)" "$(lost $bad $entry)"
+	is "$align: the page stays failed" "$(read_by a $bad)" "$(lost $bad $entry)"
 	for process in a b c; do leave $process; done
 	unbind
 	bind
 
-	# Nobody has touched it since the bind, so no page leads to the file.
-	c_known_wrong device_dax "memory that was never mapped is not marked"
-	is "$align: a failure of memory that nobody has touched" "$(inject "$phys")" ok
+	# Never accessed since the bind, so the struct pages do not refer to the file.
+	c_known_wrong device_dax "memory that was never mapped is not marked as failed"
+	is "$align: a failure of memory that was never touched" "$(inject "$phys")" ok
 	mapped a "$SIZE" 0
-	c_known_wrong device_dax "memory that was never mapped is not marked"
-	is "$align: whoever touches it gets SIGBUS" "$(read_by a $bad)" "$(lost $bad $entry)"
+	c_known_wrong device_dax "memory that was never mapped is not marked as failed"
+	is "$align: an access raises SIGBUS" "$(read_by a $bad)" "$(lost $bad $entry)"
 	leave a
 	unbind
 	bind
@@ -188,23 +191,24 @@ for kind in $kinds; do
 	mapped a "$SIZE" 0
 	read_by a $bad >/dev/null
 	is "$align: soft offline is refused" "$(ask a madvise m $bad 4K soft_offline)" EIO
-	is "$align: and by address" "$(result $OFFLINE/soft_offline_page "$phys")" EIO
-	is "$align: with no harm done" "$(ask a verify m $entry $entry 6 $step)" ok
+	is "$align: soft offline by address is refused" "$(result $OFFLINE/soft_offline_page "$phys")" EIO
+	is "$align: the memory is intact" "$(ask a verify m $entry $entry 6 $step)" ok
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "$align: hard offline is the same as a failure" \
+	is "$align: hard offline works like a failure" \
 		"$(result $OFFLINE/hard_offline_page "$phys") $(read_by a $bad)" "ok $(lost $bad $entry)"
 	leave a
-	is "$align: the other device has all of its memory" "$(ask o verify m 0 32M 9 4K)" ok
+	is "$align: the other device is intact" "$(ask o verify m 0 32M 9 4K)" ok
 
 	if [ "$MACHINE" = nvdimm ] && [ "$map" = dev ]; then
 		from=0x$(sed -n "s/^ *\([0-9a-f]*\)-[0-9a-f]* : $DEV\$/\1/p" /proc/iomem)
 		log_mark
-		like "$align: a failure of the page map itself is beyond help" "$(inject $((from - 4096)))" '^(ENXIO|EBUSY)$'
+		like "$align: a failure of the memmap itself cannot be handled" \
+			"$(inject $((from - 4096)))" '^(ENXIO|EBUSY)$'
 	fi
 	drop_one
 done
 
-# ---- a device in two parts ----
+# ---- a device with two ranges ----
 
 if [ "$MACHINE" = hmem ]; then
 	align=2M
@@ -217,18 +221,18 @@ if [ "$MACHINE" = hmem ]; then
 	bytes 8M >"$SYS/size"
 	bind_to_device
 	use_device "dax$R.0"
-	is "the device is in two parts" "$(ranges)" "0+4 6+4"
+	is "the device has two ranges" "$(ranges)" "0+4 6+4"
 	mapped a 8M 0
 	ask a fill m 0 8M 3 >/dev/null
 	phys=$(ask a phys m 5M)
-	is "an address in the second part" "$phys" "$(hex "START + (7 << 20)")"
+	is "an address in the second range" "$phys" "$(hex "START + (7 << 20)")"
 	log_mark
-	is "it fails" "$(inject "$phys")" ok
+	is "a failure is injected" "$(inject "$phys")" ok
 	c_known_wrong device_dax "the log has a page frame number only"
 	log_has "the log has the offset in the device" "$DEV: memory failed at offset 0x500000, physical address $phys;"
 	c_known_wrong device_dax "a fault maps memory that has failed"
-	is "who touches it gets SIGBUS" "$(read_by a 4M)" "$(lost 4194304 2097152)"
-	is "the rest is there" "$(ask a verify m 0 4M 3) $(ask a verify m 6M 2M 3)" "ok ok"
+	is "an access raises SIGBUS" "$(read_by a 4M)" "$(lost 4194304 2097152)"
+	is "the rest is intact" "$(ask a verify m 0 4M 3) $(ask a verify m 6M 2M 3)" "ok ok"
 	leave a
 fi
 done_testing

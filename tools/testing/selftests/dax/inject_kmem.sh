@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A device becomes System RAM, and a device again, while each allocation fails in turn.
+# An instance becomes System RAM, and is unbound again, while each allocation fails in turn.
 # machines: hmem
 # tier: all
 # kernel: debug
@@ -8,34 +8,35 @@
 # limit: 600
 . ./lib.sh
 can_inject
-# The shadow of what goes online, page by page. (That page tables are not spared any more does not
-# matter: the memory is all in one GiB, for which there are some.)
+# KASAN's shadow of memory that goes online, allocated page by page. This replaces the exception
+# for page tables, which do not matter: all of the memory is in one GiB that has some already.
 spare fail_page_alloc kasan_mem_notifier
 dynamic_region
 unit=$(block_size)
-# blocks_at N: for the file mapping, the memory block N of the region
+# block_at N: memory block N of the region, as the file "mapping" takes it
 block_at() { printf '%x-%x' $((START + $1 * unit)) $((START + ($1 + 1) * unit - 1)); }
 policy=$MEM/auto_online_blocks
 was=$(cat $policy)
 on_exit "echo $was >$policy"
 
-# It keeps the node: its first memory makes it, of which mm does not get out without a warning.
+# This device keeps the node online. Its first memory creates the node, and mm cannot undo that
+# without a warning.
 echo offline >$policy
 new_device $unit
 echo "$DEV" >$KMEM/bind
 
 # ---- one range ----
 
-# Never more than one memory block: if mm fails to add the second section of a range, it forgets to
-# remove the first one, and nobody can add that again.
+# Never more than one memory block: if mm fails to add the second section of a range, it does not
+# remove the first one, and nobody can add that section again.
 new_device $unit
-# A device that was bound once is not the seed any more.
+# A device that was bound once is no longer the seed.
 echo "$DEV" >$KMEM/bind
 echo "$DEV" >$KMEM/unbind
-# All blocks by name, and those that come and go.
+# The list of all blocks, and the contents of those that come and go.
 watched=("$DEVICES" /dev/"$DEV" /sys/bus/memory/devices /sys/devices/system/node/{has_memory,online})
 for at in 1 2 4; do watched+=("$MEM/memory$((START / unit + at))"); done
-# Links between blocks and nodes are not important enough for mm to fail.
+# mm ignores failures to make links between blocks and nodes.
 inject "bind, its memory stays offline" "ENOMEM|EBUSY|EEXIST|ok|ok, mended" put $KMEM/bind "$DEV" <<-EOF
 	mend put $KMEM/unbind $DEV
 	mend put $KMEM/bind $DEV
@@ -57,7 +58,7 @@ inject "bind, its memory goes online" "ENOMEM|EBUSY|EEXIST|ok|ok, mended" put $K
 EOF
 echo offline >$policy
 
-# ---- all of two ranges, or nothing ----
+# ---- two ranges: both are added, or none ----
 
 echo 0 >"$SYS/size"
 for at in 2 4; do echo "$(block_at $at)" >"$SYS/mapping"; done

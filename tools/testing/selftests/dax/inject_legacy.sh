@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A namespace of legacy persistent memory becomes a device, on the bus and in the class, while each
-# allocation fails in turn. It is small, beside the NVDIMM, since each try makes its page map, and
-# within one section of memory: when a second one cannot be added, mm keeps the first.
+# A namespace of legacy persistent memory becomes an instance, on the bus and in the class, while
+# each allocation fails in turn. The memory is small, beside the NVDIMM, because each try makes its
+# memmap. It is within one section: when a second section cannot be added, mm keeps the first.
 # machines: nvdimm
 # append: memmap=64M!0x140000000
 # tier: all
@@ -10,7 +10,7 @@
 # splat: at (arch_add_memory|add_pages)\+|Modules linked in:|Call Trace:
 # limit: 600
 . ./lib.sh
-# legacy_device: of the whole of it
+# legacy_device: make a devdax namespace of all of the memory
 legacy_device()
 {
 	local json

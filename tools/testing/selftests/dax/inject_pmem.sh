@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Namespaces become devices, on the bus and in the class, and devices are opened and mapped, while
-# each allocation fails in turn.
+# Namespaces become instances, on the bus and in the class. Instances are opened and mapped. Each
+# allocation fails in turn.
 # machines: nvdimm
 # tier: all
 # kernel: debug
@@ -26,7 +26,7 @@ provided_by dax_pmem
 # ---- from the device to the memory ----
 
 watched=(/sys/module/device_dax/refcnt)
-# An address for which there are no page tables.
+# An address that has no page tables yet.
 far=0x100000000000
 for align in 4K 2M 1G; do
 	dax_device $align mem $([ $align = 1G ] && echo 2G || echo 64M)

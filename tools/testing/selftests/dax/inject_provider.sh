@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Soft-reserved and CXL memory becomes a region with a device, while each allocation fails in turn.
+# Soft-reserved and CXL memory becomes a region with an instance; each allocation fails in turn.
 # machines: hmem cxl
 # tier: all
 # kernel: debug
 # limit: 300
 . ./lib.sh
-# It would have the memory at once; nor is udev to load it again.
+# kmem would bind to the instance at once, so it is unloaded, and udev must not load it again.
 conf=/etc/modprobe.d/dax-test.conf
 on_exit "udevadm control --reload"
 on_exit "rm -f $conf"
@@ -25,7 +25,7 @@ hmem()
 		watched=("$dev")
 		dev=${dev##*/}
 		echo "$dev" >"$driver/unbind"
-		# The provider of several pieces goes on with the others when one of them fails.
+		# A provider of several ranges continues with the others when one of them fails.
 		inject "bind $dev to ${driver##*/}" "ENOMEM|EBUSY|EINVAL|ok|ok, mended" put "$driver/bind" "$dev" <<-END
 			mend put $driver/unbind $dev
 			mend put $driver/bind $dev
@@ -38,8 +38,8 @@ hmem()
 	done
 }
 
-# The driver of dax_cxl is not for hands. Left alone it would probe in a thread of its own, in which
-# nothing fails; this asks for it.
+# The driver of dax_cxl has no bind files. By default it probes in a thread of its own, where no
+# failures are injected, so drivers_probe makes it probe in this task.
 cxl()
 {
 	local bus=/sys/bus/cxl watched=(/sys/bus/cxl/devices)
@@ -52,7 +52,7 @@ cxl()
 	echo 0 >$bus/drivers_autoprobe
 	echo region0 >$driver/unbind
 	echo region0 >$driver/bind
-	# It is not told what came of a probe.
+	# drivers_probe does not return the result of a probe.
 	inject "probe dax_region0" "ENOMEM|EINVAL|ok|ok, mended" put $bus/drivers_probe dax_region0 <<-END
 		mend put $driver/unbind region0
 		mend put $driver/bind region0

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A dynamic region is divided, and its devices are bound, while each allocation fails in turn.
+# A dynamic region is divided, and its instances are bound, while each allocation fails in turn.
 # machines: hmem
 # tier: all
 # kernel: debug
@@ -11,10 +11,10 @@ can_inject
 dynamic_region
 watched=("$DEVICES" /dev/dax"$R".{0,1,2})
 MIB=$((1 << 20))
-# range FROM LENGTH: for the file mapping, from MiB in the region
+# range FROM LENGTH: a range as the file "mapping" takes it, from MiB in the region
 range() { printf '%x-%x' $((START + $1 * MIB)) $((START + ($1 + $2) * MIB - 1)); }
 
-# ---- devices come and go ----
+# ---- create and delete ----
 
 inject create "ENOMEM|ok" put "$REGION/create" 1 <<-EOF
 	undo put $REGION/delete dax$R.1
@@ -24,7 +24,7 @@ inject delete "ENOMEM|ok" put "$REGION/delete" "$DEV" <<-EOF
 	undo put $REGION/create 1
 EOF
 
-# ---- their memory ----
+# ---- size, mapping and align ----
 
 inject "size, one range" "ENOMEM|ok" put "$SYS/size" $((64 * MIB)) <<-EOF
 	undo put $SYS/size 0
@@ -35,12 +35,12 @@ for at in 4 8; do
 done
 use_device "dax$R.1"
 echo $((2 * MIB)) >"$SYS/size"
-inject "size, a range longer and two more" "ENOMEM|ok" put "$SYS/size" $((8 * MIB)) <<-EOF
+inject "size: one range grows and two are added" "ENOMEM|ok" put "$SYS/size" $((8 * MIB)) <<-EOF
 	undo put $SYS/size $((2 * MIB))
 EOF
 echo $((8 * MIB)) >"$SYS/size"
 is "it has three ranges" "$(ranges)" "0+4 6+2 10+2"
-inject "size, two ranges less and one shorter" "ENOMEM|ok" put "$SYS/size" $((2 * MIB)) <<-EOF
+inject "size: two ranges are removed and one shrinks" "ENOMEM|ok" put "$SYS/size" $((2 * MIB)) <<-EOF
 	undo put $SYS/size $((8 * MIB))
 EOF
 inject mapping "ENOMEM|ok" put "$SYS/mapping" "$(range 20 2)" <<-EOF
@@ -52,10 +52,10 @@ EOF
 
 # ---- drivers ----
 
-inject "new_id, of what has no memory" "ENOMEM|ok" put $DRV/new_id "dax$R.0" <<-EOF
+inject "new_id of a device without memory" "ENOMEM|ok" put $DRV/new_id "dax$R.0" <<-EOF
 	undo put $DRV/remove_id dax$R.0
 EOF
-# A device that was bound once is not the seed any more.
+# A device that was bound once is no longer the seed.
 bind_to_device
 unbind
 echo "$DEV" >$DRV/remove_id

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The memory map of the memory in the memory itself, where the kernel was told that it may.
+# memmap_on_memory: the memmap of hot-added memory is in that memory, if the kernel allows it.
 # machines: nvdimm
 # append: memory_hotplug.memmap_on_memory=on
 . ./lib.sh
@@ -10,34 +10,34 @@ on_node=/sys/devices/system/node/node1
 node_kb() { awk '/MemTotal/ { print $4 }' $on_node/meminfo; }
 map_kb() { awk '/^nr_memmap_pages/ { print $2 * 4 }' /proc/vmstat; }
 
-is "not so by default" "$(cat "$SYS/memmap_on_memory")" 0
+is "memmap_on_memory is off by default" "$(cat "$SYS/memmap_on_memory")" 0
 daxctl reconfigure-device -N -m system-ram "$DEV" >/dev/null 2>&1
 count=$(blocks)
 count=${count%/*}
-is "not changed while kmem has it" "$(daxtest <<<"put $SYS/memmap_on_memory 1")" EBUSY
-is "unplugged" "$(memory_state unplugged)" ok
+is "it cannot be changed while kmem has the device" "$(daxtest <<<"put $SYS/memmap_on_memory 1")" EBUSY
+is "the memory is unplugged" "$(memory_state unplugged)" ok
 map=$(map_kb)
-is "without it" "$(memory_state online_movable)" ok
-# A struct page for each page; and what else is kept of each, by the check of page tables.
+is "the memory is online without memmap_on_memory" "$(memory_state online_movable)" ok
+# A struct page for each page; page table checking adds 8 bytes to each.
 per_page=64
 ! configured PAGE_TABLE_CHECK || per_page=72
-is "the map takes 1/64 of it" $(($(map_kb) - map)) $((count * unit / 4096 * per_page / 1024))
-is "which is elsewhere, for all of each block is memory" "$(node_kb)" $((count * unit / 1024))
+is "the memmap takes 64 bytes for each page" $(($(map_kb) - map)) $((count * unit / 4096 * per_page / 1024))
+is "the memmap is in other memory: the node has all of each block" "$(node_kb)" $((count * unit / 1024))
 daxctl reconfigure-device -f -m devdax "$DEV" >/dev/null 2>&1
 
-is "now with it" "$(daxtest <<<"put $SYS/memmap_on_memory 1")" ok
+is "memmap_on_memory is switched on" "$(daxtest <<<"put $SYS/memmap_on_memory 1")" ok
 daxctl reconfigure-device -N -m system-ram "$DEV" >/dev/null 2>&1
-is "unplugged" "$(memory_state unplugged)" ok
-is "online" "$(memory_state online_movable)" ok
-is "1/64 of each block is the map" "$(node_kb)" $((count * unit / 1024 / 64 * 63))
-is "blocks are whole all the same" "$(blocks)" "$count/$count"
+is "the memory is unplugged again" "$(memory_state unplugged)" ok
+is "the memory is online with memmap_on_memory" "$(memory_state online_movable)" ok
+is "the memmap takes 1/64 of each block" "$(node_kb)" $((count * unit / 1024 / 64 * 63))
+is "all blocks are online" "$(blocks)" "$count/$count"
 session user numactl --membind=1
 ask user mmap m anon 128M 0 rw private >/dev/null
-is "a program uses it" "$(ask user fill m 0 128M 7 4K)" ok
-is "taken back under the program" "$(memory_state unplugged)" ok
-is "which has what it wrote" "$(ask user verify m 0 128M 7 4K)" ok
+is "a program uses the memory" "$(ask user fill m 0 128M 7 4K)" ok
+is "the memory is unplugged while the program uses it" "$(memory_state unplugged)" ok
+is "the program reads what it wrote" "$(ask user verify m 0 128M 7 4K)" ok
 leave user
-is "and added again" "$(memory_state online_movable)/$(blocks)" "ok/$count/$count"
-check "back to a device" daxctl reconfigure-device -f -m devdax "$DEV"
-check "of which nothing is System RAM" test "$(grep -c kmem /proc/iomem)" = 0
+is "the memory is added again" "$(memory_state online_movable)/$(blocks)" "ok/$count/$count"
+check "daxctl reconfigures it to devdax" daxctl reconfigure-device -f -m devdax "$DEV"
+check "no System RAM is left" test "$(grep -c kmem /proc/iomem)" = 0
 done_testing

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Nothing stays behind: devices, memory, numbers, names.
+# Leaks: devices, memory, device numbers, names.
 # machines: nvdimm
 # limit: 360
 . ./lib.sh
 
-# Without shrinking, free objects of half-used slabs would count as well.
+# Shrink first, so that free objects in partial slabs do not count.
 objects() { echo 1 >/sys/kernel/slab/dax_cache/shrink; sleep 0.2; awk '$1 == "dax_cache" { print $2 }' /proc/slabinfo; }
 per_slab() { awk '$1 == "dax_cache" { print $5 }' /proc/slabinfo; }
 state()
@@ -34,7 +34,7 @@ for turn in $(seq 5); do
 	cycle 2M mem
 	cycle 4K dev
 done
-is "after 10 devices came and went, all is as before" "$(diff <(echo "$before") <(state))" ""
+is "10 devices that came and went leave the same state" "$(diff <(echo "$before") <(state))" ""
 grown=$(($(objects) - minor))
 check "no dax_device is left in the slab cache ($grown more, a slab holds $slab)" \
 	test $grown -le $slab
@@ -46,12 +46,12 @@ for turn in $(seq 60); do
 	unbind
 	bind
 done
-is "after 60 unbinds, all is as before" "$(diff <(echo "$before") <(state))" ""
+is "60 unbinds leave the same state" "$(diff <(echo "$before") <(state))" ""
 grown=$(($(objects) - minor))
 check "no dax_device is left in the slab cache ($grown more, a slab holds $slab)" \
 	test $grown -le $slab
 
-# What is allocated for a device, seen from afar: free memory does not shrink.
+# All other allocations for a device: the amount of free memory does not shrink.
 free_kb() { sync; echo 3 >/proc/sys/vm/drop_caches; sleep 0.2; awk '/^MemFree/ { print $2 }' /proc/meminfo; }
 start=$(free_kb)
 for turn in $(seq 40); do
@@ -59,5 +59,5 @@ for turn in $(seq 40); do
 	bind
 done
 lost=$((start - $(free_kb)))
-check_memory "40 unbinds take no memory ($lost KiB less is free)" test $lost -lt 6000
+check_memory "40 unbinds leak no memory ($lost KiB less is free)" test $lost -lt 6000
 done_testing

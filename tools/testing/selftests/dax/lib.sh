@@ -1,35 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What the tests share. A test is a bash script in this directory that sources this file, calls the
-# functions below, and ends with "done_testing". Its head says where and how it runs:
+# Code that all tests share. A test is a bash script in this directory that sources this file, calls
+# the functions below, and ends with "done_testing". Its head says where and how it runs:
 #
 #   # machines: nvdimm legacy    machines that it runs on, see machine.sh (default: nvdimm)
-#   # boots: 2                   boots with the same persistent memory (default: 1);
-#                                $BOOT says which this is
+#   # boots: 2                   number of boots with the same persistent memory (default: 1);
+#                                $BOOT is the number of this one
 #   # limit: 120                 seconds that it may take in one boot (default: 120)
-#   # append: maxcpus=1          more for the kernel's command line
-#   # leaves: memory             what it leaves behind, on purpose; give it an append
-#   # impl: rust core - why      runs only where these parts are Rust; without any, all
+#   # append: maxcpus=1          additions to the kernel's command line
+#   # leaves: memory             the state it leaves behind on purpose; it then needs an append
+#   # impl: rust core - why      runs only where these drivers are Rust; if none is named, all
 #   # needs: fio                 programs that not every machine has
-#   # tier: all                  takes long: it has to be asked for
+#   # tier: all                  takes long, and runs only on request
 #   # kernel: debug              kernels of tools/testing/dax that it is for (default: all)
-#   # splat: REGEX               what the kernel may say meanwhile
+#   # splat: REGEX               warnings that the kernel may log during the test
 #
-# The output is KTAP, by the kernel's own helpers; a line "# count: 100 power cuts" tells how often
-# something was tried.
+# The output is KTAP, written by the kernel's own helpers. A line "# count: 100 power cuts" says how
+# often something was tried.
 #
-# tools/testing/dax runs the tests in its own machines and says which one this is: MACHINE, IN_C (the
-# parts of drivers/dax that are upstream's C here: core, device_dax ...), BOOT, PERSIST, a directory
-# that is the same in each boot, and PACE, by which limits of time are multiplied.
+# tools/testing/dax runs the tests in its own machines. It sets MACHINE, IN_C (the drivers that are
+# upstream's C in this kernel: core, device_dax ...), BOOT, PERSIST (a directory that survives
+# reboots) and PACE (a factor for all time limits).
 #
-# On any other machine, "make -C tools/testing/selftests TARGETS=dax run_tests", what is not given is
-# found out, and a test that does not fit the machine is skipped with the reason. The tests make and
-# destroy namespaces, and take memory from whoever has it. So they are skipped, too, unless it is said
-# that they may:
+# On any other machine, run "make -C tools/testing/selftests TARGETS=dax run_tests". This file then
+# finds out the values that are not set. A test that does not fit the machine is skipped with the
+# reason. The tests make and destroy namespaces, and take memory away from its users, so they are
+# skipped unless these variables allow them:
 #
-#   DAX_TEST_DESTROY=yes   no data in memory that DAX can reach is of value
-#   DAX_TEST_LONG=yes      also the tests that take long; raise kselftest's own limit for them
+#   DAX_TEST_DESTROY=yes   memory that DAX can reach holds no data of value
+#   DAX_TEST_LONG=yes      run tests that take long, too; raise kselftest's own limit for them
 
 set -u
 export LC_ALL=C PATH=$PWD:$PATH
@@ -38,7 +38,7 @@ export LC_ALL=C PATH=$PWD:$PATH
 
 skip_all() { ktap_skip_all "$*"; exit "$KSFT_SKIP"; }
 
-# rust_here [PART...]: these parts are Rust; without any, all
+# rust_here [DRIVER...]: true if these drivers are Rust; without arguments, if all are
 rust_here()
 {
 	local part
@@ -48,7 +48,7 @@ rust_here()
 	return 0
 }
 
-# anywhere: find out what tools/testing/dax would have said, or skip the test
+# anywhere: find out the values that tools/testing/dax would have set, or skip the test
 anywhere()
 {
 	local each kind impl
@@ -82,7 +82,7 @@ anywhere()
 	[ -z "$impl" ] || rust_here ${impl#rust} || skip_all "$(head_of "$0" impl); C here: $IN_C"
 }
 
-# What runs the test, with its limit of time; 124 is the status that kselftest's runner takes for a timeout.
+# Run the test with a time limit. kselftest's runner takes the exit status 124 for a timeout.
 if [ -z "${DAX_TEST_LIMITED:-}" ]; then
 	export MACHINE=${MACHINE:-} IN_C=${IN_C:-} BOOT=${BOOT:-1} PERSIST=${PERSIST:-} PACE=${PACE:-1}
 	ktap_print_header
@@ -102,7 +102,7 @@ at_exit=()
 
 # ---- results ----
 
-# ktap HELPER ARG...: its arguments are not patterns for files, and its variables not the test's
+# ktap HELPER ARG...: call a KTAP helper without globbing, and keep its variables out of the test
 ktap()
 {
 	local - result description directive
@@ -125,7 +125,7 @@ not_ok()
 
 skip() { ktap ktap_test_skip "$1 ($2)"; }
 
-# in_c PART...: one of these is C here
+# in_c DRIVER...: true if at least one of these drivers is C in this kernel
 in_c()
 {
 	local part
@@ -133,10 +133,10 @@ in_c()
 	return 1
 }
 
-# c_known_wrong PART REASON: the next case fails if this part is C; if it is Rust, it has to pass
+# c_known_wrong DRIVER REASON: let the next case fail if the driver is C; if Rust, it must pass
 c_known_wrong() { ! in_c "$1" || todo="C: known wrong: ${*:2}"; }
 
-# check DESCRIPTION COMMAND...: the command succeeds
+# check DESCRIPTION COMMAND...: the command must succeed
 check()
 {
 	local what=$1 out
@@ -144,7 +144,7 @@ check()
 	if out=$("$@" 2>&1); then ok "$what"; else not_ok "$what" "$* failed: $out"; fi
 }
 
-# within SECONDS COMMAND...: the command ends by then; on a kernel that is slow, PACE times that
+# within SECONDS COMMAND...: fail if the command takes longer; slow kernels get PACE times as long
 within()
 {
 	local seconds=$(($1 * PACE)) status
@@ -155,18 +155,18 @@ within()
 	return $status
 }
 
-# configured OPTION: this kernel has it
+# configured OPTION: true if the kernel is built with CONFIG_OPTION=y
 configured()
 {
 	if [ -e /proc/config.gz ]; then zcat /proc/config.gz; else cat "/boot/config-$(uname -r)"; fi |
 		grep -q "^CONFIG_$1=y"
 }
 
-# check_memory: as check, of what is free when memory was given back. KASAN keeps it for a while;
-# the kernel that has KASAN has kmemleak, too
+# check_memory: like check, for the amount of free memory. KASAN delays frees, so it is skipped
+# there; kernels with KASAN also have kmemleak, which finds leaks.
 check_memory() { if configured KASAN; then skip "$1" "kmemleak looks"; else check "$@"; fi; }
 
-# refuse DESCRIPTION PATTERN COMMAND...: the command fails and says so
+# refuse DESCRIPTION PATTERN COMMAND...: the command must fail, with output that matches
 refuse()
 {
 	local what=$1 pattern=$2 out
@@ -189,19 +189,19 @@ like()
 	if grep -qE -- "$3" <<<"$2"; then ok "$1"; else not_ok "$1" "got \"$2\", expected /$3/"; fi
 }
 
-# dax DESCRIPTION <<EOF: a script for daxtest in which every line comes out as it says
+# dax DESCRIPTION <<EOF: run a script in daxtest; each line must have the result that it names
 dax()
 {
 	local out
 	if out=$(daxtest 2>&1) && [ -z "$out" ]; then ok "$1"; else not_ok "$1" "$out"; fi
 }
 
-# selftest DEV: the kernel's own test of kmem, with a device that kmem has; its cases are cases here
+# selftest DEV: run the kernel's own selftest of kmem on DEV, bound to kmem, and report its cases
 selftest()
 {
 	local line what
 	DAX_KMEM_TEST_DEV=$1 bash ./dax-kmem-hotplug.sh >"$TMP/selftest" 2>&1
-	grep -qE '^ok ' "$TMP/selftest" || not_ok "the selftest runs" "$(cat "$TMP/selftest")"
+	grep -qE '^ok ' "$TMP/selftest" || not_ok "the kernel's selftest of kmem runs" "$(cat "$TMP/selftest")"
 	while read -r line; do
 		what="selftest: ${line#*ok [0-9]* }"
 		case $line in
@@ -240,7 +240,7 @@ log_mark() { mark="dax-test mark $$ $RANDOM$RANDOM"; echo "$mark" >/dev/kmsg; }
 
 log_since() { dmesg | sed -n "/$mark/,\$p" | tail -n +2; }
 
-# log_has DESCRIPTION REGEX: since the mark
+# log_has DESCRIPTION REGEX: the log must match since the last log_mark
 log_has()
 {
 	if log_since | grep -qE -- "$2"; then
@@ -250,8 +250,8 @@ log_has()
 	fi
 }
 
-# says DESCRIPTION REGEX <<EOF: the log has it after this script for daxtest. Messages are
-# limited in their rate, so it may take a few seconds until one of them is let through.
+# says DESCRIPTION REGEX <<EOF: the log must match after this daxtest script has run. Messages are
+# rate-limited, so the script runs again, for some seconds, until one gets through.
 says()
 {
 	local script turn
@@ -267,15 +267,15 @@ says()
 
 # ---- devices ----
 
-# What a new device is: DEV (dax0.0), NODE (/dev/dax0.0), NS (namespace0.0),
-# SYS (its folder in /sys), SIZE in bytes.
+# The current device: DEV (dax0.0), NODE (/dev/dax0.0), NS (namespace0.0), SYS (its directory in
+# sysfs), SIZE (bytes).
 DEV='' NODE='' NS='' SYS='' SIZE=''
 
-# Namespaces can be made with a size and many to a region.
+# True if a libnvdimm region can hold several namespaces, of any size.
 has_labels() { case $MACHINE in nvdimm*) true ;; *) false ;; esac; }
 
-# dax_device ALIGN [MAP] [SIZE] [more for ndctl]: a namespace in devdax mode and
-# its device, bound; they go when the test ends
+# dax_device ALIGN [MAP] [SIZE] [more for ndctl]: make a namespace in devdax mode, and wait until
+# its instance is bound to device_dax. The namespace is destroyed when the test ends.
 dax_device()
 {
 	local align=$1 map=${2:-mem} size=${3:-512M} json args
@@ -283,7 +283,7 @@ dax_device()
 	if has_labels; then
 		args=(-s "$size")
 	else
-		# One namespace for the whole of a region.
+		# Without labels, the one namespace takes the whole libnvdimm region.
 		args=(-f -e namespace0.0)
 	fi
 	json=$(ndctl create-namespace -m devdax -a "$align" -M "$map" "${args[@]}" "$@" 2>"$TMP/ndctl") ||
@@ -295,8 +295,8 @@ dax_device()
 	wait_bound || bail_out "$DEV is not bound to device_dax"
 }
 
-# any_device SIZE: a device of what memory the machine has, NVDIMM, soft-reserved or CXL,
-# bound to device_dax; when the test ends all is as before
+# any_device SIZE: make a device bound to device_dax from the memory that the machine has: NVDIMM,
+# soft-reserved or CXL. The end of the test restores the previous state.
 any_device()
 {
 	case $MACHINE in
@@ -325,21 +325,21 @@ any_device()
 	wait_bound || bail_out "$DEV is not bound to device_dax"
 }
 
-# destroy_device: the one that dax_device made last
+# destroy_device: destroy the namespace that dax_device made last
 destroy_device() { ndctl destroy-namespace -f "$NS" 2>&1; }
 
-# Where devices are: on the bus, or in the class if dax_pmem_compat has the namespaces.
+# The directory of the devices: the bus, or the class if dax_pmem_compat has the namespaces.
 BUS=/sys/bus/dax/devices CLASS=/sys/class/dax
 PLACE=$BUS
 
-# provided_by dax_pmem|dax_pmem_compat: has the namespaces from here on
+# provided_by dax_pmem|dax_pmem_compat: let this driver take the namespaces
 provided_by()
 {
 	case $1 in dax_pmem) PLACE=$BUS ;; *) PLACE=$CLASS ;; esac
 	modprobe -r dax_pmem dax_pmem_compat && modprobe "$1" && udevadm settle
 }
 
-# The class, and the bus again when the test ends.
+# Use the class; the end of the test switches back to the bus.
 in_class()
 {
 	on_exit "provided_by dax_pmem"
@@ -354,11 +354,11 @@ use_device()
 	SIZE=$(cat "$SYS/size")
 }
 
-# The driver's module may be loaded by udev, after the device was made.
+# udev may load the driver's module only after the device was made.
 wait_bound()
 {
 	udevadm settle --timeout=$((20 * PACE))
-	# A namespace that was enabled again may have another device of libnvdimm.
+	# libnvdimm may create another device when a namespace is enabled again.
 	[ ! -e "$PLACE/$DEV" ] || SYS=$(readlink -f "$PLACE/$DEV")
 	[ -c "$NODE" ] && [ -e "$PLACE/$DEV" ] && { [ $PLACE = $CLASS ] || [ -e "$SYS/driver" ]; }
 }
@@ -371,7 +371,7 @@ bind() { echo "$DEV" >$DRV/bind; }
 
 udev_on() { pidof systemd-udevd >/dev/null || /usr/lib/systemd/systemd-udevd --daemon >/dev/null 2>&1; }
 
-# udev_off: until udev_on nobody is told what happens to devices
+# udev_off: stop udevd, so that no uevent is handled until udev_on
 udev_off()
 {
 	local i
@@ -383,13 +383,13 @@ udev_off()
 	bail_out "udevd does not end"
 }
 
-# ---- failures that are injected ----
+# ---- fault injection ----
 
-# What has to be as before after a failure, besides the addresses and the dax bus.
+# Files and directories that a failure must leave unchanged, besides /proc/iomem and the dax bus.
 watched=()
 
-# can_inject: all allocations of a task that asks for it can fail, without a word, but those whose
-# caller relies on them; and so can the functions of fallible.c, which have reasons of their own
+# can_inject: set up fault injection. Each allocation of a task that asks for it can fail, without a
+# message, except __GFP_NOFAIL. So can the functions listed in fallible.c, which says why.
 can_inject()
 {
 	local at=/sys/kernel/debug each type
@@ -403,9 +403,9 @@ can_inject()
 		echo 0xffffffffffffffff >$at/$each/require-end
 	done
 	cat /proc/kallsyms >"$TMP/kallsyms"
-	# Page tables of memory that is added: x86 does not look whether it got the pages.
+	# x86 does not check allocations of page tables for hot-added memory.
 	spare fail_page_alloc init_memory_mapping
-	# What kmemleak keeps of each allocation. It does without, but that is not what is tested.
+	# kmemleak's record of each allocation: kmemleak can do without, but it is not under test.
 	spare failslab __alloc_object
 
 	cp $at/error_injection/list "$TMP/list"
@@ -415,16 +415,16 @@ can_inject()
 	on_exit "echo >$at/fail_function/inject"
 	while read -r each type; do
 		echo "$each" >$at/fail_function/inject || bail_out "$each cannot be made to fail"
-		# EIO, which none of them returns by itself.
+		# None of the functions returns EIO by itself.
 		case $type in *NULL) ;; *) echo 0xfffffffffffffffb >"$at/fail_function/$each/retval" ;; esac
 	done < <(grep -vxFf "$TMP/list" $at/error_injection/list)
 	on_exit udev_on
 }
 
-# spare WHAT FUNCTION: does not fail in this function of the kernel
+# spare ATTRIBUTE FUNCTION: inject no failure of this kind into this kernel function
 spare() { limit_to reject "$1" "$2"; }
 
-# only_in FUNCTION: from here on nothing fails but what this function of the kernel does
+# only_in FUNCTION: from now on inject failures only into calls made by this kernel function
 only_in()
 {
 	local each
@@ -440,14 +440,14 @@ limit_to()
 		bail_out "this kernel cannot $1 $3"
 }
 
-# inject DESCRIPTION OUTCOMES COMMAND [VALUE] <<EOF: each allocation of a command for daxtest, and each
-# call of what is in fallible.c, fails in turn, see there. What may come of it besides EIO, as in
-# "ENOMEM|ok". The input is for daxtest before that.
+# inject DESCRIPTION OUTCOMES COMMAND [VALUE] <<EOF: run a daxtest command again and again. Each
+# time the next allocation, or the next call of a function in fallible.c, fails. OUTCOMES lists the
+# results allowed besides EIO, as in "ENOMEM|ok". daxtest runs the input first.
 inject()
 {
 	local what=$1 outcomes=$2 out
 	shift 2
-	# It would take most of the time, and has nothing to do for any of these devices.
+	# udev would take most of the time, and has nothing to do for these devices.
 	udev_off
 	out=$({ printf 'watch %s\n' /proc/iomem /sys/bus/dax "${watched[@]}"; cat; echo "inject $*"; } | daxtest 2>&1)
 	udev_on
@@ -456,7 +456,7 @@ inject()
 	[[ $out != [0-9]* ]] || echo "# count: ${out%% *} calls that failed in turn"
 }
 
-# inject_probe DRIVER DESCRIPTION: of the libnvdimm device that DEV comes from
+# inject_probe DRIVER DESCRIPTION: inject failures into bind and unbind of DEV's libnvdimm device
 inject_probe()
 {
 	local at=/sys/bus/nd/drivers/$1 nd=${SYS%/dax/*} watched
@@ -477,12 +477,12 @@ inject_probe()
 
 # ---- dynamic regions ----
 
-# The dynamic region of the machine: REGION (its folder dax_region), R (its number),
-# START and LENGTH, and DEVICES (the folder of its devices).
+# The dynamic region of the machine: REGION (its directory dax_region), R (its number), START and
+# LENGTH, and DEVICES (the directory of its devices).
 REGION='' R='' START='' LENGTH='' DEVICES=''
 
-# dynamic_region: with nothing in it but its first device, which has no memory; all of
-# it is that device's again when the test ends
+# dynamic_region: empty the region; only its first device stays, with size 0. The end of the test
+# gives all of the memory back to that device.
 dynamic_region()
 {
 	DEVICES=$(readlink -f /sys/bus/dax/devices/dax*.0/..)
@@ -506,8 +506,8 @@ empty_region()
 	echo "$(cat "$REGION/align")" >"$DEVICES/dax$R.0/align"
 }
 
-# alone: until the test ends nobody else opens devices, starts modprobe when one without a driver is
-# opened, or brings memory into use
+# alone: until the test ends, stop everything else that opens devices, starts modprobe when a device
+# without a driver is opened, or brings memory online
 alone()
 {
 	local policy modprobe
@@ -521,18 +521,18 @@ alone()
 	echo >/proc/sys/kernel/modprobe
 }
 
-# new_device [SIZE]: another device of the dynamic region; it is DEV (see use_device)
+# new_device [SIZE]: create another device in the dynamic region, and make it DEV (see use_device)
 new_device()
 {
 	echo 1 >"$REGION/create" && use_device "$(cat "$REGION/create")" &&
 		{ [ $# = 0 ] || echo "$(bytes "$1")" >"$SYS/size"; }
 }
 
-# bind_to_device: bind it to device_dax, whatever driver its region is for; the driver has
-# its name until the region is emptied
+# bind_to_device: bind DEV to device_dax, whichever driver its region is for. empty_region removes
+# the name from the driver's list.
 bind_to_device() { echo "$DEV" >$DRV/new_id; wait_bound; }
 
-# ranges [DEV]: the ranges of a device, as MiB from the start of the region
+# ranges [DEV]: print the ranges of a device as start+size, in MiB from the start of the region
 ranges()
 {
 	local sys=$DEVICES/${1:-$DEV} map out=
@@ -543,10 +543,10 @@ ranges()
 	echo "${out% }"
 }
 
-# result FILE VALUE: what came of writing VALUE to FILE: ok, or the name of the errno
+# result FILE VALUE: write VALUE to FILE; print "ok" or the name of the errno
 result() { daxtest <<<"put $1 $2"; }
 
-# The name of the driver that has the device.
+# driver: print the name of the driver that DEV is bound to, or "none"
 driver() { basename "$(readlink "$SYS/driver" || echo none)"; }
 
 bytes() { numfmt --from=iec "$1"; }
@@ -558,26 +558,26 @@ KMEM=/sys/bus/dax/drivers/kmem
 block_size() { echo $((0x$(cat $MEM/block_size_bytes))); }
 mem_total() { awk '/^MemTotal:/ { print $2 }' /proc/meminfo; }
 
-# memory_state VALUE: what came of writing it to the state of DEV
+# memory_state VALUE: write VALUE to the state file of DEV; print "ok" or the name of the errno
 memory_state() { result "$SYS/state" "$1"; }
 
-# How many memory blocks of DEV are there, and how many are online; as "7/6".
+# blocks: print the number of DEV's memory blocks, and how many are online, as "7/6"
 blocks()
 {
 	daxctl list -d "$DEV" | jq -r '.[] | "\(.total_memblocks)/\(.online_memblocks)"'
 }
 
-# its_memory: where DEV has System RAM, from /proc/iomem
+# its_memory: print the System RAM ranges of DEV, from /proc/iomem
 its_memory()
 {
 	awk -v dev="$DEV" '$NF == dev { of = 1; next } of && /System RAM \(kmem\)/ { print $1 } { of = 0 }' /proc/iomem
 }
 
-# ---- daxtest that stays while the script does something else ----
+# ---- daxtest in the background ----
 
 declare -A pid_of in_of out_of
 
-# session NAME [COMMAND...]: start one, perhaps by a command as numactl
+# session NAME [COMMAND...]: start a daxtest, optionally under a command such as numactl
 session()
 {
 	local name=$1 in out
@@ -590,7 +590,7 @@ session()
 	rm "$TMP/$name.in" "$TMP/$name.out"
 }
 
-# ask NAME COMMAND...: its answer
+# ask NAME COMMAND...: send a command, and print its answer
 ask()
 {
 	local name=$1 reply
@@ -603,13 +603,13 @@ ask()
 	fi
 }
 
-# tell NAME COMMAND...: without waiting for the answer
+# tell NAME COMMAND...: send a command without waiting for its answer
 tell() { local name=$1; shift; echo "$*" >&"${in_of[$name]}"; }
 
-# answer NAME: the answer to an earlier tell
+# answer NAME: print the answer to an earlier tell
 answer() { local reply; read -r -t 60 reply <&"${out_of[$1]}" && echo "$reply" || echo "no answer"; }
 
-# leave NAME: end it, and wait until it is gone
+# leave NAME: kill the session, and wait until it is gone
 leave()
 {
 	local name=$1 in=${in_of[$1]} out=${out_of[$1]}

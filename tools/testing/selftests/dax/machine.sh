@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Which machine this is, and how it has to be when a test begins. lib.sh uses it on any machine, and
-# tools/testing/dax in its own.
+# Find out which machine this is, and prepare it for a test. lib.sh uses this on any machine;
+# tools/testing/dax uses it in its own.
 #
-# The tests know the machines of tools/testing/dax, see KINDS in its machine/vm.py. Any other machine
-# is of such a kind if it has that memory, at that address where the tests name one:
+# The kinds of machine are those of tools/testing/dax, see KINDS in its machine/vm.py. Any other
+# machine is of a kind if it has the same memory, at the same address if one is given:
 #
 #   nvdimm        an NVDIMM with labels (nvdimm2: two)
-#   legacy        persistent memory of the kernel's command line: memmap=3G!0x180000000
+#   legacy        persistent memory from the kernel's command line: memmap=3G!0x180000000
 #   hmem          soft-reserved memory: memmap=4G%0x180000000-1+0xefffffff (hmem-large: 20G)
-#   hmat          the same over the boundary of two nodes: memmap=2560M%0x160000000-1+0xefffffff
-#   cxl           volatile CXL memory that no region has
+#   hmat          the same across the boundary of two nodes: memmap=2560M%0x160000000-1+0xefffffff
+#   cxl           volatile CXL memory that no CXL region uses
 #   virtio-pmem   a pmem device of the virtio bus
-#   nfit          the modules of tools/testing/nvdimm in place of those of libnvdimm
+#   nfit          the modules of tools/testing/nvdimm in place of the kernel's libnvdimm
 
-# head_of FILE KEY: what the head of a test says for KEY
+# head_of FILE KEY: print the value of KEY in the head of a test
 head_of() { sed -n "s/^# $2: *//p" "$1" | head -1; }
 
-# exists PATTERN: a file of this name
+# exists PATTERN: true if a file matches
 exists() { compgen -G "$1" >/dev/null; }
 
-# soft_reserved START LENGTH: a region of dax_hmem is this
+# soft_reserved START LENGTH: true if dax_hmem has a region with this range
 soft_reserved()
 {
 	local dev
@@ -50,7 +50,7 @@ machine_is()
 	esac
 }
 
-# parts_in_c: the modules of drivers/dax, and the core, that are not Rust in the kernel that runs
+# parts_in_c: print the drivers of drivers/dax, or "core", that are C in the running kernel
 parts_in_c()
 {
 	local module before
@@ -60,13 +60,13 @@ parts_in_c()
 		modprobe $module 2>/dev/null
 		grep -q " _R.*\[$module\]" /proc/kallsyms || echo $module
 	done
-	# A test finds only those that the machine has use for. dax_cxl uses dax_hmem.
+	# Unload those that were not loaded before, dax_cxl before dax_hmem, which it uses.
 	for module in dax_cxl dax_hmem fsdev_dax kmem dax_pmem device_dax; do
 		grep -q "^$module " <<<"$before" || rmmod $module 2>/dev/null
 	done
 }
 
-# Labels, so that a region can hold many namespaces: once for new NVDIMMs.
+# Write labels once to new NVDIMMs, so that a libnvdimm region can hold several namespaces.
 label()
 {
 	local dimm
@@ -78,16 +78,16 @@ label()
 	done
 }
 
-# prepare: MACHINE is as each test expects it
+# prepare: bring MACHINE into the state that each test expects
 prepare()
 {
 	local bus dev
-	# The providers, and what they find. At boot udev has all of them loaded, but does not wait for
-	# libnvdimm, which makes its devices in the background, and gives up after some minutes.
+	# Load the providers, and wait for their devices. udev loads all providers at boot, but it
+	# does not wait for libnvdimm, which probes in the background, and gives up in the end.
 	case $MACHINE in
 	nvdimm*) modprobe nfit ;;
 	legacy) modprobe nd_e820 ;;
-	# Not if hmem is switched off.
+	# Unless the kernel was started with hmem disabled.
 	hm*) [ ! -e /sys/bus/platform/devices/hmem_platform.0 ] || modprobe dax_hmem ;;
 	esac
 	for bus in /sys/bus/nd/devices/ndbus*; do
@@ -96,21 +96,21 @@ prepare()
 	udevadm settle --timeout=$((60 * PACE))
 	case $MACHINE in
 	nvdimm*) label >/dev/null 2>&1 ;;
-	# The one namespace of the region: off, as ndctl leaves it when it destroys another mode's.
+	# Disable the only namespace, as ndctl does when it destroys a namespace.
 	legacy) [ -e /dev/pmem0 ] && ndctl disable-namespace namespace0.0 >/dev/null 2>&1 ;;
 	esac
-	# The drivers, so that each test finds the same; that they load by themselves has its own test.
+	# Load the drivers, so that each test finds the same; other tests cover automatic loading.
 	modprobe -a dax_pmem device_dax kmem fsdev_dax
 	udevadm settle
 	case $MACHINE in
-	# All tests begin with devices that have all of the memory and are not bound; at boot kmem
-	# takes them.
+	# kmem takes the devices at boot. Each test begins with devices that have all of the
+	# memory and no driver.
 	hm*)
 		for dev in /sys/bus/dax/drivers/kmem/dax*; do
 			[ ! -e "$dev" ] || echo "${dev##*/}" >/sys/bus/dax/drivers/kmem/unbind
 		done
 		;;
 	esac
-	# Address space is what the tests reserve, not memory.
+	# The tests map large amounts of address space without memory behind it.
 	echo 1 >/proc/sys/vm/overcommit_memory
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Mapping a device: one entry of the device's align for each fault, the right
-# addresses, the right memory.
+# Mapping a device: each fault installs one entry of the device's align, at the right address, for
+# the right memory.
 # machines: nvdimm legacy
 # limit: 240
 . ./lib.sh
@@ -10,8 +10,8 @@ for align in 4K 2M 1G; do
 	case $align in 1G) size=3G ;; *) size=256M ;; esac
 	dax_device $align mem $size
 	len=$SIZE
-	# Enough to see that the next entry takes a fault of its own; whole aligns. First every other
-	# one, for a page of 4 KiB behind one that is mapped may bring more (fault_around.sh).
+	# Large enough to see that the next entry takes a fault of its own, and a multiple of the
+	# align. Every other entry first, since fault-around maps pages next to one.
 	case $align in 4K) part=16M n=4096 ;; 2M) part=64M n=32 ;; 1G) part=$len n=$((len >> 30)) ;; esac
 	kb=$(($(bytes $align) >> 10))
 
@@ -60,7 +60,7 @@ for align in 4K 2M 1G; do
 		store m 0 $part $((kb << 6))	= faults 0
 	DAX
 
-	dax "$align: an entry that a read installed can be written" <<-DAX
+	dax "$align: a write to an entry that a read installed succeeds" <<-DAX
 		open f $NODE			= ok
 		mmap m f $len 0			= ok
 		touch m 0 8 8 r			= faults 1
@@ -69,7 +69,7 @@ for align in 4K 2M 1G; do
 		procread m 0			= 99
 	DAX
 
-	dax "$align: an offset of a mapping is one in the device" <<-DAX
+	dax "$align: the offset of a mapping is an offset in the device" <<-DAX
 		open f $NODE			= ok
 		mmap a f $len 0			= ok
 		write a $((len - $(bytes $align))) 4711	= ok
@@ -80,9 +80,9 @@ for align in 4K 2M 1G; do
 		read a $((len - $(bytes $align) + 8))	= 4712
 	DAX
 
-	# The last word of the device is the last word of its memory: past the info block
+	# The last word of the device is the last word of its memory. It lies past the info block
 	# and, with --map=mem, at data offset + size.
-	dax "$align: pages are mapped where /sys says the device is" <<-DAX
+	dax "$align: pages are mapped at the address that sysfs shows" <<-DAX
 		open f $NODE			= ok
 		mmap m f $len 0			= ok
 		write m 0 1			= ok
@@ -91,7 +91,7 @@ for align in 4K 2M 1G; do
 			"$( [ $align = 4K ] && echo none || printf '%#x' $(($(cat "$SYS/resource") + 0x601000)))")
 	DAX
 
-	dax "$align: reading, writing or both as the file was opened" <<-DAX
+	dax "$align: the mode of the file limits access to the mapping" <<-DAX
 		open r $NODE ro			= ok
 		mmap m r $align 0 rw		= EACCES
 		mmap m r $align 0 r		= ok
@@ -100,14 +100,14 @@ for align in 4K 2M 1G; do
 		mprotect m 0 $align rw		= EACCES
 	DAX
 
-	dax "$align: populate takes the faults in mmap" <<-DAX
+	dax "$align: populate installs all entries in mmap" <<-DAX
 		open f $NODE			= ok
 		mmap m f $align 0 populate	= ok
 		touch m 0 $align $((kb << 8)) r	= faults 0
 		touch m 0 $align $((kb << 8)) w	= faults 0
 	DAX
 
-	dax "$align: MAP_SYNC is a promise that the device keeps" <<-DAX
+	dax "$align: MAP_SYNC is accepted" <<-DAX
 		open f $NODE			= ok
 		mmap m f $align 0 validate sync	= ok
 		fill m 0 4K 5			= ok

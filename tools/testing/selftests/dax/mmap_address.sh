@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Where the kernel puts a mapping: aligned by itself, and a hint is a hint.
+# Addresses that the kernel chooses are aligned; fixed addresses and hints are used as they are.
 # machines: nvdimm
 . ./lib.sh
 
@@ -9,7 +9,7 @@ for align in 2M 1G; do
 	dax_device $align mem $size
 	a=$(bytes $align)
 
-	dax "$align: mappings without an address are aligned, whatever lies around them" <<-DAX
+	dax "$align: mappings without an address are aligned, whatever mappings are around them" <<-DAX
 		open f $NODE			= ok
 		mmap x1 anon 4K 0 private	= ok
 		mmap m1 f $align 0		= ok
@@ -26,7 +26,7 @@ for align in 2M 1G; do
 		read m2 0			= 3
 	DAX
 
-	dax "$align: a fixed and aligned address is taken as it is" <<-DAX
+	dax "$align: an aligned address, fixed or a hint, is used as it is" <<-DAX
 		open f $NODE				= ok
 		mmap m f $align 0			= ok
 		write m 0 77				= ok
@@ -39,7 +39,7 @@ for align in 2M 1G; do
 		read o 0				= 77
 	DAX
 
-	dax "$align: a fixed mapping replaces what was there" <<-DAX
+	dax "$align: a fixed mapping replaces an existing mapping" <<-DAX
 		open f $NODE				= ok
 		mmap hole anon $((4 * a)) 0 private fixed=0x200000000000	= ok
 		write hole 0 1				= ok

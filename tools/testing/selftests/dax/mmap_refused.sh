@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Mappings that a device cannot serve are refused, and the log says why; past the
-# end of the device there is SIGBUS, and nowhere else.
+# Mappings that a device cannot provide are refused, and the log has the reason. An access beyond
+# the end of the device raises SIGBUS, and no other access does.
 # machines: nvdimm legacy
 # limit: 240
 . ./lib.sh
@@ -53,8 +53,8 @@ for align in 4K 2M 1G; do
 			mmap m f $align $((a / 2))	= EINVAL
 		DAX
 
-		# Even where the address is aligned: an entry cannot begin in the middle of a page.
-		c_known_wrong device_dax "the offset is not looked at; a fault then maps what begins in the middle of a folio"
+		# Even if the address is aligned: an entry cannot begin in the middle of a folio.
+		c_known_wrong device_dax "does not check the offset; a fault then maps memory from the middle of a folio"
 		dax "$align: a misaligned offset at an aligned address is refused" <<-DAX
 			open f $NODE			= ok
 			mmap m f $align 4K fixed=0x200000000000	= EINVAL
@@ -63,13 +63,13 @@ for align in 4K 2M 1G; do
 		DAX
 	fi
 
-	dax "$align: a length of zero and an offset that is no page are refused" <<-DAX
+	dax "$align: a length of zero and an offset that is not a multiple of 4 KiB are refused" <<-DAX
 		open f $NODE			= ok
 		mmap m f 0 0			= EINVAL
 		mmap m f $align 512		= EINVAL
 	DAX
 
-	dax "$align: beyond the end there is SIGBUS, the rest works" <<-DAX
+	dax "$align: an access beyond the end raises SIGBUS, the rest works" <<-DAX
 		open f $NODE				= ok
 		mmap m f $((SIZE + a)) 0		= ok
 		write m $((SIZE - 8)) 5			= ok

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The doubles of tools/testing/nvdimm: dax_pmem and device_dax on the buses of nfit_test, whose
-# memory is vmalloc()ed, whose DIMMs have labels, and into which errors can be injected.
+# The test modules of tools/testing/nvdimm: dax_pmem and device_dax on the buses of nfit_test. Its
+# memory is vmalloc()ed, its DIMMs have labels, and errors can be injected into them.
 # machines: nfit
 # limit: 400
 # append: check_pages=1
@@ -12,10 +12,10 @@ BUS_OF_TEST=nfit_test.0
 doubles="nfit device_dax dax_pmem libnvdimm nd_btt nd_e820 nd_pmem nfit_test"
 in_c core dax_pmem || doubles+=" dax_pmem_compat"
 
-# ---- what ndctl's test suite looks for before it runs ----
+# ---- the checks that ndctl's test suite makes before it runs ----
 
 begin=$(lsmod | awk '{ print $1 }' | sort)
-check "nfit_test loads, with all that it needs" modprobe nfit_test
+check "nfit_test loads, with its dependencies" modprobe nfit_test
 on_exit "leave_nfit_test"
 udevadm settle
 
@@ -27,16 +27,16 @@ for module in $doubles; do
 	esac
 	[ ! -e "/sys/module/$module" ] || grep -q O "/sys/module/$module/taint" || wrong+="$module has no taint O; "
 done
-is "the modules are doubles, and say so" "$wrong" ""
+is "all modules are the test versions, with taint O" "$wrong" ""
 
 wrong=
 for module in pmem libnvdimm acpi_nfit device_dax dax_pmem; do
 	grep -q " ${module}_test\s" /proc/kallsyms || wrong+="${module}_test is missing; "
 done
-is "each has its watermark" "$wrong" ""
+is "each module has its watermark symbol" "$wrong" ""
 like "nfit_test holds device_dax and dax_pmem" \
 	"$(cat /sys/module/{device_dax,dax_pmem}/holders/*/initstate 2>&1 | tr '\n' ' ')" "^live live $"
-like "the language is as asked for" "$(grep -c '_R.*\[device_dax\]' /proc/kallsyms)" \
+like "device_dax is in the expected language" "$(grep -c '_R.*\[device_dax\]' /proc/kallsyms)" \
 	"$(in_c device_dax && echo '^0$' || echo '^[1-9]')"
 
 # ---- labels ----
@@ -54,18 +54,18 @@ leave_nfit_test()
 	modprobe -r nfit_test
 	modprobe -a nd_pmem dax_pmem device_dax
 } >/dev/null 2>&1
-# regions: name and bytes that are free, of those that can be divided
+# regions: print name and free bytes of each libnvdimm region that can be divided
 regions() { ndctl list -b $BUS_OF_TEST -Rt pmem | jq -r '.[] | "\(.dev) \(.available_size)"' | sort; }
 namespaces() { ndctl list -b $BUS_OF_TEST -N | jq -r '.[].dev'; }
 
 new_labels init -f
-like "with new labels all of the regions is free" "$(regions | tr '\n' ' ')" \
+like "with new labels all regions are free" "$(regions | tr '\n' ' ')" \
 	"^region[0-9]+ 33554432 region[0-9]+ 67108864 $"
 empty=$(regions)
 REGION=$(awk '$2 == 67108864 { print $1 }' <<<"$empty")
 on_exit "new_labels zero"
 
-# nfit_device ALIGN [SIZE]: as dax_device, on the test's bus
+# nfit_device ALIGN [SIZE]: like dax_device, on the test's bus
 nfit_device()
 {
 	local json
@@ -76,7 +76,7 @@ nfit_device()
 	wait_bound || bail_out "$DEV is not bound to device_dax"
 }
 
-# ---- a device is mapped, as others are ----
+# ---- a device can be mapped ----
 
 nfit_device 4K
 dax "4K: mapped, touched, written and read" <<-DAX
@@ -89,7 +89,7 @@ dax "4K: mapped, touched, written and read" <<-DAX
 	fill m $((SIZE - 4096)) 4K 6		= ok
 	verify m $((SIZE - 4096)) 4K 6		= ok
 DAX
-refuse "4K: it has an end" "EINVAL|SIGBUS" daxtest <<-DAX
+refuse "4K: an access beyond the end fails" "EINVAL|SIGBUS" daxtest <<-DAX
 	open f $NODE			= ok
 	mmap m f 8K $((SIZE - 4096))	= ok
 	verify m 0 4K 6			= ok
@@ -116,38 +116,39 @@ ask keeper open f "$NODE" >/dev/null
 ask keeper mmap m f 1M 0 >/dev/null
 ask keeper verify m 0 1M 5 >/dev/null
 check "the namespace is disabled while it is mapped" ndctl disable-namespace "$NS"
-like "which ends the mapping" "$(ask keeper read m 0)" "^SIGBUS "
+like "the mapping raises SIGBUS" "$(ask keeper read m 0)" "^SIGBUS "
 leave keeper
-check "and enabled" ndctl enable-namespace "$NS"
+check "the namespace is enabled" ndctl enable-namespace "$NS"
 wait_bound
-verified "what was written is there"
-check "its region is disabled" ndctl disable-region "$REGION"
-check "and enabled" ndctl enable-region "$REGION"
+verified "the data is there after that"
+check "the libnvdimm region is disabled" ndctl disable-region "$REGION"
+check "the libnvdimm region is enabled" ndctl enable-region "$REGION"
 wait_bound
-verified "what was written is there still"
+verified "the data is there after that, too"
 unbind
-check "device_dax is unbound and bound" bind
+check "device_dax is bound again after an unbind" bind
 wait_bound
-verified "and now, too"
+verified "the data is there after the bind"
 
 # ---- errors ----
 
-# Blocks of 512 bytes from the beginning of the device: in the pages 16 to 18.
+# Blocks of 512 bytes from the start of the device: in pages 16 to 18.
 FIRST=133 COUNT=12
 badblocks() { ndctl list -M -n "$NS" | jq -c '[.[].badblocks[]? | [.offset, .length]]'; }
 
 session reader
 ask reader open f "$NODE" >/dev/null
 ask reader mmap m f 1M 0 >/dev/null
-# Not the next page, the fault of which maps those that will be bad; a machine would still say so.
+# Not the next page: its fault would map the bad pages, too. On a real machine, an access would
+# still raise a machine check.
 ask reader verify m 0 4K 5 >/dev/null
 check "errors are injected while it is mapped" ndctl inject-error --block=$FIRST --count=$COUNT "$NS"
 is "the namespace has bad blocks" "$(badblocks)" "[[$FIRST,$COUNT]]"
-is "a process that has it mapped is not disturbed where it is good" "$(ask reader verify m 0 64K 5)" ok
-is "and gets a SIGBUS where it is bad" "$(ask reader read m 64K)" "SIGBUS ADRERR at 0x10000"
-is "not more than one" "$(ask reader verify m 0 64K 5)" ok
+is "a process that has it mapped can read the good pages" "$(ask reader verify m 0 64K 5)" ok
+is "it gets SIGBUS for a bad page" "$(ask reader read m 64K)" "SIGBUS ADRERR at 0x10000"
+is "it can still read the good pages after the SIGBUS" "$(ask reader verify m 0 64K 5)" ok
 leave reader
-dax "so does a new one, page by page, reading or writing" <<-DAX
+dax "a new process gets SIGBUS for each bad page, for reads and writes" <<-DAX
 	open f $NODE			= ok
 	mmap m f 1M 0			= ok
 	verify m 0 64K 5		= ok
@@ -156,25 +157,25 @@ dax "so does a new one, page by page, reading or writing" <<-DAX
 	write m 0x12000 1		= SIGBUS ADRERR at 0x12000
 	verify m 76K 948K 5		= ok
 DAX
-check "injected errors are taken back" ndctl inject-error --uninject --block=$FIRST --count=$COUNT "$NS"
-check "and cleared" ndctl clear-errors "$NS"
+check "injected errors are removed" ndctl inject-error --uninject --block=$FIRST --count=$COUNT "$NS"
+check "the errors are cleared" ndctl clear-errors "$NS"
 is "there are no bad blocks" "$(badblocks)" "[]"
 wait_bound
-verified "and the memory is as before"
+verified "the data is unchanged"
 
-# ---- more than one, and 2M ----
+# ---- 2M, and several namespaces ----
 
 check "the namespace is reconfigured" ndctl create-namespace -f -e "$NS" -m devdax -a 2M
 udevadm settle
 use_device "$DEV"
-is "2M: the align is as asked for" "$(cat "$SYS/align")" 2097152
+is "2M: the align is the requested one" "$(cat "$SYS/align")" 2097152
 dax "2M: vmalloc()ed memory has no such pages, so nothing is mapped" <<-DAX
 	open f $NODE		= ok
 	mmap m f 2M 0		= ok
 	read m 0		= SIGBUS ADRERR at 0
 DAX
-check "it is destroyed" ndctl destroy-namespace -f "$NS"
-is "all is free again" "$(regions)" "$empty"
+check "the namespace is destroyed" ndctl destroy-namespace -f "$NS"
+is "the regions are free again" "$(regions)" "$empty"
 
 names=()
 for i in 1 2 3; do
@@ -189,38 +190,38 @@ done
 i=0
 for name in "${names[@]}"; do
 	i=$((i + 1))
-	dax "namespace $i has its own" <<-DAX
+	dax "namespace $i has its own data" <<-DAX
 		open f ${name#*:}		= ok
 		mmap m f 4M 0			= ok
 		verify m 0 4M $i		= ok
 	DAX
 done
-check "the second is destroyed" ndctl destroy-namespace -f "${names[1]%:*}"
-is "two are there" "$(ls /sys/bus/dax/devices | wc -l) $(ls /dev/dax* | wc -l)" "2 2"
+check "the second namespace is destroyed" ndctl destroy-namespace -f "${names[1]%:*}"
+is "two devices are left" "$(ls /sys/bus/dax/devices | wc -l) $(ls /dev/dax* | wc -l)" "2 2"
 new_labels zero
 is "without labels there is no device" "$(ls /sys/bus/dax/devices)" ""
 new_labels init -f
-is "with new ones the regions are empty" "$(regions) $(ls /sys/bus/dax/devices)" "$empty "
+is "with new labels the regions are empty" "$(regions) $(ls /sys/bus/dax/devices)" "$empty "
 
 # ---- the end ----
 
 nfit_device 4K
 ndctl disable-region -b nfit_test.0 all >/dev/null 2>&1
 ndctl disable-region -b nfit_test.1 all >/dev/null 2>&1
-is "disabled, there is no device" "$(ls /sys/bus/dax/devices)$(ls /dev/dax* 2>/dev/null)" ""
+is "with disabled regions there is no device" "$(ls /sys/bus/dax/devices)$(ls /dev/dax* 2>/dev/null)" ""
 check "nfit_test is unloaded" modprobe -r nfit_test
 modprobe -a nd_pmem dax_pmem device_dax
-is "what was loaded before is loaded" "$(lsmod | awk '{ print $1 }' | sort | tr '\n' ' ')" "$(tr '\n' ' ' <<<"$begin")"
+is "the same modules are loaded as at first" "$(lsmod | awk '{ print $1 }' | sort | tr '\n' ' ')" "$(tr '\n' ' ' <<<"$begin")"
 is "its buses are gone" "$(ndctl list -B | jq -r '.[].provider' | sort | tr '\n' ' ')" "e820 "
-is "and all addresses" "$(grep -cE 'nfit|dax' /proc/iomem)" 0
+is "its reservations are gone" "$(grep -cE 'nfit|dax' /proc/iomem)" 0
 if configured DEBUG_KMEMLEAK; then
-	# The probe of nfit_test allocates the NFIT of a notification, and does not free it.
+	# When nfit_test probes, it allocates the NFIT of a notification, and never frees it.
 	found=/sys/kernel/debug/kmemleak
 	echo scan >$found
-	# It takes an object for lost when it is older than this.
+	# kmemleak reports only objects older than this.
 	sleep 5
 	echo scan >$found
-	is "nfit_test loses what it always does, and no more is lost" \
+	is "only the known leak of nfit_test is found" \
 		"$(grep -c ^unreferenced $found) $(grep -c ' platform_probe+' $found)" "1 1"
 	echo clear >$found
 fi

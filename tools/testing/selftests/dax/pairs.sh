@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Every module in either language, with every other in either language: providers with
-# consumers, and one consumer after another on the same device. The core is what the kernel has.
+# Each module in either language, with each other module in either language: providers with
+# consumers, and one consumer after another on the same device. The core is that of the kernel.
 # machines: nvdimm hmem cxl
 # limit: 400
 # kernel: rust c-core
@@ -23,7 +23,7 @@ load()
 	C) insmod "./upstream/$module.ko" "$@" ;;
 	*) modprobe "$module" "$@" ;;
 	esac || not_ok "$module ($language) can be loaded" "$(dmesg | tail -n 5)"
-	# What is built outside of the kernel's own tree says so.
+	# The taint tells a module that was built outside the kernel's tree.
 	case $language$(cat "/sys/module/$module/taint") in
 	C*O* | Rust) ;;
 	*) not_ok "$module is $language" ;;
@@ -55,7 +55,7 @@ as_before()
 	udevadm settle
 }
 
-# pair CONSUMER: what was tried of provider and consumer has passed, for the table of run/all_kernels.py
+# pair CONSUMER: report that provider and consumer passed, for the table of run/all_kernels.py
 failed_before=0
 pair()
 {
@@ -64,7 +64,7 @@ pair()
 }
 language() { eval "echo \$lang_$1"; }
 
-# bound_to DRIVER: nobody else has DEV
+# bound_to DRIVER: bind DEV to this driver, and to no other
 bound_to()
 {
 	[ ! -e "$SYS/driver" ] || echo "$DEV" >"$SYS/driver/unbind"
@@ -80,7 +80,7 @@ as_device()
 		"$(driver) $(ask a open f "$NODE")/$(ask a mmap m f 4M 0)/$(ask a write m 2M "$2") $(ask a read m 2M)" \
 		"device_dax ok/ok/ok $2"
 	leave_driver device_dax
-	is "$1: and takes it away while it is mapped" "$(driver) $(ask a read m 2M)" "none SIGBUS ADRERR at 0x200000"
+	is "$1: $(language device_dax) device_dax is unbound while it is mapped" "$(driver) $(ask a read m 2M)" "none SIGBUS ADRERR at 0x200000"
 	leave a
 	pair device_dax
 }
@@ -92,7 +92,7 @@ as_memory()
 	there="$(driver) $([ -n "$(its_memory)" ] && echo added)"
 	leave_driver kmem
 	[ -n "$(its_memory)" ] && gone="still there" || gone=removed
-	is "$1: $(language kmem) kmem adds it, and takes it away" "$there $(driver) $gone" "kmem added none removed"
+	is "$1: $(language kmem) kmem adds the memory, and removes it" "$there $(driver) $gone" "kmem added none removed"
 	pair kmem
 }
 
@@ -115,11 +115,11 @@ as_files()
 		out+=" $(cat "$TMP/mount")"
 	fi
 	leave_driver fsdev_dax
-	is "$1: $(language fsdev_dax) fsdev_dax has a file system on it" "$out $(driver)" "fsdev_dax ok mounted none"
+	is "$1: $(language fsdev_dax) fsdev_dax gives it to a file system" "$out $(driver)" "fsdev_dax ok mounted none"
 	pair fsdev_dax
 }
 
-# one_by_one HOW: each consumer, and device_dax after each
+# one_by_one HOW: bind each consumer in turn, and device_dax after each
 one_by_one()
 {
 	as_device "$1" 11
@@ -129,7 +129,7 @@ one_by_one()
 	as_device "$1" 13
 }
 
-# combined: the languages of the consumers, in all combinations
+# combined: print all combinations of languages for the three consumers
 combined()
 {
 	local device kmem files
@@ -138,7 +138,7 @@ combined()
 	done; done; done
 }
 
-# consumers DEVICE KMEM FSDEV: load them
+# consumers DEVICE KMEM FSDEV: load them in these languages
 consumers()
 {
 	lang_device_dax=$1 lang_kmem=$2 lang_fsdev_dax=$3
@@ -166,7 +166,7 @@ nvdimm)
 	done < <(combined | sed 's/^/Rust /'; combined | sed 's/^/C /')
 	$destroyed >/dev/null 2>&1
 
-	# Behind another namespace, with 1 GiB: one of the two has to know where the pages begin.
+	# Behind another namespace, with 1 GiB: one module must know where the pages begin.
 	other=$(ndctl create-namespace -m fsdax -s 64M | jq -r .dev)
 	for languages in "Rust C" "C Rust" "Rust Rust"; do
 		unload_all
@@ -188,14 +188,16 @@ nvdimm)
 	unload_all
 	if in_c core; then
 		refuse "Kconfig does not have dax_pmem_compat with a core in C" "not found" modprobe dax_pmem_compat
-		# That of a kernel with a core in Rust, if there is one.
+		# The module of a kernel with the core in Rust, if there is one.
 		if [ -e upstream/dax_pmem_compat.ko ]; then
 			modprobe -a libnvdimm device_dax
 			log_mark
-			refuse "nor is it loaded there" "Unknown symbol" insmod upstream/dax_pmem_compat.ko
-			log_has "which says what it lacks" "dax_pmem_compat: Unknown symbol dax_class_driver_get"
+			refuse "a dax_pmem_compat from another kernel is not loaded" \
+				"Unknown symbol" insmod upstream/dax_pmem_compat.ko
+			log_has "the log names the missing symbol" \
+				"dax_pmem_compat: Unknown symbol dax_class_driver_get"
 		else
-			skip "nor is it loaded there" "there is no kernel-rust"
+			skip "a dax_pmem_compat from another kernel is not loaded" "there is no kernel-rust"
 		fi
 	else
 		for language in Rust C; do
@@ -207,18 +209,19 @@ nvdimm)
 			PLACE=$CLASS
 			dax_device 2M mem 256M
 			session a
-			is "Rust dax_pmem_compat, $language device_dax: it is mapped" \
+			is "Rust dax_pmem_compat, $language device_dax: the device is mapped" \
 				"$(ask a open f "$NODE")/$(ask a mmap m f 4M 0)/$(ask a write m 2M 21) $(ask a read m 2M)" \
 				"ok/ok/ok 21"
-			is "no driver is told of" "$(grep -c DRIVER "$SYS/uevent")" 0
+			is "the uevent names no driver" "$(grep -c DRIVER "$SYS/uevent")" 0
 			nd=$(basename "$(readlink -f "$SYS/device")")
-			refuse "device_dax stays" "in use" rmmod device_dax
+			refuse "device_dax cannot be removed" "in use" rmmod device_dax
 			echo "$nd" >/sys/bus/nd/drivers/dax_pmem_compat/unbind
-			is "it goes while it is mapped" "$([ -e "$SYS" ] || echo gone) $(ask a read m 2M)" \
+			is "the device is removed while it is mapped" \
+				"$([ -e "$SYS" ] || echo gone) $(ask a read m 2M)" \
 				"gone SIGBUS ADRERR at 0x200000"
 			echo "$nd" >/sys/bus/nd/drivers/dax_pmem_compat/bind
 			leave a
-			dax "and comes back, with its data" <<-DAX
+			dax "the device is back, with its data" <<-DAX
 				open f $NODE		= ok
 				mmap m f 4M 0		= ok
 				read m 2M		= 21
@@ -228,19 +231,21 @@ nvdimm)
 			PLACE=$BUS
 		done
 
-		# Kconfig does not have this pair: user space could not tell who gets a namespace.
+		# Not in Kconfig: user space could not tell which module gets a namespace.
 		unload_all
 		load Rust device_dax
 		load C dax_pmem
 		load Rust dax_pmem_compat
 		log_mark
 		dax_device 2M mem 256M
-		is "C dax_pmem has the namespaces, and dax_pmem_compat none" \
+		is "C dax_pmem has the namespaces, dax_pmem_compat has none" \
 			"$(ls $BUS) $(ls $CLASS)" "$DEV "
 		nd=$(basename "$(dirname "$SYS")")
 		echo "$nd" >/sys/bus/nd/drivers/dax_pmem/unbind
-		is "dax_pmem_compat refuses it" "$(result /sys/bus/nd/drivers/dax_pmem_compat/bind "$nd")" EBUSY
-		log_has "with the reason in the log" "dax_pmem_compat dax.*: $NS: dax_pmem is not the one in Rust, so that both have namespaces; .* $NS"
+		is "dax_pmem_compat refuses the namespace" \
+			"$(result /sys/bus/nd/drivers/dax_pmem_compat/bind "$nd")" EBUSY
+		log_has "the log has the reason" \
+			"dax_pmem_compat dax.*: $NS: dax_pmem is not the one in Rust, so that both have namespaces; .* $NS"
 		echo "$nd" >/sys/bus/nd/drivers/dax_pmem/bind
 		destroy_device >/dev/null
 	fi
@@ -263,7 +268,7 @@ cxl)
 	modprobe dax_cxl
 	cxl create-region -m -t ram -d decoder0.0 mem0 >/dev/null 2>"$TMP/cxl" ||
 		bail_out "cxl create-region: $(cat "$TMP/cxl")"
-	# A little is enough: CXL memory is slow here.
+	# A small device: CXL memory is slow in QEMU.
 	while read -r provider_language hmem_language consumer_language; do
 		unload_all
 		consumers "$consumer_language" "$consumer_language" "$consumer_language"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What is written to a device is there after the machine was down, at the same place,
-# and the device comes back by itself.
+# Data that is written to a device is there after a reboot, at the same offset, and the device is
+# bound again automatically.
 # machines: nvdimm legacy
 # boots: 2
 # limit: 240
@@ -30,12 +30,12 @@ for spec in $devices; do
 		continue
 	fi
 	ns=$(ndctl list -NX | jq -r --arg n "$name" '[.. | objects | select(.name? == $n)][0].dev // "namespace0.0"')
-	is "$align, map in $map: the namespace came back as it was" \
+	is "$align, map in $map: the namespace is unchanged" \
 		"$(ndctl list -Xn "$ns" | jq -c '.[0] | [.mode, .map, .size, .align, .daxregion.size]')" \
 		"$(cat "$PERSIST/$name")"
 	use_device "$(ndctl list -Xn "$ns" | jq -r '.[0].daxregion.devices[0].chardev')"
 	check "$align, map in $map: $DEV is bound" wait_bound
-	dax "$align, map in $map: all is there" <<-DAX
+	dax "$align, map in $map: all of the data is there" <<-DAX
 		open f $NODE			= ok
 		mmap m f $SIZE 0		= ok
 		smaps m KernelPageSize		= $(($(bytes $align) >> 10)) kB

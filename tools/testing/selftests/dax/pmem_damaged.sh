@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A namespace that is not what its info block says, or was not set up completely: no
-# device, nothing reserved, a sentence that says what is wrong, and ndctl repairs it.
+# A namespace that contradicts its info block, or was not set up completely: there is no device and
+# no reservation, the log has the reason, and ndctl repairs the namespace.
 # machines: nvdimm legacy
 # needs: python3
 # limit: 600
-# impl: rust dax_pmem - C follows several of these info blocks blindly, or fails without a word
+# impl: rust dax_pmem - C trusts several of these info blocks, or fails without a message
 . ./lib.sh
 
 ND=/sys/bus/nd/devices
@@ -31,11 +31,11 @@ now() { use_device "$DEV"; echo "$SIZE $(reserved)"; }
 repaired()
 {
 	check "$1: ndctl rewrites the info block" rewrite
-	check "$1: the device is there again" wait_bound
-	is "$1: the device is what it was" "$(now)" "$whole"
+	check "$1: the device is back" wait_bound
+	is "$1: the device is unchanged" "$(now)" "$whole"
 }
 
-# refused DESCRIPTION LOG COMMAND...: after the command the namespace is refused
+# refused DESCRIPTION LOG COMMAND...: after the command, enabling the namespace must fail
 refused()
 {
 	local what=$1 log=$2
@@ -43,7 +43,7 @@ refused()
 	ndctl disable-namespace "$NS" >/dev/null 2>&1
 	"$@"
 	log_mark
-	refuse "$what: it is not enabled" "failed to enable|No such device" ndctl enable-namespace "$NS"
+	refuse "$what: the namespace is not enabled" "failed to enable|No such device" ndctl enable-namespace "$NS"
 	log_has "$what: the reason is in the log" "$log"
 	is "$what: no device, nothing reserved" "$(devices)$(reserved)" ""
 }
@@ -61,7 +61,7 @@ setup()
 
 hex() { printf '%#x' "$1"; }
 
-# ---- what dax_pmem refuses ----
+# ---- info blocks that dax_pmem refuses ----
 
 setup 2M mem 512M
 
@@ -80,7 +80,7 @@ refused "$what" "${ours}its info block leaves 0x1fe000 bytes for the memmap, whi
 	infoblock mode=2
 repaired "$what"
 
-# In libnvdimm's own check, this wraps around and passes.
+# The addition in libnvdimm's own check overflows, so the check passes.
 what="padding beyond the end"
 refused "$what" "${ours}its info block is for a size of 0x[0-9a-f]{9}, but it has $(hex "$total"); restore the size, or $over" \
 	infoblock start_pad=0xffe00000 end_trunc=0xffe00000
@@ -96,13 +96,12 @@ if has_labels; then
 		eval 'echo $((768 << 20)) >$ND/$NS/size'
 	ndctl disable-namespace "$NS" >/dev/null 2>&1
 	echo $((512 << 20)) >$ND/$NS/size
-	check "$what: with its old size it is enabled" ndctl enable-namespace "$NS"
-	check "$what: the device is there again" wait_bound
-	is "$what: the device is what it was" "$(now)" "$whole"
+	check "$what: with its old size the namespace is enabled" ndctl enable-namespace "$NS"
+	check "$what: the device is back" wait_bound
+	is "$what: the device is unchanged" "$(now)" "$whole"
 fi
 
-# Bound by hand, again and again. A processor keeps up to 60 free objects of each cache, which
-# count as well.
+# Bind again and again. A CPU keeps up to 60 free objects of each cache, and these count as well.
 what="refused again and again"
 refused "$what" "version 3\.4" infoblock version_major=3
 objects() { awk '/^kmalloc-(rcl-)?(4k|1k|512|256|192|128) / { print $1, $2 }' /proc/slabinfo; }
@@ -113,8 +112,8 @@ objects >"$TMP/before"
 for turn in $(seq $turns); do echo "$nd" >$DRIVER/bind; done 2>/dev/null
 most=$(objects | paste - "$TMP/before" | awk '{ print $2 - $4, "more in", $1 }' | sort -n | tail -n 1)
 is "$what: no device, nothing reserved" "$(devices)$(reserved)" ""
-check_memory "$what: no memory is lost ($most)" test "${most%% *}" -lt $((turns / 2))
-check "$what: the module is not kept" modprobe -r dax_pmem
+check_memory "$what: no memory is leaked ($most)" test "${most%% *}" -lt $((turns / 2))
+check "$what: the module can be unloaded" modprobe -r dax_pmem
 modprobe dax_pmem
 check "$what: the namespace can be destroyed" destroy_device
 
@@ -132,11 +131,11 @@ refused "$what" "${ours}its info block puts data at $(cat "$SYS/resource")-0x[0-
 repaired "$what"
 destroy_device >/dev/null
 
-# ---- configured by hand: set-up incomplete, or not that of the info block ----
+# ---- devices set up by hand: incomplete, or in conflict with the info block ----
 
 setup 2M mem 512M
 uuid=$(cat $ND/$nd/uuid)
-configure()	# NAMESPACE UUID MODE: libnvdimm's spare device; a dash leaves something out
+configure()	# NAMESPACE UUID MODE: set up libnvdimm's seed device; a dash leaves an attribute unset
 {
 	nd=$(cat "$ND/$region/dax_seed")
 	[ "$1" = - ] || echo "$1" >$ND/$nd/namespace
@@ -151,13 +150,14 @@ ndctl disable-namespace "$NS" >/dev/null 2>&1
 log_mark
 configure - "$uuid" ram
 is "without a namespace" "$(attach)" ENODEV
-is "without a namespace: nothing to say" "$(log_since | grep "dax_pmem.*: " | grep -v 'probe with driver')" ""
+is "without a namespace: the log has no message of dax_pmem" \
+	"$(log_since | grep "dax_pmem.*: " | grep -v 'probe with driver')" ""
 configure "$NS" - -
 log_mark
-# The UUID was set above; a new spare device has none.
-is "reattached, as it was" "$(attach)" ok
-check "reattached: the device is there again" wait_bound
-is "reattached: the device is what it was" "$(now)" "$whole"
+# The UUID was set above, since a new seed device has none.
+is "attached again, with its mode" "$(attach)" ok
+check "reattached: the device is back" wait_bound
+is "reattached: the device is unchanged" "$(now)" "$whole"
 
 echo "$nd" >$DRIVER/unbind
 echo pmem >$ND/$nd/mode
@@ -171,8 +171,8 @@ is "set to 4 KiB, made with 2 MiB" "$(attach)" EOPNOTSUPP
 log_has "align: the reason is in the log" "${ours}align or mode, as set, are not those of its info block"
 is "no device, nothing reserved" "$(devices)$(reserved)" ""
 ndctl disable-namespace "$NS" >/dev/null 2>&1
-check "enabled, it goes by the info block" ndctl enable-namespace "$NS"
-is "the device is what it was" "$(now)" "$whole"
+check "ndctl enables the namespace as its info block says" ndctl enable-namespace "$NS"
+is "the device is unchanged" "$(now)" "$whole"
 
 ndctl disable-namespace "$NS" >/dev/null 2>&1
 infoblock flip=200
@@ -188,27 +188,27 @@ is "damaged: no device, nothing reserved" "$(devices)$(reserved)" ""
 detach
 infoblock flip=200
 configure "$NS" "$uuid" ram
-is "undamaged again" "$(attach)" ok
-check "undamaged again: the device is there" wait_bound
-is "undamaged again: the device is what it was" "$(now)" "$whole"
+is "with the info block restored" "$(attach)" ok
+check "with the info block restored: the device is back" wait_bound
+is "with the info block restored: the device is unchanged" "$(now)" "$whole"
 repaired "in the end"
 
-# ---- what libnvdimm decides before dax_pmem sees it ----
+# ---- info blocks that libnvdimm rejects before dax_pmem probes ----
 
-not_devdax()	# DESCRIPTION FIELD=NUMBER: taken for a namespace without a mode
+not_devdax()	# DESCRIPTION FIELD=NUMBER: libnvdimm takes it for a namespace without a mode
 {
 	local what=$1
 	shift
 	ndctl disable-namespace "$NS" >/dev/null 2>&1
 	infoblock "$@"
-	check "$what: it is enabled" ndctl enable-namespace "$NS"
-	check "$what: as a block device" test -b "/dev/$(ls $ND/$NS/block)"
+	check "$what: the namespace is enabled" ndctl enable-namespace "$NS"
+	check "$what: it is a block device" test -b "/dev/$(ls $ND/$NS/block)"
 	is "$what: there is no dax device" "$(ls /sys/bus/dax/devices)" ""
 	repaired "$what"
 }
 not_devdax "wrong checksum" flip=3000
 not_devdax "wrong signature" flip=3
-not_devdax "of another namespace" parent_uuid=0x1234
+not_devdax "UUID of another namespace" parent_uuid=0x1234
 not_devdax "unknown mode" mode=7
 
 by_libnvdimm()	# DESCRIPTION LOG FIELD=NUMBER...
@@ -224,6 +224,6 @@ by_libnvdimm "offset beyond the end" "pfn array size exceeds capacity of $NS" "d
 by_libnvdimm "misaligned start" "bad offset: .* dax disabled" start_pad=0x1000
 by_libnvdimm "misaligned end" "resource end misaligned" end_trunc=0x1000
 
-check "destroyed" destroy_device
+check "the namespace is destroyed" destroy_device
 is "nothing is left" "$(devices)$(reserved)" ""
 done_testing

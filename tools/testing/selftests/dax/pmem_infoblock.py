@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Change fields of the info block of a namespace in raw mode.
 
-  pmem_infoblock.py DEVICE [FIELD=NUMBER]...    change, and make the checksum right
-  pmem_infoblock.py DEVICE flip=OFFSET          damage the byte at OFFSET of the block
-  pmem_infoblock.py DEVICE                      print
+  pmem_infoblock.py DEVICE [FIELD=NUMBER]...    change fields, and update the checksum
+  pmem_infoblock.py DEVICE flip=OFFSET          invert the byte at OFFSET of the block
+  pmem_infoblock.py DEVICE                      print all fields
 
 The fields are those of struct nd_pfn_sb, see drivers/nvdimm/pfn.h.
 """

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Many namespaces in a region, by labels: each has its own device, and they come, go
-# and stay by themselves.
+# Many namespaces in a libnvdimm region, by labels: each has its own device, and each comes and goes
+# without an effect on the others.
 # machines: nvdimm
 # limit: 200
 . ./lib.sh
@@ -26,9 +26,9 @@ for i in $(seq $count); do
 done
 udevadm settle
 is "$count namespaces have $count devices" "$(devices)" "$(of "${names[@]}")"
-is "no two share memory" "$(reserved | wc -l) $(reserved | sort -u | wc -l)" "$((2 * count)) $((2 * count))"
+is "no two reservations are equal" "$(reserved | wc -l) $(reserved | sort -u | wc -l)" "$((2 * count)) $((2 * count))"
 
-each_says()	# something different, and all of it is still there when all have said it
+each_says()	# write a different value to each device, then read all of them
 {
 	local what=$1 i=0 wrong='' name node got
 	shift
@@ -46,7 +46,7 @@ each_says()	# something different, and all of it is still there when all have sa
 	done
 	is "$what" "$wrong" ""
 }
-each_says "each has memory of its own" "${names[@]}"
+each_says "each device has memory of its own" "${names[@]}"
 
 before=$(reserved)
 kept=() gone=()
@@ -54,33 +54,33 @@ for i in "${!names[@]}"; do
 	if [ $((i % 2)) = 0 ]; then kept+=("${names[i]}"); else gone+=("${names[i]}"); fi
 done
 for name in "${gone[@]}"; do ndctl destroy-namespace -f "$name" >/dev/null 2>&1; done
-is "every second is destroyed, the others stay" "$(devices)" "$(of "${kept[@]}")"
+is "every second namespace is destroyed, the others stay" "$(devices)" "$(of "${kept[@]}")"
 names=("${kept[@]}")
-each_says "and still work" "${kept[@]}"
+each_says "the others still work" "${kept[@]}"
 for i in $(seq $((count / 2))); do
 	names+=("$(make $((2 * i)))")
 done
 udevadm settle
-is "as many come again" "$(devices)" "$(of "${names[@]}")"
-is "$count in all" "$(devices | wc -l)" $count
-each_says "all work" "${names[@]}"
+is "the same number is created again" "$(devices)" "$(of "${names[@]}")"
+is "there are $count devices" "$(devices | wc -l)" $count
+each_says "all devices work" "${names[@]}"
 
 before=$(reserved)
 ndctl disable-namespace all >/dev/null 2>&1
-is "all disabled" "$(devices)$(reserved)" ""
+is "disabled namespaces have no device and no reservation" "$(devices)$(reserved)" ""
 ndctl enable-namespace all >/dev/null 2>&1
 udevadm settle
-is "all enabled, at the same place" "$(reserved)" "$before"
+is "enabled namespaces are at the same addresses" "$(reserved)" "$before"
 ndctl disable-region all >/dev/null 2>&1
-is "the whole region disabled" "$(devices)$(reserved)" ""
+is "with the libnvdimm region disabled, there is no device and no reservation" "$(devices)$(reserved)" ""
 ndctl enable-region all >/dev/null 2>&1
 udevadm settle
-is "the whole region enabled, each is at the same place" \
+is "with the libnvdimm region enabled, each namespace is at the same address" \
 	"$(reserved | grep -c .) $(reserved | sed 's/ :.*//' | sort)" \
 	"$((2 * count)) $(sed 's/ :.*//' <<<"$before" | sort)"
 
-# Numbers follow the labels' order after this.
+# After this, the numbers follow the order of the labels.
 for name in $(ndctl list -N | jq -r '.[].dev'); do ndctl destroy-namespace -f "$name" >/dev/null 2>&1; done
 names=()
-is "all destroyed" "$(devices)$(reserved)" ""
+is "destroyed namespaces have no device and no reservation" "$(devices)$(reserved)" ""
 done_testing

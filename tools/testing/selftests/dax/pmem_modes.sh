@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Each alignment with each place for the page map: where metadata and data are, the
-# numbers and nodes of the device, and that its memory can be used from end to end.
+# Each align with each place of the memmap: where metadata and data are, the attributes of the
+# device, and whether its memory works from end to end.
 # machines: nvdimm legacy
 # limit: 180
 . ./lib.sh
@@ -17,22 +17,23 @@ for align in 4K 2M 1G; do
 		region=$(basename "$(readlink -f "$nd/..")")
 		start=$(cat "$SYS/resource")
 
-		is "$how: the device has the numbers of the namespace" "$DEV" "${NS/namespace/dax}"
-		is "$how: the region has the number of libnvdimm's" "region$(cat "$nd/dax_region/id")" "$region"
+		is "$how: the device has the number of the namespace" "$DEV" "${NS/namespace/dax}"
+		is "$how: the dax region has the number of libnvdimm's region" \
+			"region$(cat "$nd/dax_region/id")" "$region"
 		is "$how: align" "$(cat "$SYS/align") $(cat "$nd/dax_region/align")" \
 			"$(bytes $align) $(bytes $align)"
-		is "$how: begins at a multiple of it" $((start % $(bytes $align))) 0
-		is "$how: ends at a multiple of it" $((SIZE % $(bytes $align))) 0
-		is "$how: target_node is libnvdimm's" "$(cat "$SYS/target_node")" "$(cat "$nd/../target_node")"
-		is "$how: numa_node is libnvdimm's" "$(cat "$SYS/numa_node")" "$(cat "$nd/numa_node")"
-		is "$how: libnvdimm's driver" "$(basename "$(readlink -f "$nd/driver")")" dax_pmem
-		is "$how: libnvdimm says the same size and place" "$(cat "$nd/size" "$nd/resource")" \
+		is "$how: it begins at a multiple of the align" $((start % $(bytes $align))) 0
+		is "$how: it ends at a multiple of the align" $((SIZE % $(bytes $align))) 0
+		is "$how: target_node is that of libnvdimm" "$(cat "$SYS/target_node")" "$(cat "$nd/../target_node")"
+		is "$how: numa_node is that of libnvdimm" "$(cat "$SYS/numa_node")" "$(cat "$nd/numa_node")"
+		is "$how: the driver on libnvdimm's bus" "$(basename "$(readlink -f "$nd/driver")")" dax_pmem
+		is "$how: libnvdimm shows the same size and address" "$(cat "$nd/size" "$nd/resource")" \
 			"$(echo "$SIZE"; printf '%#x' $((start)))"
-		like "$how: the page map is where it was asked for" "$(cat "$nd/mode")" \
+		like "$how: the memmap is in the requested place" "$(cat "$nd/mode")" \
 			"^$([ $map = mem ] && echo ram || echo pmem)\$"
-		# A page map in the namespace takes 64 bytes for each page there.
+		# A memmap in the namespace takes 64 bytes for each page of it.
 		before=$((start - $(cat "/sys/bus/nd/devices/$NS/resource")))
-		[ $map = mem ] || check "$how: there is room for it" test $before -ge $((SIZE / 64))
+		[ $map = mem ] || check "$how: the namespace has room for the memmap" test $before -ge $((SIZE / 64))
 		is "$how: the metadata is reserved for the namespace" \
 			"$(memory | grep " : $NS\$" | sed 's/^ *//')" \
 			"$(printf '%08x-%08x : %s' $((start - before)) $((start - 1)) "$NS")"
@@ -44,12 +45,12 @@ for align in 4K 2M 1G; do
 			read m 0			= 17
 			read m $((SIZE - 8))		= 18
 		DAX
-		check "$how: it goes" destroy_device
-		check "$how: with its device" test ! -e "/sys/bus/dax/devices/$DEV" -a ! -e "$NODE"
+		check "$how: the namespace is destroyed" destroy_device
+		check "$how: the device is gone with it" test ! -e "/sys/bus/dax/devices/$DEV" -a ! -e "$NODE"
 	done
 done
 
-is "the memory is free, as before" "$(memory)" "$idle"
+is "no reservation is left" "$(memory)" "$idle"
 
 is "the module's alias" "$(modinfo -F alias dax_pmem)" "nd:t7*"
 is "the module's name" "$(modinfo -F name dax_pmem)" dax_pmem

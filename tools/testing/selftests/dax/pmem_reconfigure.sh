@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A namespace changes between devdax, fsdax, sector and raw mode, and back, and keeps
-# its name; unbinding and disabling it; the modules go and come back.
+# A namespace changes from devdax to fsdax, sector and raw mode and back, and keeps its name. It is
+# unbound and disabled, and the modules are reloaded.
 # machines: nvdimm legacy
 # limit: 180
 . ./lib.sh
@@ -10,7 +10,7 @@ mode_of() { ndctl list -Nin "$NS" | jq -r '.[0].mode'; }
 reconfigure() { ndctl create-namespace -f -e "$NS" "$@" 2>&1; }
 
 dax_device 2M dev 512M
-# Without labels, libnvdimm does not tell raw from fsdax mode.
+# Without labels, libnvdimm does not distinguish raw mode from fsdax mode.
 for mode in fsdax sector $(has_labels && echo raw); do
 	args=(-m $mode)
 	[ $mode != fsdax ] || args+=(-M mem)
@@ -22,7 +22,7 @@ for mode in fsdax sector $(has_labels && echo raw); do
 	is "$NS is in devdax mode" "$(mode_of)" devdax
 	use_device "${NS/namespace/dax}"
 	check "its device is bound" wait_bound
-	dax "and works" <<-DAX
+	dax "the device works" <<-DAX
 		open f $NODE		= ok
 		mmap m f 2M 0		= ok
 		write m 4096 3		= ok
@@ -40,7 +40,7 @@ for turn in 1 2 3 4 5 6 7 8; do
 	ndctl enable-namespace "$NS" >/dev/null 2>&1 && wait_bound || break
 	[ "$(reserved)" = "$before" ] && [ "$(cat "$SYS/size")" = "$size" ] || break
 done
-is "disabled and enabled 8 times, each time the same" "$turn $(reserved)" "8 $before"
+is "the namespace is unchanged after each of 8 disables and enables" "$turn $(reserved)" "8 $before"
 
 use_device "$DEV"
 nd=$(basename "$(readlink -f "$SYS/..")")
@@ -50,26 +50,26 @@ for turn in 1 2 3 4 5 6 7 8; do
 	echo "$nd" >/sys/bus/nd/drivers/dax_pmem/bind && wait_bound || break
 	[ "$(reserved)" = "$before" ] || break
 done
-is "unbound and bound 8 times, each time the same" "$turn $(reserved)" "8 $before"
+is "the namespace is unchanged after each of 8 unbinds and binds" "$turn $(reserved)" "8 $before"
 
 check "dax_pmem can be unloaded" modprobe -r dax_pmem
-is "then nothing of it is left" "$(reserved)$(ls /sys/bus/dax/devices)" ""
-check "and loaded" modprobe dax_pmem
+is "no device and no reservation is left" "$(reserved)$(ls /sys/bus/dax/devices)" ""
+check "dax_pmem is loaded again" modprobe dax_pmem
 check "the device is back" wait_bound
-is "as it was" "$(reserved)" "$before"
-dax "with its data" <<-DAX
+is "its reservations are the same" "$(reserved)" "$before"
+dax "its data is still there" <<-DAX
 	open f $NODE		= ok
 	mmap m f 2M 0		= ok
 	read m 77		= 5
 DAX
 
-# While it is in use: it does not hang, and what was mapped is dead.
+# A disable during use must not hang, and ends the mapping.
 session user
 ask user open f "$NODE" >/dev/null
 ask user mmap m f 2M 0 >/dev/null
 ask user read m 77 >/dev/null
 check "a mapped namespace can be disabled" ndctl disable-namespace "$NS"
-is "the mapping is dead" "$(ask user read m 77)" "SIGBUS ADRERR at 0x4d"
-check "and enabled" ndctl enable-namespace "$NS"
+is "the mapping raises SIGBUS" "$(ask user read m 77)" "SIGBUS ADRERR at 0x4d"
+check "the namespace is enabled again" ndctl enable-namespace "$NS"
 leave user
 done_testing

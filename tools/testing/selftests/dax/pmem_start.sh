@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A namespace begins anywhere: with each align, and with the struct pages in RAM and in the
-# namespace, the device can be touched from end to end. The compound pages of its dev_pagemap begin
-# with the data, not with the namespace.
+# A namespace can begin at any address. With each align, and with the memmap in RAM or in the
+# namespace, the whole device can be accessed. The compound pages of its dev_pagemap begin at the
+# start of the data, not at the start of the namespace.
 # machines: nvdimm
 # needs: python3
 # limit: 240
@@ -11,14 +11,14 @@
 ND=/sys/bus/nd/devices
 FS=/sys/bus/dax/drivers/fsdev_dax
 
-# touched HOW: entries of its memory, and the last one
+# touched HOW: access the entries of the device, and its first and last word
 touched()
 {
 	local align
 	align=$(cat "$SYS/align")
 	is "$1: begins and ends at multiples of the align" \
 		"$(($(cat "$SYS/resource") % align)) $((SIZE % align))" "0 0"
-	dax "$1: each entry can be touched" <<-DAX
+	dax "$1: each entry can be accessed" <<-DAX
 		open f $NODE			= ok
 		mmap m f $SIZE 0		= ok
 		$([ "$align" -lt $((1 << 30)) ] || echo "store m 0 $SIZE $align	= faults $((SIZE / align))")
@@ -31,9 +31,9 @@ touched()
 	DAX
 }
 
-# Nobody looks after it where both modules are C: two WARNs, and each touch raises SIGBUS.
+# Neither module handles this if both are C: there are two WARNs, and each access raises SIGBUS.
 nobody_fits() { in_c dax_pmem && in_c device_dax; }
-WRONG="C: known wrong: the compound pages begin with the namespace"
+WRONG="C: known wrong: the compound pages begin at the start of the namespace"
 
 # ---- behind another namespace ----
 
@@ -55,7 +55,7 @@ for before in 16M 64M 1G 1040M; do
 	ndctl destroy-namespace -f "$other" >/dev/null 2>&1
 done
 
-# ---- padded, as releases before Linux 5.1 wrote it ----
+# ---- with padding, as written before Linux 5.1 ----
 
 infoblock()
 {
@@ -73,7 +73,7 @@ infoblock()
 }
 
 if ! in_c dax_pmem; then
-	# All of it, from a multiple of 1 GiB on: 3 GiB of data begin 1 GiB behind the start.
+	# The namespace begins at a multiple of 1 GiB: 3 GiB of data begin 1 GiB behind its start.
 	for pad in 2M 64M; do
 		dax_device 1G mem 4G
 		infoblock start_pad=$(bytes $pad) dataoff=$(((1 << 30) - $(bytes $pad)))
@@ -83,7 +83,7 @@ if ! in_c dax_pmem; then
 	done
 fi
 
-# ---- another driver, and back ----
+# ---- another driver, and device_dax again ----
 
 other=$(ndctl create-namespace -m fsdax -s 64M | jq -r .dev)
 on_exit "ndctl destroy-namespace -f $other >/dev/null 2>&1"
@@ -91,15 +91,15 @@ dax_device 1G mem 2G
 if nobody_fits; then
 	skip "another driver" "$WRONG"
 else
-	touched "before"
+	touched "first bind to device_dax"
 	unbind
-	is "fsdev_dax takes it" "$(result $FS/new_id "$DEV")" ok
-	is "its driver" "$(driver)" fsdev_dax
+	is "fsdev_dax binds to it" "$(result $FS/new_id "$DEV")" ok
+	is "fsdev_dax has it" "$(driver)" fsdev_dax
 	echo "$DEV" >$FS/remove_id
 	echo "$DEV" >$FS/unbind
 	bind
 	wait_bound
-	dax "device_dax again: the data is there" <<-DAX
+	dax "device_dax binds again: the data is there" <<-DAX
 		open f $NODE			= ok
 		mmap m f $SIZE 0		= ok
 		read m 0			= 17

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Nothing that user space keeps of a device keeps its provider: with a file open, a mapping, files in
-# sysfs or a file system, everything below the device goes, up to the modules of the provider's bus.
-# What was kept is let go after that.
+# User space cannot pin a provider. While it has an open file, a mapping, sysfs files or a file
+# system, everything below the device can be removed, including the modules of the provider's bus.
+# User space releases its references after that.
 # machines: nvdimm legacy hmem cxl
 # limit: 300
 . ./lib.sh
@@ -12,7 +12,8 @@ LIBNVDIMM="dax_pmem dax_pmem_compat nd_pmem nd_btt nfit nd_e820 libnvdimm"
 CXL="dax_cxl dax_hmem cxl_pmem cxl_mem cxl_port cxl_acpi cxl_pci cxl_core"
 
 loaded() { local m; for m in "$@"; do [ ! -d "/sys/module/$m" ] || echo "$m"; done; }
-# unload MODULE...: in this order, if they are loaded; two may need each other's references gone first
+# unload MODULE...: unload those that are loaded, in this order; try again, since modules can refer
+# to each other
 unload()
 {
 	local m i
@@ -25,7 +26,7 @@ unload()
 	return 1
 }
 
-# The provider and what it is on, away and back.
+# away, back: remove the provider and everything below it, and load all of it again
 away()
 {
 	case $MACHINE in
@@ -56,7 +57,7 @@ back()
 		for bus in /sys/bus/nd/devices/ndbus*; do cat "$bus/wait_probe" >/dev/null; done
 		modprobe -a dax_pmem device_dax
 		udevadm settle
-		# Whichever of the two udev was told to load first.
+		# Select this driver, whichever module udev loaded first.
 		provided_by "$1"
 		;;
 	hmem)
@@ -96,22 +97,22 @@ case $MACHINE in
 nvdimm | legacy) dax_device 2M mem 256M ;;
 *) any_device 256M ;;
 esac
-# The device of libnvdimm that is below; it gets the lowest number that nobody has.
+# below: print the provider's device. libnvdimm gives a new device the lowest free number.
 below() { case $MACHINE in nvdimm | legacy) basename "$(readlink -f "$SYS/..")" ;; *) basename "${SYS%/*}" ;; esac; }
 away >/dev/null
 back dax_pmem
 first=$(below)
 
-# gone WHAT: with what is kept by then, the provider goes; then it is let go by "let_go"
+# gone WHAT: remove the provider while user space holds a reference, then release it with "let_go"
 gone()
 {
-	check "$1: the provider goes, and its modules" away
+	check "$1: the provider and its modules are removed" away
 	check "$1: the device is gone from sysfs" test ! -e "$BUS/$DEV"
-	check "$1: nobody has its memory" bash -c "! grep -q ' : $DEV\$' /proc/iomem"
+	check "$1: its memory is not reserved" bash -c "! grep -q ' : $DEV\$' /proc/iomem"
 	let_go
 	back "${2:-dax_pmem}"
-	check "$1: let go; the provider comes back" wait_bound
-	is "$1: the device below has the number that it had" "$(below)" "$first"
+	check "$1: after the release, the provider comes back" wait_bound
+	is "$1: the provider's device has the same number" "$(below)" "$first"
 	works "$1: the device works"
 }
 
@@ -131,13 +132,13 @@ session a
 ask a open f "$NODE" >/dev/null
 ask a mmap m f 4M 0 >/dev/null
 ask a write m 0 1 >/dev/null
-is "a mapping in a child, that is" "$(ask a child read m 0)" 1
+is "a child reads through the mapping" "$(ask a child read m 0)" 1
 away >/dev/null
-is "touched after the end" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
-is "mapped after it" "$(ask a mmap n f 4M 0)" ENXIO
+is "an access after the removal raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+is "mmap after the removal fails" "$(ask a mmap n f 4M 0)" ENXIO
 leave a
 back dax_pmem
-works "and the device works"
+works "the device works again"
 
 let_go() { exec {fd1}<&- {fd2}<&- {fd3}<&- {fd4}<&-; cd "$home" || exit; }
 home=$PWD
@@ -162,14 +163,14 @@ if [ "$MACHINE" = nvdimm ]; then
 	below() { basename "$(readlink -f "$SYS/..")"; }
 fi
 
-# ---- a file system on it ----
+# ---- a mounted file system ----
 
 modprobe -a dax_onefile fsdev_dax
 on_exit "rmmod dax_onefile"
 mkdir "$TMP/mnt"
 unbind
 echo "$DEV" >$FS/new_id
-check "a file system is mounted on it" mount -t onefile -o "size=$SIZE" "$NODE" "$TMP/mnt"
+check "a file system is mounted" mount -t onefile -o "size=$SIZE" "$NODE" "$TMP/mnt"
 session a
 ask a open f "$TMP/mnt/data" >/dev/null
 ask a mmap m f 4M 0 >/dev/null
@@ -177,7 +178,7 @@ ask a write m 0 6 >/dev/null
 let_go() { leave a; umount "$TMP/mnt"; echo "$DEV" >$FS/remove_id; }
 gone "a file system"
 
-# ---- pages, which the struct pages stay for ----
+# ---- references to pages, which keep the memmap ----
 
 if ! in_c device_dax; then
 	session a
@@ -187,16 +188,16 @@ if ! in_c device_dax; then
 	ask a pipe p m 0 16 >/dev/null
 	ask a munmap m >/dev/null
 	timeout $((2 * PACE)) bash -c "echo $DEV >$DRV/unbind"
-	check "a page in a pipe: the provider goes, and its modules" away
+	check "a page in a pipe: the provider and its modules are removed" away
 	check "a page in a pipe: its memory stays reserved" grep -q " : $DEV\$" /proc/iomem
-	# Without its region, CXL memory answers with nothing.
-	[ "$MACHINE" = cxl ] || is "a page in a pipe: and has its data" "$(ask a piped p)" 7
+	# Without its region, CXL memory does not answer.
+	[ "$MACHINE" = cxl ] || is "a page in a pipe: it has its data" "$(ask a piped p)" 7
 	leave a
 	for i in 1 2 3 4 5 6; do
 		grep -q " : $DEV\$" /proc/iomem || break
 		sleep $((1 * PACE))
 	done
-	check "a page in a pipe: it is free when the page is" bash -c "! grep -q ' : $DEV\$' /proc/iomem"
+	check "a page in a pipe: the memory is free when the page is" bash -c "! grep -q ' : $DEV\$' /proc/iomem"
 	back dax_pmem
 	check "a page in a pipe: the provider comes back" wait_bound
 	works "a page in a pipe: the device works"
@@ -220,11 +221,11 @@ if [ "$MACHINE" = nvdimm ]; then
 	ask a open f "$NODE" >/dev/null
 	ask a mmap m f 4M 0 >/dev/null
 	ask a write m 0 1 >/dev/null
-	check "the sample: the module goes under an open file" within 20 rmmod rust_driver_dax
+	check "the sample: the module is removed while a file is open" within 20 rmmod rust_driver_dax
 	check "the sample: its device is gone" test ! -e "$BUS/$DEV"
 	leave a
 	modprobe rust_driver_dax start="$start" size=$((64 << 20))
-	check "the sample: and comes back" test -e "$BUS/$DEV"
+	check "the sample: the device is back" test -e "$BUS/$DEV"
 	rmmod rust_driver_dax
 fi
 done_testing

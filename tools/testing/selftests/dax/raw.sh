@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Where data lies: what is written through a device stands in its namespace, as a
-# plain disk, from the offset at which the device begins, and nowhere else.
+# The position of the data: data written through a device is in its namespace, read as a plain disk,
+# from the offset where the device begins, and nowhere else.
 # machines: nvdimm
 # limit: 240
 . ./lib.sh
@@ -9,7 +9,7 @@
 for spec in 4K/mem/256M 4K/dev/256M 2M/mem/256M 2M/dev/256M 1G/mem/3G 1G/dev/3G; do
 	IFS=/ read -r align map size <<<"$spec"
 	dax_device "$align" "$map" "$size"
-	# The step is not a power of two, so that a page in a wrong place is noticed.
+	# The step is not a power of two, so that the test notices a page at a wrong offset.
 	step=$((SIZE / 61 / 4096 * 4096 + 4096 + 8))
 	dax "$align, map in $map: write through the device" <<-DAX
 		open f $NODE			= ok
@@ -34,7 +34,7 @@ for spec in 4K/mem/256M 4K/dev/256M 2M/mem/256M 2M/dev/256M 1G/mem/3G 1G/dev/3G;
 	echo 0 >"/sys/bus/nd/devices/$NS/force_raw"
 	ndctl enable-namespace "$NS" >/dev/null 2>&1
 	udevadm settle
-	dax "$align, map in $map: and it is a device again" <<-DAX
+	dax "$align, map in $map: the device has the same data again" <<-DAX
 		open f $NODE			= ok
 		mmap m f $SIZE 0		= ok
 		verify m 0 $SIZE 5 $step	= ok

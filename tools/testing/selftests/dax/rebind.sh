@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A file stays open, and mapped, across any number of unbinds and rebinds.
+# A file stays open, and mapped, while the device is unbound and bound many times.
 # machines: nvdimm legacy
 # limit: 300
 # impl: rust device_dax - C: known wrong: probe initialises the cdev that the open file still
@@ -22,16 +22,16 @@ for align in 4K 2M; do
 		got=$(ask old mmap n f $align 0)
 		[ "$got" = ENXIO ] || wrong+="turn $turn, unbound: mmap of the old file: $got; "
 		bind
-		# Opened at once; no settling.
+		# Open immediately, without waiting for udev.
 		got=$(printf '%s\n' "open f $NODE" "mmap m f $align 0" "read m 0" | daxtest | tr '\n' ' ')
 		[ "$got" = "ok ok 51 " ] || wrong+="turn $turn, bound again: $got; "
-		# The old file belongs to an earlier life of the device, or to this one; either
-		# is sound, stale memory or a hang is not.
+		# The old file belongs to an earlier bind or to this one. Both are correct; stale
+		# memory or a hang is not.
 		case $(ask old read m 0) in
 		51 | "SIGBUS ADRERR at 0") ;;
-		*) wrong+="turn $turn, bound again: the old mapping is neither dead nor right; " ;;
+		*) wrong+="turn $turn, bound again: the old mapping has wrong data; " ;;
 		esac
-		# A file of each life stays open.
+		# Keep one file of some binds open.
 		[ $((turn % 7)) != 5 ] || {
 			session "life$turn"
 			ask "life$turn" open f "$NODE" >/dev/null
@@ -41,13 +41,13 @@ for align in 4K 2M; do
 	done
 	is "$align: 20 unbinds and rebinds with files open" "$wrong" ""
 
-	check "$align: the device goes while files of four lives are open" destroy_device
+	check "$align: the device is removed while files of four binds are open" destroy_device
 	for who in life5 life12 life19 old; do
-		is "$align: $who is dead" "$(ask $who read m 0)" "SIGBUS ADRERR at 0"
+		is "$align: the mapping of $who raises SIGBUS" "$(ask $who read m 0)" "SIGBUS ADRERR at 0"
 		leave $who
 	done
 
-	# The other order: files close first, then the device goes.
+	# The other order: first the files are closed, then the device is removed.
 	dax_device $align mem 256M
 	session old
 	ask old open f "$NODE" >/dev/null
@@ -57,15 +57,15 @@ for align in 4K 2M; do
 		bind
 	done
 	leave old
-	dax "$align: the last close of an old file leaves the device alone" <<-DAX
+	dax "$align: the last close of an old file does not affect the device" <<-DAX
 		open f $NODE		= ok
 		mmap m f $align 0	= ok
 		write m 0 1		= ok
 		read m 0		= 1
 	DAX
-	check "$align: and it goes" destroy_device
+	check "$align: the device is removed" destroy_device
 done
-# Opens, faults and closes at any moment, against unbinds and binds.
+# Open, fault and close at any moment, concurrently with unbind and bind.
 dax_device 2M mem 256M
 (
 	while [ ! -e "$TMP/stop" ]; do
@@ -86,13 +86,13 @@ for turn in $(seq 12); do
 done
 touch "$TMP/stop"
 wait $busy
-is "threads that fault, and processes that come and go: none survives an unbind" "$(cat "$TMP/wrong" 2>/dev/null)" ""
-is "each call ended in one of the ways that it may" \
+is "each thread that faults gets SIGBUS after an unbind" "$(cat "$TMP/wrong" 2>/dev/null)" ""
+is "each call has one of the allowed results" \
 	"$(sort -u "$TMP/any" | grep -vE '^(ok|ENXIO|ENODEV|faults [0-9]+|[0-9]+|SIGBUS ADRERR at 0x?[0-9a-f]*|daxtest: nothing (open|mapped) of the name: .)$')" ""
-like "and some of them well" "$(sort -u "$TMP/any")" '^faults 32$'
+like "some calls succeed" "$(sort -u "$TMP/any")" '^faults 32$'
 leave old
-check "the device goes" destroy_device
+check "the device is removed" destroy_device
 
-check "no module is kept by the files of earlier lives" modprobe -r device_dax
+check "closed files of earlier binds do not keep the module" modprobe -r device_dax
 modprobe device_dax
 done_testing

@@ -1,52 +1,52 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# daxctl divides a dynamic region: create-device, also from a file of mappings,
-# reconfigure-device, disable-device, enable-device, destroy-device.
+# daxctl divides a dynamic region: create-device, also from a file of mappings, reconfigure-device,
+# disable-device, enable-device, destroy-device.
 # machines: hmem
 # limit: 180
 . ./lib.sh
 dynamic_region
 first=dax$R.0
 
-# of FILTER ARGS...: what daxctl list says
+# of FILTER ARGS...: filter the output of daxctl list
 of() { local filter=$1; shift; daxctl list "$@" | jq -c "$filter"; }
 
 is "daxctl lists the region" "$(of '.[] | [.id, .size, .available_size, .align]' -R)" "[$R,$LENGTH,$LENGTH,2097152]"
 
 check "daxctl creates a device" daxctl create-device -r "$R" -s 256M
-is "of that size, bound to device_dax" \
+is "the device has that size, and device_dax binds to it" \
 	"$(of '.[] | [.chardev, .size, .align, .mode]' -d "dax$R.1")" "[\"dax$R.1\",268435456,2097152,\"devdax\"]"
-is "with one range" "$(of '.[].mappings | map([.page_offset, .start, .end])' -M -d "dax$R.1")" \
+is "the device has one range" "$(of '.[].mappings | map([.page_offset, .start, .end])' -M -d "dax$R.1")" \
 	"[[0,$((START)),$((START + (256 << 20) - 1))]]"
-dax "it works" <<-DAX
+dax "the device works" <<-DAX
 	open f /dev/dax$R.1	= ok
 	mmap m f 256M 0		= ok
 	write m 0 17		= ok
 	phys m 0		= $(printf '%#x' $((START)))
 DAX
-check "and another, with an align of 4K" daxctl create-device -r "$R" -s 64M -a 4K
-is "which it has" "$(of '.[] | [.size, .align]' -d "dax$R.2")" "[67108864,4096]"
-dax "and works" <<-DAX
+check "daxctl creates another device, with an align of 4K" daxctl create-device -r "$R" -s 64M -a 4K
+is "the second device has that align" "$(of '.[] | [.size, .align]' -d "dax$R.2")" "[67108864,4096]"
+dax "the second device works" <<-DAX
 	open f /dev/dax$R.2	= ok
 	mmap m f 4K 4K		= ok
 	write m 0 18		= ok
 	phys m 0		= $(printf '%#x' $((START + (256 << 20) + 4096)))
 DAX
-# The core in C takes any gigabyte. device_dax in C is bound to that, the one in Rust is not.
-in_c device_dax || c_known_wrong core "which no entry of a gigabyte can map"
-check "and one of gigabytes" daxctl create-device -r "$R" -s 1G -a 1G
-c_known_wrong core "takes any gigabyte"
-is "which is aligned" "$(ranges "dax$R.3")" "1024+1024"
-in_c device_dax || c_known_wrong core "follows from that"
-check "and the rest" daxctl create-device -r "$R"
-c_known_wrong core "follows from that"
-is "in pieces" "$(ranges "dax$R.4")" "320+704 2048+2048"
-refuse "then nothing is left" "no space|created 0|not enough" daxctl create-device -r "$R"
+# C's core takes 1 GiB at any address. C's device_dax binds to that, Rust's does not.
+in_c device_dax || c_known_wrong core "gives it 1 GiB at an address that no 1 GiB entry can map"
+check "daxctl creates a device with an align of 1G" daxctl create-device -r "$R" -s 1G -a 1G
+c_known_wrong core "takes 1 GiB at any address"
+is "the device with an align of 1G is aligned" "$(ranges "dax$R.3")" "1024+1024"
+in_c device_dax || c_known_wrong core "follows from the unaligned 1 GiB"
+check "daxctl creates a device of the rest" daxctl create-device -r "$R"
+c_known_wrong core "follows from the unaligned 1 GiB"
+is "the rest is two ranges" "$(ranges "dax$R.4")" "320+704 2048+2048"
+refuse "no further device can be created" "no space|created 0|not enough" daxctl create-device -r "$R"
 
 # ---- disable, enable ----
 
 check "disable" daxctl disable-device "dax$R.1"
-is "it is shown so" "$(of '.[] | [.chardev, .state]' -i -d "dax$R.1")" "[\"dax$R.1\",\"disabled\"]"
+is "daxctl shows it as disabled" "$(of '.[] | [.chardev, .state]' -i -d "dax$R.1")" "[\"dax$R.1\",\"disabled\"]"
 check "enable" daxctl enable-device "dax$R.1"
 dax "its data is there" <<-DAX
 	open f /dev/dax$R.1	= ok
@@ -57,62 +57,64 @@ DAX
 # ---- reconfigure ----
 
 refuse "a device that is bound cannot be destroyed" "destroyed 0|must be|fail|disable" daxctl destroy-device "dax$R.2"
-check "smaller" bash -c "daxctl disable-device dax$R.1 && daxctl reconfigure-device -m devdax -s 128M dax$R.1"
-is "it is" "$(of '.[].size' -d "dax$R.1")" $((128 << 20))
-check "larger again, into the gap" \
+check "reconfigure to a smaller size" \
+	bash -c "daxctl disable-device dax$R.1 && daxctl reconfigure-device -m devdax -s 128M dax$R.1"
+is "the device has the smaller size" "$(of '.[].size' -d "dax$R.1")" $((128 << 20))
+check "reconfigure to a larger size, into the gap" \
 	bash -c "daxctl disable-device dax$R.1 && daxctl reconfigure-device -m devdax -s 192M dax$R.1"
-is "it is" "$(ranges "dax$R.1")" "0+192"
-check "another align" bash -c "daxctl disable-device dax$R.1 && daxctl reconfigure-device -m devdax -s 192M -a 4K dax$R.1"
-is "it is" "$(of '.[] | [.size, .align]' -d "dax$R.1")" "[$((192 << 20)),4096]"
-refuse "larger than what is left" "fail|reconfigured 0" \
+is "the device has the larger size" "$(ranges "dax$R.1")" "0+192"
+check "reconfigure to another align" \
+	bash -c "daxctl disable-device dax$R.1 && daxctl reconfigure-device -m devdax -s 192M -a 4K dax$R.1"
+is "the device has the other align" "$(of '.[] | [.size, .align]' -d "dax$R.1")" "[$((192 << 20)),4096]"
+refuse "a size larger than the free memory is refused" "fail|reconfigured 0" \
 	bash -c "daxctl disable-device dax$R.1; daxctl reconfigure-device -m devdax -s 3G dax$R.1"
-refuse "an align that its ranges do not fit" "fail|reconfigured 0|align" \
+refuse "an align that its ranges do not fit is refused" "fail|reconfigured 0|align" \
 	bash -c "daxctl disable-device dax$R.1; daxctl reconfigure-device -m devdax -a 1G dax$R.1"
-is "it is what it was" "$(of '.[] | [.size, .align]' -i -d "dax$R.1")" "[$((192 << 20)),4096]"
-check "and can be enabled" daxctl enable-device "dax$R.1"
+is "the device is unchanged" "$(of '.[] | [.size, .align]' -i -d "dax$R.1")" "[$((192 << 20)),4096]"
+check "the device can be enabled" daxctl enable-device "dax$R.1"
 
 # ---- destroy ----
 
 check "disable all" daxctl disable-device -r "$R" all
 check "destroy one" daxctl destroy-device "dax$R.2"
-in_c device_dax || c_known_wrong core "follows from that"
+in_c device_dax || c_known_wrong core "follows from the unaligned 1 GiB"
 is "its memory is free" "$(of '.[].available_size' -R)" $((128 << 20))
 check "destroy all" daxctl destroy-device -r "$R" all
 is "all is free" "$(of '.[].available_size' -R)" "$LENGTH"
 is "the first device stays" "$(ls /sys/bus/dax/devices)" "$first"
 
-# ---- from a file: the same ranges as another device had, in their order ----
+# ---- from a file: the ranges of another device, in the same order ----
 
-check "a device, and one behind it" bash -c "daxctl create-device -r $R -s 64M && daxctl create-device -r $R -s 64M"
-check "and a third" daxctl create-device -r "$R" -s 64M
-check "the second goes" bash -c "daxctl disable-device dax$R.2 && daxctl destroy-device dax$R.2"
-check "the first takes its place and more" \
+check "daxctl creates two devices" bash -c "daxctl create-device -r $R -s 64M && daxctl create-device -r $R -s 64M"
+check "daxctl creates a third device" daxctl create-device -r "$R" -s 64M
+check "the second device is destroyed" bash -c "daxctl disable-device dax$R.2 && daxctl destroy-device dax$R.2"
+check "the first device grows into the gap, and beyond" \
 	bash -c "daxctl disable-device dax$R.1 && daxctl reconfigure-device -m devdax -s 192M dax$R.1"
 check "daxctl enables it" daxctl enable-device "dax$R.1"
 was=$(ranges "dax$R.1")
-is "two ranges" "$was" "0+128 192+64"
-dax "it takes data" <<-DAX
+is "it has two ranges" "$was" "0+128 192+64"
+dax "data is written to it" <<-DAX
 	open f /dev/dax$R.1	= ok
 	mmap m f 192M 0		= ok
 	fill m 0 192M 9 4K	= ok
 DAX
 daxctl list -M -d "dax$R.1" | jq '.[0]' >"$TMP/mappings.json"
-check "it goes" bash -c "daxctl disable-device dax$R.1 && daxctl destroy-device dax$R.1"
-is "daxctl makes it again from what it listed" \
+check "the device is destroyed" bash -c "daxctl disable-device dax$R.1 && daxctl destroy-device dax$R.1"
+is "daxctl creates it again from its own list of mappings" \
 	"$(daxctl create-device -r "$R" --input "$TMP/mappings.json" | jq -r '.[].chardev')" "dax$R.1"
-is "the ranges are those" "$(ranges "dax$R.1")" "$was"
-dax "and so is the data" <<-DAX
+is "the ranges are the same" "$(ranges "dax$R.1")" "$was"
+dax "the data is the same" <<-DAX
 	open f /dev/dax$R.1	= ok
 	mmap m f 192M 0		= ok
 	verify m 0 192M 9 4K	= ok
 DAX
-# In the other order.
-check "it goes again" bash -c "daxctl disable-device dax$R.1 && daxctl destroy-device dax$R.1"
+# In reverse order.
+check "the device is destroyed again" bash -c "daxctl disable-device dax$R.1 && daxctl destroy-device dax$R.1"
 jq '.mappings |= (map(.page_offset) as $o | to_entries | map(.value.page_offset = $o[1 - .key] | .value))' \
 	"$TMP/mappings.json" >"$TMP/reverse.json"
-check "daxctl makes one with its ranges exchanged" daxctl create-device -r "$R" --input "$TMP/reverse.json"
-is "the order is that of the file" "$(ranges "dax$R.1")" "192+64 0+128"
-dax "as is what is mapped" <<-DAX
+check "daxctl creates a device with the two ranges exchanged" daxctl create-device -r "$R" --input "$TMP/reverse.json"
+is "the ranges are in the order of the file" "$(ranges "dax$R.1")" "192+64 0+128"
+dax "the memory is mapped in the order of the file" <<-DAX
 	open f /dev/dax$R.1	= ok
 	mmap m f 192M 0		= ok
 	phys m 0		= none

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What regionmodel finds when it is given more time, and each time other requests.
+# regionmodel with more time, and with other requests each time.
 # machines: hmem hmem-large
 # needs: regionmodel
 # append: memory_hotplug.memmap_on_memory=on maxcpus=1
 # limit: 3600
 # tier: all
-# impl: rust - as there
+# impl: rust - as region_model
 STEPS=$((PACE > 1 ? 5000 : 100000)) SEED=$((RANDOM * 1000))
 . ./region_model.sh

@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Several processes divide a region at the same time, bind what they made and take it
-# away; meanwhile the provider goes and comes back. In the end nothing is missing.
+# Several processes divide a region concurrently, bind the devices and remove them, while the
+# provider is unbound and bound. No memory may be lost.
 # machines: hmem
-# impl: rust core - C locks up, since it holds the lock of the region while it removes devices
+# impl: rust core - C locks up, because it holds the region's lock while it removes devices
 # limit: 300
 . ./lib.sh
 dynamic_region
 hmem=$(basename "$DEVICES")
 driver=$(readlink -f "$DEVICES/driver")
 
-# What a worker does to a device of its own, or to one that another worker has just
-# deleted: any of it may be refused, none may hang or break anything.
+# A worker's operations on its own device, or on one that another worker has just deleted. Each may
+# be refused; none may hang or break anything.
 cat >"$TMP/worker" <<'WORKER'
 region=$1 turns=$2 RANDOM=$3
 devices=${region%/dax_region}
@@ -56,7 +56,7 @@ race()
 race 60 4
 sum=0
 for size in $(cat "$DEVICES"/dax"$R".*/size); do sum=$((sum + size)); done
-is "after the race, what the devices have and what is free is the whole" \
+is "after the race, the sizes and the free memory add up to the region" \
 	"$((sum + $(cat "$REGION/available_size")))" "$LENGTH"
 is "no two ranges overlap" "$(overlaps)" ""
 for dev in "$DEVICES"/dax"$R".*; do
@@ -64,12 +64,12 @@ for dev in "$DEVICES"/dax"$R".*; do
 	for map in "$dev"/mapping[0-9]*; do
 		[ ! -e "$map" ] || size=$((size + $(cat "$map/end") + 1 - $(cat "$map/start")))
 	done
-	[ $size = "$(cat "$dev/size")" ] || not_ok "the ranges of ${dev##*/} are its size" "$size, $(cat "$dev/size")"
+	[ $size = "$(cat "$dev/size")" ] || not_ok "the ranges of ${dev##*/} add up to its size" "$size, $(cat "$dev/size")"
 done
 empty_region
-is "all can be taken apart" "$(ls /sys/bus/dax/devices) $(cat "$REGION/available_size")" "dax$R.0 $LENGTH"
+is "all devices can be deleted" "$(ls /sys/bus/dax/devices) $(cat "$REGION/available_size")" "dax$R.0 $LENGTH"
 
-# The provider is unbound and bound again under them.
+# The provider is unbound and bound while workers run.
 race 40 3 &
 race=$!
 for turn in $(seq 12); do
@@ -77,17 +77,17 @@ for turn in $(seq 12); do
 	echo "$hmem" >"$driver/unbind"
 	echo "$hmem" >"$driver/bind"
 done
-check "its unbinding waits for nobody" test "$(ls "$DEVICES" | grep -c dax_region)" = 1
+check "its unbind does not wait for the workers" test "$(ls "$DEVICES" | grep -c dax_region)" = 1
 wait $race
 udevadm settle
-# What comes back is bound to kmem, as after a boot.
+# The device is bound to kmem when it comes back, as after boot.
 echo "dax$R.0" >/sys/bus/dax/drivers/kmem/unbind 2>/dev/null
 empty_region
-is "the region is whole" "$(ls /sys/bus/dax/devices) $(cat "$REGION/available_size")" "dax$R.0 $LENGTH"
-is "nothing is reserved for it" "$(grep -c ' : dax' /proc/iomem)" 0
+is "all memory of the region is free" "$(ls /sys/bus/dax/devices) $(cat "$REGION/available_size")" "dax$R.0 $LENGTH"
+is "no reservation is left" "$(grep -c ' : dax' /proc/iomem)" 0
 new_device 64M
-check "and can be used" bind_to_device
-dax "with what is in it" <<-DAX
+check "a new device can be bound" bind_to_device
+dax "the new device works" <<-DAX
 	open f $NODE		= ok
 	mmap m f 64M 0		= ok
 	fill m 0 64M 3 2M	= ok

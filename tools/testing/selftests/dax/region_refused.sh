@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What a dynamic region refuses: bad strings to every file, and changes that nobody could
-# honour. The errno, the reason in the log, and that nothing has changed.
+# Requests that a dynamic region refuses: invalid strings for each file, and impossible changes. The
+# test checks the errno, the reason in the log, and that nothing has changed.
 # machines: hmem
 # limit: 180
 . ./lib.sh
@@ -23,7 +23,7 @@ state_of()
 before=$(state_of)
 unchanged() { is "$1: nothing has changed" "$(diff <(echo "$before") <(state_of))" ""; }
 
-# refused FILE ERRNO VALUE...: each of them
+# refused FILE ERRNO VALUE...: each of these values must be refused
 refused()
 {
 	local file=$1 errno=$2 value result
@@ -34,24 +34,24 @@ refused()
 	done < <(for value in "$@"; do echo "put $file $value"; done | daxtest)
 }
 
-# wrong ERRNO FILE VALUE REGEX [C]: refused with the reason in the log; C is what upstream
-# does instead
+# wrong ERRNO FILE VALUE REGEX [C]: the value must be refused, with the reason in the log; C says
+# what upstream does instead
 wrong()
 {
 	local errno=$1 file=$2 value=$3 regex=$4
 	[ $# -lt 5 ] || c_known_wrong core "$5"
 	is "${file##*/}: $errno for \"$value\"" "$(result "$file" "$value")" "$errno"
-	# C says nothing, or not that.
-	in_c core || says "and the reason: $regex" "$DEV: .*$regex" <<<"put $file $value"
+	# C logs nothing, or another message.
+	in_c core || says "the log has the reason: $regex" "$DEV: .*$regex" <<<"put $file $value"
 }
 
-# ---- what is not what the file takes ----
+# ---- strings that a file does not accept ----
 
 junk=('\n' x -1 ' 1' '1 ' 1x 0x '\xff' '\*5000:z' 1.5 '1\n\n')
 refused "$SYS/size" EINVAL "${junk[@]}" $((64 * M + 1)) $((64 * M + 4096)) $((65 * M))
 refused "$SYS/size" ERANGE 99999999999999999999 0x10000000000000000
 refused "$SYS/align" ENXIO "${junk[@]}" 99999999999999999999
-# What follows a NUL is an error, C ignores it.
+# Rust refuses a string that continues after a NUL; C ignores the rest.
 in_c core || refused "$SYS/align" ENXIO '4096\01'
 refused "$SYS/align" EINVAL 0 1 4095 4097 8192 1048576 4194304 4294967296
 refused "$SYS/mapping" EINVAL "${junk[@]}" - 1- -1 '180000000 - 1801fffff' 0x180000000 \
@@ -70,7 +70,7 @@ for file in id size align available_size seed; do
 done
 unchanged "after junk"
 
-# ---- what nobody can honour ----
+# ---- changes that are impossible ----
 
 wrong EINVAL "$SYS/size" $((65 * M)) "size 0x4100000 refused: the size must be a multiple of 0x200000"
 wrong ENOSPC "$SYS/size" $((LENGTH)) "refused: only 0xf8000000 bytes are free"
@@ -86,23 +86,23 @@ wrong EBUSY "$SYS/mapping" "$(range 62*M 66*M)" "mapping .* refused: in use by a
 wrong EBUSY "$SYS/mapping" "$(range 64*M 66*M)" "mapping .* refused: in use by a device" "ENOMEM"
 wrong EINVAL "$SYS/mapping" "$(range 200*M 201*M)" "mapping .* refused: start and length" "success for a range that it ignores"
 wrong EINVAL "$SYS/mapping" "$(range 201*M 203*M)" "mapping .* refused: start and length" "accepts a range that starts anywhere"
-result "$SYS/size" $((64 * M)) >/dev/null	# C took that range
-c_known_wrong core "takes a range that ends before it starts for an empty one, and stays with a device of 0"
+result "$SYS/size" $((64 * M)) >/dev/null	# C added that range
+c_known_wrong core "treats a range that ends before it starts as empty, and leaves a device of size 0"
 is "mapping: EINVAL for a range that ends before it starts" "$(result "$SYS/mapping" "$(printf '%x-%x' $((START + 4 * M)) $START)")" EINVAL
-unchanged "after what cannot be"
+unchanged "after impossible changes"
 
 wrong EBUSY "$REGION/delete" "$DEV" "delete refused: it has memory; write 0 to its size first"
 DEV=dax$R.0 wrong EBUSY "$REGION/delete" "dax$R.0" "delete refused: the first instance of a region stays"
 unchanged "after delete"
 
-# A size that could be had in bytes, but not in aligned pieces.
+# A size for which there are enough bytes, but not enough aligned ranges.
 keep=$DEV
 new_device
 echo $((1 << 30)) >"$SYS/align"
 c_known_wrong core "gives the device ranges that its align cannot map"
-is "what is aligned can be had" "$(result "$SYS/size" $((3 << 30))) $(ranges)" "ok 1024+3072"
-c_known_wrong core "takes what is left, and stays with it"
-is "size: ENOSPC if what is left is not aligned, and nothing has changed" \
+is "a device takes all aligned memory" "$(result "$SYS/size" $((3 << 30))) $(ranges)" "ok 1024+3072"
+c_known_wrong core "takes the unaligned rest, and keeps it"
+is "size: ENOSPC if the rest is not aligned, and nothing has changed" \
 	"$(result "$SYS/size" $((4 << 30))) $(ranges)" "ENOSPC 1024+3072"
 echo 0 >"$SYS/size"
 echo "$DEV" >"$REGION/delete"
@@ -121,10 +121,10 @@ refused "$SYS/size" EBUSY $((2 * M)) $((128 * M))
 wrong EBUSY "$SYS/align" $((2 * M)) "align 2097152 refused: bound to a driver; unbind it first"
 refused "$SYS/align" EBUSY 4096
 wrong EBUSY "$SYS/mapping" "$(range 256*M 258*M)" "mapping .* refused: bound to a driver; unbind it first" \
-	"adds a range that has no page map"
+	"adds a range without a dev_pagemap"
 wrong EBUSY "$REGION/delete" "$DEV" "delete refused: bound to a driver; unbind it first"
 refused $DRV/bind EBUSY "$DEV"
-c_known_wrong core "has the range that it should have refused"
+c_known_wrong core "has added the range that it should have refused"
 unchanged "while it is bound"
 is "the mapping works" "$(ask a read m 0)" 5
 leave a

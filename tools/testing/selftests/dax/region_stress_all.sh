@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What daxstress does when it is given more time, and each time other changes.
+# daxstress with more time, and with other changes each time.
 # machines: hmem
 # needs: daxstress
 # limit: 3600

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The sample of a provider and a consumer, samples/rust/rust_driver_dax.rs: it works, and
-# what it makes is a device like any other.
+# The sample of a provider and a consumer, samples/rust/rust_driver_dax.rs: it works, and its
+# instance is like any other.
 # machines: nvdimm legacy
 # limit: 120
 . ./lib.sh
 
-# Memory that is nobody's as long as its libnvdimm region is disabled.
+# Use memory of a libnvdimm region, which nobody uses while the region is disabled.
 ndctl disable-region all >/dev/null 2>&1
 on_exit "has_labels || ndctl disable-namespace all >/dev/null 2>&1"
 on_exit "ndctl enable-region all >/dev/null 2>&1"
@@ -17,20 +17,21 @@ sample=/sys/bus/dax/drivers/rust_driver_dax
 driver() { basename "$(readlink "$SYS/driver" || echo none)"; }
 
 log_mark
-refuse "without memory it does not load" "invalid" modprobe rust_driver_dax
-log_has "and says which parameters are wrong" "rust_driver_dax: .*start= and size="
-refuse "nor with what is no page" "invalid" modprobe rust_driver_dax start="$start" size=4097
-check "with memory it does" modprobe rust_driver_dax start="$start" size=$size
+refuse "the sample does not load without parameters" "invalid" modprobe rust_driver_dax
+log_has "it logs which parameters are wrong" "rust_driver_dax: .*start= and size="
+refuse "it does not load with a size that is not a multiple of a page" \
+	"invalid" modprobe rust_driver_dax start="$start" size=4097
+check "it loads with start and size" modprobe rust_driver_dax start="$start" size=$size
 use_device dax1000.0
 udevadm settle
-# device_dax is for such an instance, too, and may have been there before.
+# device_dax also matches such an instance, and may have been loaded before.
 [ "$(driver)" = rust_driver_dax ] || {
 	unbind
-	check "bind" bash -c "echo $DEV >$sample/bind"
+	check "the sample is bound" bash -c "echo $DEV >$sample/bind"
 }
 is "the instance is bound to the sample" "$(driver)" rust_driver_dax
 is "it has all of the memory" "$SIZE" $size
-is "and an align of one page" "$(cat "$SYS/align")" 4096
+is "its align is one page" "$(cat "$SYS/align")" 4096
 like "its memory is reserved" "$(cat /proc/iomem)" \
 	"^ *$(printf '%08x-%08x' $((start)) $((start + size - 1))) : $DEV\$"
 
@@ -52,16 +53,16 @@ session a
 ask a open f "$NODE" >/dev/null
 ask a mmap m f 4M 0 >/dev/null
 ask a read m 1M >/dev/null
-refuse "the module does not go while a file is open" "in use" rmmod rust_driver_dax
+refuse "the module cannot be removed while a file is open" "in use" rmmod rust_driver_dax
 check "unbind" bash -c "echo $DEV >$sample/unbind"
-is "what was mapped raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
-is "the open file maps nothing more" "$(ask a mmap n f 4K 0)" ENXIO
+is "the mapping raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+is "mmap on the open file fails" "$(ask a mmap n f 4K 0)" ENXIO
 leave a
 
 is "the region is dynamic: the instance shrinks" "$(daxtest <<<"put $SYS/size $((size / 2))")" ok
-is "and there is free memory" "$(cat "$SYS/../dax_region/available_size")" $((size / 2))
+is "the rest of the region is free" "$(cat "$SYS/../dax_region/available_size")" $((size / 2))
 check "bind again" bash -c "echo $DEV >$sample/bind"
-dax "half of it is there, with its data" <<-DAX
+dax "half of the memory is there, with its data" <<-DAX
 	open f $NODE			= ok
 	mmap m f $size 0		= ok
 	read m 1M			= 71
@@ -69,13 +70,13 @@ dax "half of it is there, with its data" <<-DAX
 DAX
 check "unbind" bash -c "echo $DEV >$sample/unbind"
 modprobe device_dax
-check "device_dax takes it as well" bash -c "echo $DEV >$DRV/bind"
-dax "with the same data" <<-DAX
+check "device_dax binds to it as well" bash -c "echo $DEV >$DRV/bind"
+dax "device_dax maps the same data" <<-DAX
 	open f $NODE			= ok
 	mmap m f 2M 0			= ok
 	read m 1M			= 71
 DAX
-check "the module goes, and the region with it" rmmod rust_driver_dax
-check "there is no device left" test ! -e "/sys/bus/dax/devices/$DEV"
-check "nor memory in its name" bash -c "! grep -q $DEV /proc/iomem"
+check "the module is removed, with its region" rmmod rust_driver_dax
+check "no device is left" test ! -e "/sys/bus/dax/devices/$DEV"
+check "no reservation is left" bash -c "! grep -q $DEV /proc/iomem"
 done_testing

@@ -17,13 +17,13 @@ for align in 4K 2M 1G; do
 	ask one write m 0 11 >/dev/null
 	is "$align: what one process writes another reads" "$(ask two read m 0)" 11
 	ask two fill m 4K 64K 3 >/dev/null
-	is "$align: and the other way round" "$(ask one verify m 4K 64K 3)" ok
+	is "$align: and in the other direction" "$(ask one verify m 4K 64K 3)" ok
 	leave one
-	is "$align: a process that is killed takes nothing away" "$(ask two verify m 4K 64K 3)" ok
+	is "$align: a killed process does not affect the memory" "$(ask two verify m 4K 64K 3)" ok
 	session one
 	ask one open f "$NODE" >/dev/null
 	ask one mmap m f "$SIZE" 0 r >/dev/null
-	is "$align: a process that comes later sees it all" "$(ask one verify m 4K 64K 3)" ok
+	is "$align: a process that maps it later reads the same data" "$(ask one verify m 4K 64K 3)" ok
 	leave one
 	leave two
 
@@ -38,7 +38,7 @@ for align in 4K 2M 1G; do
 		verify m 0 4K 9			= ok
 	DAX
 
-	dax "$align: a child takes its faults itself, and one for an entry" <<-DAX
+	dax "$align: a child takes its own faults, one for each entry" <<-DAX
 		open f $NODE			= ok
 		mmap m f $align 0		= ok
 		child store m 0 8 8		= faults 1

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Nothing may cut an entry: munmap, mprotect, mremap and madvise on part of one are
-# refused; on whole ones they work.
+# An entry cannot be split: munmap, mprotect, mremap and madvise on a part of one are refused. On
+# whole entries they work.
 # machines: nvdimm
-# With DEBUG_VM mm wonders about an entry of 1 GiB that nobody may access: x86's pud_present() does
-# not know these.
+# With DEBUG_VM, mm warns of an entry of 1 GiB that is PROT_NONE: x86's pud_present() does not
+# handle it.
 # splat: at pudp_invalidate\+|Modules linked in:|Call Trace:
 . ./lib.sh
 
@@ -12,7 +12,7 @@ for align in 4K 2M 1G; do
 	case $align in 1G) size=3G ;; *) size=256M ;; esac
 	dax_device $align mem $size
 	a=$(bytes $align)
-	# Two entries, the size of each half of an entry.
+	# Two entries, and half of an entry.
 	two=$((2 * a)) half=$((a / 2))
 	script="open f $NODE		= ok
 		mmap m f $two 0		= ok
@@ -52,7 +52,7 @@ for align in 4K 2M 1G; do
 			verify m $align 4K 1			= ok
 		DAX
 
-		dax "$align: advice that needs an area of its own is refused for part of an entry" <<-DAX
+		dax "$align: advice that would split the VMA is refused for a part of an entry" <<-DAX
 			$script
 			madvise m 0 4K dontfork		= EINVAL
 			madvise m $half $half nohugepage	= EINVAL
@@ -62,7 +62,7 @@ for align in 4K 2M 1G; do
 		DAX
 	fi
 
-	dax "$align: munmap of a whole entry leaves the other" <<-DAX
+	dax "$align: munmap of a whole entry leaves the other one mapped" <<-DAX
 		$script
 		munmap m 0 $align		= ok
 		read m 0			= SIGSEGV MAPERR at 0
@@ -92,8 +92,8 @@ for align in 4K 2M 1G; do
 		areas m					= 1
 	DAX
 
-	# C: known wrong: mm/mremap.c takes an entry of 1G for a corrupt one ("bad pud"),
-	# and what the kernel says then would fail this test.
+	# C: known wrong: mm/mremap.c treats an entry of 1G as corrupt ("bad pud"), and the message
+	# would fail this test.
 	moves=true
 	[ $align = 1G ] && in_c device_dax && moves=false
 
@@ -108,7 +108,7 @@ for align in 4K 2M 1G; do
 		verify n 0 4K 2				= ok
 	DAX
 
-	# Whether or not the move is refused: the right memory, or none.
+	# The move may be refused or not, but never shows wrong memory.
 	[ $align != 2M ] || dax "$align: mremap to a misaligned address shows no wrong memory" <<-DAX
 		$script
 		mremap m 0 $two $two fixed=0x200000001000	= @(EINVAL|ok)
@@ -116,14 +116,14 @@ for align in 4K 2M 1G; do
 		verify m $align 4K 1			= @(ok|SIGBUS*)
 	DAX
 
-	$moves && dax "$align: a mapping that grows shows nothing past the device" <<-DAX
+	$moves && dax "$align: a mapping that grows shows no memory past the end of the device" <<-DAX
 		$script
 		mremap m 0 $two $((SIZE + a)) maymove	= @(ok|E*)
 		read m $((SIZE - 8))			= @([0-9]*|SIGSEGV*)
 		read m $SIZE				= @(SIGBUS*|SIGSEGV*)
 	DAX
 
-	dax "$align: dropped entries are there again at the next touch" <<-DAX
+	dax "$align: dropped entries are mapped again at the next access" <<-DAX
 		$script
 		madvise m 0 $two dontneed	= ok
 		touch m 0 8 8 r			= faults 1

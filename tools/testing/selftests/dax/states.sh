@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What else mm can do with a mapping, and what of it: userfaultfd, guards, soft-dirty, locks, advice,
-# policies, seals, huge pages that are switched off, and those who watch: idle pages, KSM, DAMON,
-# NUMA balancing, memory cgroups. Each touch ends at once, with the memory or with a signal that says
-# why not; what was written stays; and the memory can be used again. The table in
+# Other operations of mm on a mapping: userfaultfd, guard pages, soft-dirty, locks, advice,
+# policies, seals, disabled huge pages; and its observers: idle pages, KSM, DAMON, NUMA balancing,
+# memory cgroups. Each access ends at once, with the memory or with the right signal. Written data
+# stays, and the memory can be used again. The table in
 # Documentation/admin-guide/device-dax.rst says the same.
 # machines: nvdimm
 # limit: 400
@@ -11,7 +11,7 @@
 # splat: due to hardware memory corruption|at pudp_invalidate\+|Modules linked in:|Call Trace:
 . ./lib.sh
 
-# A fault that never ends shall not take the whole test with it.
+# A fault that never ends must not hang the whole test.
 daxtest() { timeout -k 1 $((30 * PACE)) ./daxtest; }
 
 modprobe hwpoison_inject && on_exit "rmmod hwpoison_inject"
@@ -19,7 +19,7 @@ THP=/sys/kernel/mm/transparent_hugepage/enabled
 thp=$(sed 's/.*\[\(.*\)\].*/\1/' $THP)
 on_exit "echo $thp >$THP"
 
-# mine DESCRIPTION <<EOF: a new process maps the device as m, and does this
+# mine DESCRIPTION <<EOF: map the device as m in a new process, and run this script
 mine()
 {
 	dax "$align: $1" <<-DAX
@@ -29,8 +29,8 @@ mine()
 	DAX
 }
 
-# Bytes of an entry and of a mapping, steps with room for some in each entry, and what a touch comes to
-# where a table of smaller entries is in the way.
+# Bytes of an entry and of a mapping, steps that fit several times into each entry, and the result
+# of an access where a table of smaller entries is in the way.
 for align in 4K 2M 1G; do
 	case $align in
 	4K) size=64M len=$(bytes 8M) step=4096 ;;
@@ -40,14 +40,14 @@ for align in 4K 2M 1G; do
 	a=$(bytes $align)
 	dax_device $align mem $size
 	if [ $align = 4K ]; then blocked='+([0-9])' written=ok; else blocked='SIGBUS ADRERR at *' written=$blocked; fi
-	mine "a pattern" <<-DAX
+	mine "a pattern is written" <<-DAX
 		fill m 0 $len 5 $step		= ok
 		write m 8 11			= ok
 	DAX
 
 	# ---- userfaultfd ----
 
-	mine "userfaultfd can watch writes, and only without reports" <<-DAX
+	mine "userfaultfd accepts only asynchronous write protection" <<-DAX
 		uffd m missing			= EINVAL
 		uffd m minor			= EINVAL
 		uffd m rwp			= EINVAL
@@ -56,7 +56,7 @@ for align in 4K 2M 1G; do
 		verify m 0 $len 5 $step		= ok
 	DAX
 	[ $align != 4K ] || c_known_wrong device_dax "a read of a page that is protected and not mapped never ends"
-	mine "what is protected before it is touched can be read, and is marked still" <<-DAX
+	mine "a page that is protected before the first access can be read, and stays protected" <<-DAX
 		uffd m wp			= ok
 		protect m 0 $len		= ok
 		pagemap m 0			= *wp
@@ -67,7 +67,7 @@ for align in 4K 2M 1G; do
 		$( [ $align != 4K ] || echo "pagemap m $((len - a)) = present*wp")
 	DAX
 	[ $align != 4K ] || c_known_wrong device_dax "a WARN and SIGBUS"
-	in_c device_dax || mine "it can be written, and is not marked any more" <<-DAX
+	in_c device_dax || mine "such a page can be written, which removes the protection" <<-DAX
 		uffd m wp			= ok
 		protect m 0 $len		= ok
 		write m 8 11			= $written
@@ -75,7 +75,7 @@ for align in 4K 2M 1G; do
 		$( [ $align != 4K ] || echo "pagemap m 4K = *wp")
 		$( [ $align != 4K ] || echo "read m 8 = 11")
 	DAX
-	mine "what is protected when it is mapped is so still, or not mapped any more" <<-DAX
+	mine "a mapped page that is protected stays so, or is unmapped" <<-DAX
 		touch m 0 $len $step r		= faults *
 		uffd m wp			= ok
 		protect m 0 $len		= ok
@@ -84,7 +84,7 @@ for align in 4K 2M 1G; do
 		write m 8 11			= $written
 		$( [ $align != 4K ] || echo "pagemap m 0 = present dirty")
 	DAX
-	mine "without a watch it can be used again, at the latest when it is mapped anew" <<-DAX
+	mine "without userfaultfd the memory can be used again, at the latest after a new mmap" <<-DAX
 		uffd m wp			= ok
 		protect m 0 $len		= ok
 		read m 8			= *
@@ -95,7 +95,7 @@ for align in 4K 2M 1G; do
 		verify m 0 $len 5 $step		= ok
 	DAX
 	if configured PT_RECLAIM && [ $align = 2M ]; then
-		mine "or when it is given back with MADV_DONTNEED" <<-DAX
+		mine "without userfaultfd the memory can be used again after MADV_DONTNEED" <<-DAX
 			uffd m wp			= ok
 			protect m 0 $len		= ok
 			unwatch m			= ok
@@ -104,7 +104,7 @@ for align in 4K 2M 1G; do
 			verify m 0 $len 5 $step		= ok
 		DAX
 	fi
-	mine "a watched mapping that is not protected works" <<-DAX
+	mine "a mapping that is registered but not protected works" <<-DAX
 		uffd m wp			= ok
 		write m 8 12			= ok
 		read m 8			= 12
@@ -113,7 +113,7 @@ for align in 4K 2M 1G; do
 		verify m 0 $len 5 $step		= ok
 	DAX
 	if [ $align = 4K ]; then
-		mine "no page is mapped ahead in it" <<-DAX
+		mine "there is no fault-around in a registered mapping" <<-DAX
 			uffd m wp			= ok
 			touch m 0 64K 4K r		= faults 16
 			mapped m 0 1M			= 0-15
@@ -121,7 +121,7 @@ for align in 4K 2M 1G; do
 			mapped m 0 1M			= 0-31
 		DAX
 	fi
-	in_c device_dax || mine "a child has it unprotected" <<-DAX
+	in_c device_dax || mine "a child inherits no protection" <<-DAX
 		touch m 0 $len $step r		= faults *
 		uffd m wp			= ok
 		protect m 0 $a			= ok
@@ -132,7 +132,7 @@ for align in 4K 2M 1G; do
 	if [ $align = 4K ] && ! in_c device_dax; then
 		for access in read "write 1"; do
 			read -r access value <<<"$access"
-			mine "a page that has failed is not mapped, $access" <<-DAX
+			mine "a failed page is not mapped by a fault, $access" <<-DAX
 				uffd m wp			= ok
 				protect m 0 $len		= ok
 				read m 48K			= *
@@ -144,32 +144,34 @@ for align in 4K 2M 1G; do
 			unbind; bind
 		done
 	fi
-	# What is watched and protected, while the device comes and goes.
+	# A registered and protected mapping, while the device is unbound and bound.
 	if ! in_c device_dax; then
 		session a
 		ask a open f "$NODE" >/dev/null
-		is "$align: a process maps it" "$(ask a mmap m f $len 0) $(ask a fill m 0 $len 5 $step)" "ok ok"
-		is "$align: watches and protects it" "$(ask a uffd m wp) $(ask a protect m 0 $len)" "ok ok"
+		is "$align: a process maps the device" "$(ask a mmap m f $len 0) $(ask a fill m 0 $len 5 $step)" "ok ok"
+		is "$align: it registers and protects the mapping" \
+			"$(ask a uffd m wp) $(ask a protect m 0 $len)" "ok ok"
 		if [ $align = 4K ]; then
-			is "$align: four threads touch it" "$(ask a storm m 4 4096)" ok
+			is "$align: four threads access it" "$(ask a storm m 4 4096)" ok
 			sleep 1
 		fi
 		check "$align: unbind" unbind
-		[ $align != 4K ] || is "$align: each of them gets a signal" "$(ask a calm)" "4 SIGBUS 0 other"
-		is "$align: touched" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+		[ $align != 4K ] || is "$align: each of the threads gets a signal" "$(ask a calm)" "4 SIGBUS 0 other"
+		is "$align: an access raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
 		check "$align: bind" bind
 		ask a munmap m >/dev/null
-		is "$align: mapped anew" "$(ask a mmap m f $len 0) $(ask a verify m 0 $len 5 $step)" "ok ok"
+		is "$align: a new mapping has the data" \
+			"$(ask a mmap m f $len 0) $(ask a verify m 0 $len 5 $step)" "ok ok"
 		leave a
-		mine "all as it was" <<-DAX
+		mine "the memory is unchanged" <<-DAX
 			write m 8 11			= ok
 			verify m 0 $len 5 $step		= ok
 		DAX
 	fi
 
-	# ---- guards ----
+	# ---- guard pages ----
 
-	mine "a guard raises SIGSEGV; the rest of its entry is not there; the next one is" <<-DAX
+	mine "a guard page raises SIGSEGV; the rest of its entry is not mapped, the next entry is" <<-DAX
 		touch m 0 $len $step w		= faults *
 		madvise m 4K 4K guard_install	= ok
 		pagemap m 4K			= *guard
@@ -181,7 +183,7 @@ for align in 4K 2M 1G; do
 		madvise m 4K 4K dontneed	= ok
 		read m 4K			= SIGSEGV MAPERR at 0x1000
 	DAX
-	mine "without it all can be used again, at the latest when it is mapped anew" <<-DAX
+	mine "without the guard page the memory can be used again, at the latest after a new mmap" <<-DAX
 		touch m 0 $len $step w		= faults *
 		madvise m 4K 4K guard_install	= ok
 		madvise m 4K 4K guard_remove	= ok
@@ -192,7 +194,7 @@ for align in 4K 2M 1G; do
 		verify m 0 $len 5 $step		= ok
 	DAX
 	if configured PT_RECLAIM && [ $align = 2M ]; then
-		mine "or when the entry is given back with MADV_DONTNEED" <<-DAX
+		mine "without the guard page the memory can be used again after MADV_DONTNEED" <<-DAX
 			madvise m 4K 4K guard_install	= ok
 			madvise m 4K 4K guard_remove	= ok
 			read m 8			= $blocked
@@ -201,9 +203,9 @@ for align in 4K 2M 1G; do
 		DAX
 	fi
 	if in_c device_dax && [ $align = 1G ]; then
-		skip "$align: a child inherits a guard, and nothing else" "C: mm copies a pud and does not count it"
+		skip "$align: a child inherits a guard page, and no entry" "C: mm copies a pud and does not count it"
 	else
-		mine "a child inherits a guard, and nothing else" <<-DAX
+		mine "a child inherits a guard page, and no entry" <<-DAX
 			touch m 0 $len $step w		= faults *
 			madvise m 4K 4K guard_install	= ok
 			touch m $((len - a)) $a $step w	= faults *
@@ -214,7 +216,7 @@ for align in 4K 2M 1G; do
 		DAX
 	fi
 	c_known_wrong device_dax "a WARN, and SIGBUS instead of SIGSEGV"
-	in_c device_dax || mine "guards come and go while another thread writes" <<-DAX
+	in_c device_dax || mine "guard pages are installed and removed while another thread writes" <<-DAX
 		munmap m			= ok
 		mmap m f $a 0			= ok
 		guards m 5			= written: $( [ $align = 1G ] && echo "*" || echo yes), refused: yes
@@ -228,7 +230,7 @@ for align in 4K 2M 1G; do
 
 	# /proc/PID/pagemap does not show entries of 1 GiB.
 	[ $align = 1G ] && clean=none dirty=none || clean=present dirty='present dirty'
-	mine "what is written after clear_refs is soft-dirty" <<-DAX
+	mine "pages written after clear_refs are soft-dirty" <<-DAX
 		touch m 0 $len $step r		= faults *
 		put /proc/self/clear_refs 4	= ok
 		pagemap m 0			= $clean
@@ -268,7 +270,7 @@ for align in 4K 2M 1G; do
 		mlockall none			= ok
 		verify m 0 $len 5 $step		= ok
 	DAX
-	mine "populated by advice" <<-DAX
+	mine "MADV_POPULATE_READ and _WRITE map all entries" <<-DAX
 		madvise m 0 $len populate_read	= ok
 		touch m 0 $len $step r		= faults 0
 		madvise m 0 $len dontneed	= ok
@@ -291,7 +293,7 @@ for align in 4K 2M 1G; do
 		touch m 0 $len $step w		= faults 0
 		verify m 0 $len 5 $step		= ok
 	DAX
-	mine "mprotect() to nothing and back" <<-DAX
+	mine "mprotect() to PROT_NONE and back" <<-DAX
 		touch m 0 $len $step w		= faults *
 		mprotect m 0 $len none		= ok
 		read m 0			= SIGSEGV ACCERR at 0
@@ -302,7 +304,7 @@ for align in 4K 2M 1G; do
 		write m 8 11			= ok
 		verify m 0 $len 5 $step		= ok
 	DAX
-	mine "a seal" <<-DAX
+	mine "a sealed mapping" <<-DAX
 		read m 8			= 11
 		mseal m 0 $len			= ok
 		munmap m			= EPERM
@@ -313,7 +315,7 @@ for align in 4K 2M 1G; do
 		child verify m 0 $len 5 $step	= ok
 		verify m 0 $len 5 $step		= ok
 	DAX
-	mine "fork" <<-DAX
+	mine "fork shares the memory" <<-DAX
 		touch m 0 $len $step w		= faults *
 		child verify m 0 $len 5 $step	= ok
 		child write m 8 12		= ok
@@ -323,7 +325,7 @@ for align in 4K 2M 1G; do
 		verify m 0 $len 5 $step		= ok
 	DAX
 
-	# ---- huge pages that are switched off ----
+	# ---- disabled huge pages ----
 
 	for policy in never madvise always; do
 		echo $policy >$THP
@@ -334,7 +336,7 @@ for align in 4K 2M 1G; do
 	done
 	echo "$thp" >$THP
 	[ $align = 4K ] && off=11 || off='SIGBUS ADRERR at *'
-	mine "PR_SET_THP_DISABLE: no entries but of 4 KiB" <<-DAX
+	mine "PR_SET_THP_DISABLE: only entries of 4 KiB are mapped" <<-DAX
 		thp disabled			= ok
 		read m 8			= $off
 		write m 8 11			= ${off/#11/ok}
@@ -345,14 +347,14 @@ for align in 4K 2M 1G; do
 		mmap m f $len 0			= ok
 		verify m 0 $len 5 $step		= ok
 	DAX
-	mine "it makes no difference to what is mapped, or if advised mappings are exempt" <<-DAX
+	mine "PR_SET_THP_DISABLE does not affect existing entries, nor advised mappings if they are exempt" <<-DAX
 		read m 8			= 11
 		thp disabled			= ok
 		read m 8			= 11
 		thp advised			= ok
 		verify m 0 $len 5 $step		= ok
 	DAX
-	mine "MADV_NOHUGEPAGE: no entries but of 4 KiB" <<-DAX
+	mine "MADV_NOHUGEPAGE: only entries of 4 KiB are mapped" <<-DAX
 		madvise m 0 $len nohugepage	= ok
 		read m 8			= $off
 		munmap m			= ok
@@ -362,14 +364,14 @@ for align in 4K 2M 1G; do
 		verify m 0 $len 5 $step		= ok
 	DAX
 	if [ $align != 4K ] && ! in_c device_dax; then
-		says "$align: the log says so" \
+		says "$align: the log says that huge pages are disabled" \
 			"$DEV: daxtest.*: page fault refused: the process has huge pages disabled, .* 0x$(printf %x "$a")" <<-DAX
 			thp disabled
 			open f $NODE
 			mmap m f $len 0
 			read m 8
 		DAX
-		says "$align: and when a smaller table is in the way" \
+		says "$align: the log says that a page table of smaller entries is in the way" \
 			"$DEV: daxtest.*: page fault refused: a guard page or userfaultfd has put a table .* 0x$(printf %x "$a")" <<-DAX
 			open f $NODE
 			mmap m f $len 0
@@ -383,10 +385,11 @@ for align in 4K 2M 1G; do
 			madvise m 4K 4K guard_install
 			loop 1000 read m 8
 		DAX
-		is "$align: but not each time" "$(($(log_since | grep -c 'page fault refused') <= 20))" 1
+		is "$align: the log does not have each refused fault" \
+			"$(($(log_since | grep -c 'page fault refused') <= 20))" 1
 	fi
 
-	# ---- those who watch ----
+	# ---- observers ----
 
 	session a
 	ask a open f "$NODE" >/dev/null
@@ -405,7 +408,7 @@ for align in 4K 2M 1G; do
 		before=$(cat /sys/kernel/mm/ksm/pages_shared)
 		echo 1 >/sys/kernel/mm/ksm/run
 		sleep 1
-		is "$align: KSM merges none of it" "$(cat /sys/kernel/mm/ksm/pages_shared)" "$before"
+		is "$align: KSM merges none of its pages" "$(cat /sys/kernel/mm/ksm/pages_shared)" "$before"
 		echo 2 >/sys/kernel/mm/ksm/run
 		echo 0 >/sys/kernel/mm/ksm/run
 	fi
@@ -417,10 +420,11 @@ for align in 4K 2M 1G; do
 		echo vaddr >$damon/0/contexts/0/operations
 		echo 1 >$damon/0/contexts/0/targets/nr_targets
 		echo "${pid_of[a]}" >$damon/0/contexts/0/targets/0/pid_target
-		check "$align: DAMON watches the process" bash -c "echo on >$damon/0/state"
-		is "$align: which goes on" "$(ask a verify m 0 $len 5 $step) $(ask a write m 8 11)" "ok ok"
+		check "$align: DAMON monitors the process" bash -c "echo on >$damon/0/state"
+		is "$align: the process can access the memory" \
+			"$(ask a verify m 0 $len 5 $step) $(ask a write m 8 11)" "ok ok"
 		sleep 2
-		check "$align: and until it is told not to" bash -c "echo off >$damon/0/state"
+		check "$align: DAMON is stopped" bash -c "echo off >$damon/0/state"
 		echo 0 >$damon/nr_kdamonds
 	fi
 
@@ -429,8 +433,8 @@ for align in 4K 2M 1G; do
 	for ((i = 0; i < 20; i++)); do
 		ask a loop 20 verify m 0 $len 5 $step >/dev/null
 	done
-	is "$align: NUMA balancing takes no entry away" "$faults, $(ask a touch m 0 $len $step w)" "faults 0, faults 0"
-	is "$align: what was written is there" "$(ask a verify m 0 $len 5 $step)" ok
+	is "$align: NUMA balancing unmaps no entry" "$faults, $(ask a touch m 0 $len $step w)" "faults 0, faults 0"
+	is "$align: the data is there" "$(ask a verify m 0 $len 5 $step)" ok
 	leave a
 
 	if configured MEMCG; then

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What is counted of the faults and mappings of a device, under stats in its folder in /sys.
+# The counters of faults and mappings of a device, in the directory "stats" of its sysfs directory.
 # machines: nvdimm
 # splat: due to hardware memory corruption
 # impl: rust device_dax - C counts nothing
 . ./lib.sh
 
-# counted: what is not 0, as "NAME=NUMBER ..."
+# counted: print the counters that are not 0, as "NAME=NUMBER ..."
 counted() { (cd "$SYS/stats" && grep -Hv '^0$' -- * | tr ':\n' '= ' | sed 's/ $//'); }
 
 for align in 4K 2M 1G; do
@@ -14,31 +14,32 @@ for align in 4K 2M 1G; do
 	case $align in 1G) size=3G ;; *) size=64M ;; esac
 	dax_device $align mem $size
 	a=$(bytes $align)
-	is "$align: all the counters, which can only be read" "$(cd "$SYS/stats" && stat -c '%n %a' -- * | xargs)" \
+	is "$align: all counters exist, and are read-only" "$(cd "$SYS/stats" && stat -c '%n %a' -- * | xargs)" \
 		"faults_pmd 444 faults_pte 444 faults_pud 444 pages_ahead 444 refused_align 444 refused_failed 444 refused_mmap 444 refused_offset 444"
-	is "$align: nothing happened yet" "$(counted)" ""
+	is "$align: all counters begin with 0" "$(counted)" ""
 	dax "$align: a mapping that is not touched" <<-DAX
 		open f $NODE		= ok
 		mmap m f $SIZE 0	= ok
 	DAX
-	is "$align: counts nothing" "$(counted)" ""
+	is "$align: a mapping alone is not counted" "$(counted)" ""
 	dax "$align: two entries" <<-DAX
 		open f $NODE		= ok
 		mmap m f $((3 * a)) 0 fixed=0x200000000000	= ok
 		touch m 0 $((2 * a)) $a r	= faults 2
 		touch m 0 $((2 * a)) $a w	= faults 0
 	DAX
-	# The third page comes with the second.
+	# Fault-around maps the third page with the second.
 	ahead=
 	[ $align != 4K ] || ahead=" pages_ahead=1"
-	is "$align: are two faults" "$(counted)" "faults_$name=2$ahead"
-	dax "$align: what is refused" <<-DAX
+	is "$align: two faults are counted" "$(counted)" "faults_$name=2$ahead"
+	dax "$align: refused requests" <<-DAX
 		open f $NODE		= ok
 		mmap p f $align 0 private	= EINVAL
 		mmap p f $((SIZE + a)) 0	= ok
 		read p $SIZE		= SIGBUS ADRERR at $(printf '%#x' "$SIZE")
 	DAX
-	is "$align: is counted by reason" "$(counted)" "faults_$name=2$ahead refused_mmap=1 refused_offset=1"
+	is "$align: refused requests are counted by reason" \
+		"$(counted)" "faults_$name=2$ahead refused_mmap=1 refused_offset=1"
 	unbind
 	is "$align: without a driver there are no counters" "$(ls "$SYS/stats" 2>&1)" \
 		"ls: cannot access '$SYS/stats': No such file or directory"
@@ -49,7 +50,7 @@ for align in 4K 2M 1G; do
 done
 
 dax_device 4K mem 64M
-dax "page after page" <<-DAX
+dax "pages are accessed one after the other" <<-DAX
 	open f $NODE		= ok
 	mmap m f 4M 0 fixed=0x200000000000	= ok
 	touch m 0 4M 4K w	= faults 66
@@ -58,7 +59,7 @@ is "most of the pages are mapped ahead" "$(counted)" "faults_pte=66 pages_ahead=
 modprobe hwpoison_inject || bail_out "there is no hwpoison_inject"
 on_exit "rmmod hwpoison_inject"
 before=$(cat "$SYS/stats/refused_failed")
-dax "a page that has failed" <<-DAX
+dax "accesses to a failed page raise SIGBUS" <<-DAX
 	open f $NODE		= ok
 	mmap m f 4M 0		= ok
 	read m 8K		= *
@@ -66,5 +67,5 @@ dax "a page that has failed" <<-DAX
 	read m 8K		= SIGBUS MCEERR_AR *
 	read m 8K		= SIGBUS MCEERR_AR *
 DAX
-is "is refused each time" "$before $(cat "$SYS/stats/refused_failed")" "0 2"
+is "each refused fault of a failed page is counted" "$before $(cat "$SYS/stats/refused_failed")" "0 2"
 done_testing

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Every attribute of Documentation/ABI/testing/sysfs-bus-dax that a static device has,
-# its mode and what it says; uevents; /proc/iomem.
+# Each attribute of Documentation/ABI/testing/sysfs-bus-dax that a static device has: mode and
+# contents. Also uevents and /proc/iomem.
 # machines: nvdimm legacy
 . ./lib.sh
 
@@ -10,17 +10,17 @@ for map in mem dev; do
 	dax_device $align $map 512M
 	region=$(readlink -f "$SYS/..")/dax_region
 	start=$(cat "$SYS/resource")
-	# What libnvdimm says about the namespace.
+	# The nodes that libnvdimm shows for the namespace.
 	node=$(ndctl list -vNn "$NS" | jq -r '.[0].numa_node // 0')
 	target=$(ndctl list -vNn "$NS" | jq -r '.[0].target_node // empty')
 
 	if has_labels; then
-		is "$map: the node of the memory is the NVDIMM's" "$(cat "$SYS/target_node")" 1
-		is "$map: the node of the device is the nearest with a processor" "$(cat "$SYS/numa_node")" 0
+		is "$map: target_node is the node of the NVDIMM" "$(cat "$SYS/target_node")" 1
+		is "$map: numa_node is the nearest node with a processor" "$(cat "$SYS/numa_node")" 0
 	fi
 	while read -r file mode value; do
 		is "$map: mode of $file" "$(stat -c %a "$SYS/$file" 2>&1)" "$mode"
-		[ "$value" = . ] || is "$map: $file" "$(daxtest <<<"get $SYS/$file")" "$value"
+		[ "$value" = . ] || is "$map: contents of $file" "$(daxtest <<<"get $SYS/$file")" "$value"
 	done <<-TABLE
 		size 444 $((SIZE))
 		align 444 $(bytes $align)
@@ -38,7 +38,7 @@ for map in mem dev; do
 		../dax_region/align 400 $(bytes $align)
 		$( [ -z "$target" ] || echo target_node 444 "$target")
 	TABLE
-	is "$map: the size of the device is what ndctl says" \
+	is "$map: ndctl shows the same size" \
 		"$(ndctl list -NXn "$NS" | jq '.[0].daxregion.devices[0].size')" "$SIZE"
 
 	for file in mapping mapping1 state; do
@@ -49,8 +49,8 @@ for map in mem dev; do
 	done
 	is "$map: the bus" "$(readlink -f "$SYS/subsystem")" /sys/bus/dax
 	is "$map: the driver" "$(basename "$(readlink -f "$SYS/driver")")" device_dax
-	like "$map: the device stands below its namespace's dax device" "$SYS" "/ndbus[0-9]+/region[0-9]+/dax[0-9.]+/$DEV\$"
-	is "$map: the node has the device's number" \
+	like "$map: the parent is the dax device of the namespace" "$SYS" "/ndbus[0-9]+/region[0-9]+/dax[0-9.]+/$DEV\$"
+	is "$map: the char device has the number in sysfs" \
 		"$(printf '%d:%d' $(stat -c '0x%t 0x%T' "$NODE"))" "$(cat "$SYS/dev")"
 
 	uevent=$(cat "$SYS/uevent")
@@ -58,15 +58,16 @@ for map in mem dev; do
 		"DEVNAME=$DEV" DRIVER=device_dax MODALIAS=dax:t0; do
 		like "$map: the uevent has $line" "$uevent" "^$line\$"
 	done
-	is "$map: daxctl lists the same" "$(daxctl list -d "$DEV" | jq -c '.[] | [.size, .align, .mode]')" \
+	is "$map: daxctl shows the same size and align" \
+		"$(daxctl list -d "$DEV" | jq -c '.[] | [.size, .align, .mode]')" \
 		"[$SIZE,$(bytes $align),\"devdax\"]"
 
-	# In /proc/iomem: the info block (and the page map) for the namespace, the rest for the device.
-	like "$map: the device's memory is reserved in its name" "$(cat /proc/iomem)" \
+	# Info block (and memmap) are reserved for the namespace, the rest for the device.
+	like "$map: the device's memory is reserved under its name" "$(cat /proc/iomem)" \
 		"^ *$(printf '%08x-%08x' $((start)) $((start + SIZE - 1))) : $DEV\$"
 	space=$(grep -B3 " : $DEV\$" /proc/iomem | grep -c " : $NS\$")
-	is "$map: what precedes it is the namespace's" "$space" 1
-	like "$map: up to where the device begins" "$(cat /proc/iomem)" \
+	is "$map: the memory before it is reserved for the namespace" "$space" 1
+	like "$map: that reservation ends where the device begins" "$(cat /proc/iomem)" \
 		"^ *[0-9a-f]+-$(printf '%08x' $((start - 1))) : $NS\$"
 
 	unbind
@@ -78,7 +79,7 @@ for map in mem dev; do
 	destroy_device >/dev/null
 done
 
-check "the bus has its files" test -w /sys/bus/dax/drivers_probe -a -d /sys/bus/dax/drivers
+check "the bus has drivers_probe and drivers" test -w /sys/bus/dax/drivers_probe -a -d /sys/bus/dax/drivers
 for file in new_id remove_id bind unbind; do
 	is "mode of the driver's $file" "$(stat -c %a $DRV/$file)" 200
 done

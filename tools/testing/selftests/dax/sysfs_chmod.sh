@@ -1,21 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What a file of a device cannot be used for it cannot be used for after a chmod either, and
-# nothing has changed: each file of devices on the bus and in the class, of their ranges, statistics
-# and regions.
+# chmod does not make a sysfs file readable or writable if the kernel does not support that access,
+# and changes nothing. This covers each file of devices on the bus and in the class, of their
+# ranges, counters and regions.
 # machines: nvdimm hmem
 # limit: 180
 . ./lib.sh
 
-# state_of FOLDER...: what the files say
+# state_of DIRECTORY...: print the contents of all files
 state_of() { grep -rs . "$@" --exclude-dir=power --exclude-dir=subsystem --exclude-dir=driver | grep -v /uevent: | sort; }
 
-# files FOLDER: its files, those of its ranges and statistics
+# files DIRECTORY: list its files, and those of its ranges and counters
 files() { find "$1" -maxdepth 2 -type f -not -path '*/power/*' -not -path "$1/dax_region/*" -not -name uevent 2>/dev/null | sort; }
 
-# forced HOW FOLDER [FILE]...: every write to a file without write permission is refused after chmod,
-# and every read of one without read permission. The files that have a store for other devices say
-# EPERM, and why.
+# forced HOW DIRECTORY [FILE]...: add write permission to each file without it, and read permission
+# to each file without it. Each such write or read must fail. The FILEs can be written for other
+# devices; they must fail with EPERM and log the reason.
 forced()
 {
 	local how=$1 folder=$2 file mode value out before after wrong='' changed=''
@@ -41,15 +41,15 @@ forced()
 			chmod "$mode" "$file"
 		fi
 	done
-	c_known_wrong core "looks at the mode of the file only, not at the kind of the region"
-	is "$how: what is not permitted is refused" "$wrong" ""
-	c_known_wrong core "looks at the mode of the file only, not at the kind of the region"
+	c_known_wrong core "checks only the mode of the file, not the kind of the region"
+	is "$how: unsupported reads and writes are refused" "$wrong" ""
+	c_known_wrong core "checks only the mode of the file, not the kind of the region"
 	is "$how: nothing has changed" "$changed" ""
 	for file in "$@"; do
 		chmod u+w "$folder/$file"
-		c_known_wrong core "looks at the mode of the file only, not at the kind of the region"
+		c_known_wrong core "checks only the mode of the file, not the kind of the region"
 		is "$how: $file: EPERM" "$(result "$folder/$file" "$(cat "$folder/$file")")" EPERM
-		in_c core || says "$how: $file: the reason" "$DEV: $file cannot be written: not for this device" \
+		in_c core || says "$how: $file: the log has the reason" "$DEV: $file cannot be written: not for this device" \
 			<<<"put $folder/$file $(cat "$folder/$file")"
 		chmod u-w "$folder/$file"
 	done
@@ -68,7 +68,7 @@ nvdimm)
 	forced "static region" "$(dirname "$SYS")/dax_region"
 	bind
 	wait_bound
-	dax "it still works" <<-DAX
+	dax "the device still works" <<-DAX
 		open f $NODE		= ok
 		mmap m f $SIZE 0	= ok
 		write m 0 5		= ok
@@ -79,7 +79,7 @@ nvdimm)
 		dax_device 2M mem 512M
 		forced "class" "$SYS" size
 		forced "region of the class" "$(readlink -f "$SYS/device")/dax_region"
-		dax "it still works" <<-DAX
+		dax "the device still works" <<-DAX
 			open f $NODE		= ok
 			mmap m f $SIZE 0	= ok
 			write m 0 5		= ok

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Bad strings to every file in /sys that takes one: the errno, and nothing changed.
+# Invalid strings are written to each writable sysfs file: the test checks the errno, and that
+# nothing has changed.
 # machines: nvdimm
 . ./lib.sh
 dax_device 2M mem 512M
@@ -15,7 +16,7 @@ state_of()
 }
 before=$(state_of)
 
-# refused FILE ERRNO VALUE...: each of them
+# refused FILE ERRNO VALUE...: each of these values must be refused
 refused()
 {
 	local file=$1 errno=$2 value result
@@ -26,7 +27,7 @@ refused()
 	done < <(for value in "$@"; do echo "put $file $value"; done | daxtest)
 }
 
-# A static device is what its namespace is.
+# The namespace determines all attributes of a static device.
 for file in size align resource numa_node target_node modalias dev mapping0/start mapping0/end mapping0/page_offset; do
 	[ ! -e "$SYS/$file" ] || refused "$SYS/$file" EACCES 0 1 4096 '\n'
 done
@@ -36,7 +37,7 @@ done
 
 refused "$SYS/memmap_on_memory" EINVAL '\n' x 2 -1 '\xff' '\x00' '\*5000:z' ' 1'
 refused "$SYS/memmap_on_memory" EOPNOTSUPP 1 y on '1\n'
-is "memmap_on_memory takes what it can" "$(daxtest <<<"put $SYS/memmap_on_memory 0\\n")" ok
+is "memmap_on_memory accepts 0" "$(daxtest <<<"put $SYS/memmap_on_memory 0\\n")" ok
 
 for file in new_id remove_id; do
 	refused $DRV/$file EINVAL '\n' x 0.0 dax dax0 dax0. dax.0 dax0.x 'dax0.0 ' ' dax0.0' dax00.0 \
@@ -46,15 +47,15 @@ for file in new_id remove_id; do
 done
 for file in new_id remove_id; do
 	for name in dax-1.0 dax0.-1; do
-		c_known_wrong core "takes a name that no device can have"
+		c_known_wrong core "accepts a name that no device can have"
 		is "$file: EINVAL for $name" "$(daxtest <<<"put $DRV/$file $name")" EINVAL
 	done
 done
 echo dax-1.0 >$DRV/remove_id 2>/dev/null
 echo dax0.-1 >$DRV/remove_id 2>/dev/null
-is "new_id takes a device that may come" "$(daxtest <<<"put $DRV/new_id dax77.77\\n")" ok
-is "and takes it again" "$(daxtest <<<"put $DRV/new_id dax77.77")" ok
-is "remove_id takes it back" "$(daxtest <<<"put $DRV/remove_id dax77.77\\n")" ok
+is "new_id accepts a device that does not exist yet" "$(daxtest <<<"put $DRV/new_id dax77.77\\n")" ok
+is "new_id accepts it again" "$(daxtest <<<"put $DRV/new_id dax77.77")" ok
+is "remove_id removes it" "$(daxtest <<<"put $DRV/remove_id dax77.77\\n")" ok
 
 refused $DRV/bind ENODEV '\n' x dax dax77.77 "${DEV}x" '\*300:d' '\xff'
 refused $DRV/unbind ENODEV '\n' x dax dax77.77 "${DEV}x" '\*300:d' '\xff'
@@ -62,13 +63,13 @@ refused /sys/bus/dax/drivers_probe ENODEV '\n' x dax77.77 '\xff'
 refused "$SYS/uevent" EINVAL x '\xff' 'change me'
 
 is "nothing has changed" "$(diff <(echo "$before") <(state_of))" ""
-dax "and the device works" <<-DAX
+dax "the device works" <<-DAX
 	open f $NODE		= ok
 	mmap m f 2M 0		= ok
 	write m 0 1		= ok
 DAX
 
-# A device that is not bound.
+# A device without a driver.
 unbind
 refused $DRV/unbind ENODEV "$DEV"
 for file in size align; do
@@ -76,9 +77,9 @@ for file in size align; do
 done
 refused "$SYS/memmap_on_memory" EINVAL x 2
 bind
-is "bound again, it is as before" "$(diff <(echo "$before") <(state_of))" ""
+is "nothing has changed after the device was bound again" "$(diff <(echo "$before") <(state_of))" ""
 
-# An align that the hardware or the kernel does not have.
+# An align that the hardware or the kernel does not support.
 destroy_device >/dev/null
 for align in 0 1 512 8K 64K 1M 4M 512M 2G 3G x; do
 	refuse "ndctl refuses an align of $align" "align|invalid|unsupported|failed" \
@@ -90,5 +91,5 @@ nd=/sys/bus/nd/devices/$(ls /sys/bus/nd/devices | grep -m1 '^dax[0-9]')
 	refused "$nd/align" EINVAL 1 8192 3 12345678 4194304 '\n' x
 	is "the align of the dax seed has not changed" "$(cat "$nd/align")" "$was"
 }
-is "no device came of it" "$(ls /sys/bus/dax/devices)" ""
+is "no device was created" "$(ls /sys/bus/dax/devices)" ""
 done_testing
