@@ -44,6 +44,7 @@ use kernel::{
     prelude::*, //
 };
 
+use core::cmp::Ordering;
 use pin_init::pin_init_scope;
 
 kernel::module_dax_driver! {
@@ -171,15 +172,13 @@ impl mapping::Operations for DeviceDax {
 
     #[inline]
     fn fault(fault: &Fault<'_>) -> FaultResult {
-        let (size, align) = (fault.size(), fault.device().align());
+        let align = fault.device().align();
 
-        if size == align {
-            fault.map(pages_ahead)
-        } else if size > align {
+        match fault.size().cmp(&align) {
+            Ordering::Equal => fault.map(pages_ahead),
             // mm starts with the largest entry size.
-            FaultResult::FALLBACK
-        } else {
-            refuse_smaller(fault.device(), fault, align)
+            Ordering::Greater => FaultResult::FALLBACK,
+            Ordering::Less => refuse_smaller(fault.device(), fault, align),
         }
     }
 }
