@@ -22,11 +22,11 @@ use core::ptr::{
 
 /// The registration of a character device under the number of its parent device.
 ///
-/// Each registration allocates a `struct cdev`. Open files, and inodes that cache the `struct cdev`,
-/// keep it and its parent device after the registration is gone. So the same device number can be
-/// registered again while old files are open. As long as such a file is open, its inode leads new
-/// calls of `open` to the *old* `struct cdev`. So `open` must not take a call for a sign that the
-/// device is registered; it must ask the device.
+/// Each registration allocates a `struct cdev`. Open files, and inodes that cache the `struct
+/// cdev`, keep it and its parent device after the registration is gone. So the same device number
+/// can be registered again while old files are open. While such a file is open, a new open through
+/// its inode still reaches the *old* `struct cdev`. So a call of `open` does not mean that the
+/// device is registered; `open` must check the device.
 ///
 /// # Invariants
 ///
@@ -66,8 +66,8 @@ impl Registration {
     ///
     /// # Safety
     ///
-    /// - The operations must be safe to call on files that are opened under this device number, also
-    ///   after the registration is gone. [`parent`] returns the device in `open`.
+    /// - The operations must be safe to call on files that are opened under this device number,
+    ///   even after the registration is gone. [`parent`] returns the device in `open`.
     /// - The registration must be dropped before the module that owns the operations is removed.
     pub unsafe fn new(parent: &Device, fops: &'static bindings::file_operations) -> Result<Self> {
         // SAFETY: The function has no requirements.
@@ -86,7 +86,7 @@ impl Registration {
         // SAFETY: `raw` is initialised and the parent is valid.
         if let Err(err) = to_result(unsafe { bindings::cdev_add(raw, (*parent.as_raw()).devt, 1) })
         {
-            // A cdev that was not added has no reference to the parent that it could drop.
+            // A cdev that was not added holds no reference to the parent, so clear the parent.
             //
             // SAFETY: `raw` is valid, and this is the only reference to it.
             unsafe {

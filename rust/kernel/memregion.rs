@@ -2,8 +2,8 @@
 
 //! Numbers of memory regions.
 //!
-//! All drivers that make regions of memory take the numbers of the regions from here, whatever bus they
-//! are on. So two regions never have the same number.
+//! Each driver that makes regions of memory takes their numbers from here, on every bus. So two
+//! regions never have the same number.
 //!
 //! C header: [`include/linux/memregion.h`](srctree/include/linux/memregion.h)
 
@@ -37,7 +37,7 @@ impl Id {
     ///
     /// [`ENOMEM`], or [`ENOSPC`] if all numbers are taken.
     pub fn new() -> Result<Self> {
-        // SAFETY: The function allocates a number. It may sleep, and so may this.
+        // SAFETY: The function may sleep, and so may the caller of this function.
         let id = unsafe { bindings::memregion_alloc(GFP_KERNEL.as_raw()) };
 
         if id < 0 {

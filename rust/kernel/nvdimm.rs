@@ -58,7 +58,7 @@ use crate::{
         from_result,
         to_result, //
     },
-    mm::memremap::PageMap,
+    mm::memremap::DevPagemap,
     page::PAGE_SIZE,
     prelude::*,
     sizes::SZ_4K,
@@ -382,7 +382,7 @@ impl Namespace<'_> {
     pub fn ids(&self) -> Result<(i32, i32)> {
         let name = self.name().to_str().map_err(|_| EINVAL)?;
         let ids = name.strip_prefix("namespace").ok_or(EINVAL)?;
-        // Not `split_once()`: the compiler keeps a panic for an overflow in it.
+        // Not `split_once()`: it leaves a panic for an overflow in the object code.
         let dot = ids.bytes().position(|byte| byte == b'.').ok_or(EINVAL)?;
         let parse = |id: Option<&str>| id.and_then(|id| id.parse().ok()).ok_or(EINVAL);
 
@@ -458,9 +458,9 @@ impl Namespace<'_> {
     /// - [`ENODEV`] if it has no capacity, or it or the device has no UUID.
     #[inline]
     pub fn claim(&self) -> Result<Claim<'_>> {
-        // `nvdimm_setup_pfn` refuses a device without a UUID, but that is too late. The check below
-        // treats the device as a namespace. If the UUID is null, it even reads the addresses that a
-        // namespace would have.
+        // `nvdimm_setup_pfn` refuses a device without a UUID, but only after the check below. That
+        // check treats the device as a namespace, and if the UUID is null, it reads fields that
+        // only a namespace has.
         self.dax.uuid().ok_or(ENODEV)?;
 
         // SAFETY: By the type invariant of `Dax`, the argument is a valid device of libnvdimm's
@@ -527,7 +527,7 @@ impl Drop for InfoBlockAccess<'_> {
 }
 
 impl InfoBlockAccess<'_> {
-    /// Reads the info block. If there is none, the result has the bytes that are there instead.
+    /// Reads the info block. Without an info block, the result contains the bytes at its place.
     ///
     /// # Errors
     ///
@@ -571,7 +571,7 @@ impl InfoBlockAccess<'_> {
     /// [`EOPNOTSUPP`] for most faults of an info block; also [`ENXIO`], [`EINVAL`], [`EBUSY`].
     /// libnvdimm logs some of them, not all.
     #[inline]
-    pub fn set_up(self, pgmap: &mut PageMap) -> Result<InfoBlock> {
+    pub fn set_up(self, pgmap: &mut DevPagemap) -> Result<InfoBlock> {
         let nd_pfn = self.0.dax.pfn();
 
         // SAFETY: By the type invariant of `Dax`, `nd_pfn` is valid. Its namespace is enabled.
@@ -655,7 +655,8 @@ impl InfoBlock {
         MemmapLocation::from_raw(self.mode)
     }
 
-    /// Whether the block was written for this device, not for an earlier one at the same addresses.
+    /// Whether the block was written for this device, and not for an earlier one at the same
+    /// addresses.
     pub fn is_of(&self, dax: &Dax<Core<'_>>) -> bool {
         self.is_devdax && dax.uuid() == Some(self.uuid)
     }

@@ -2,10 +2,9 @@
 
 //! Rate limiting of messages that user space can provoke.
 //!
-//! A request that is refused deserves a line in the log, but whoever sends the request must not be
-//! able to fill the log with it. The macros here print at most a burst of messages per interval.
-//! The kernel counts the messages that were held back, and reports the number when the next message
-//! passes.
+//! A request that is refused deserves a line in the log, but its sender must not be able to fill
+//! the log. The macros here print at most a burst of messages per interval. The kernel counts the
+//! messages that were held back, and reports the number when the next message passes.
 //!
 //! Each use of a macro has a budget of its own, as in C: a noisy message never silences another one.
 //!
@@ -47,8 +46,8 @@ const READY: u32 = 2;
 
 /// The budget of one message, for a `static`: a `struct ratelimit_state`.
 ///
-/// C initialises such a state when it is compiled. Rust cannot, since a kernel that debugs locks has
-/// a magic number and a class in the lock. So the first message initialises the state.
+/// C initialises such a state at compile time. Rust cannot: with lock debugging, the lock in it has
+/// a magic number and a class. So the first message initialises the state.
 ///
 /// # Invariants
 ///
@@ -81,8 +80,8 @@ impl Ratelimit {
         if self.begun.load(Acquire) != READY {
             // INVARIANT: From `EMPTY` to `BUSY`; only one thread succeeds.
             if self.begun.cmpxchg(EMPTY, BUSY, Relaxed).is_err() {
-                // Another thread prints the first message right now, so there is budget left. This
-                // context may be one that cannot wait for the other thread.
+                // Another thread is printing the first message, so there is budget left. This
+                // context may be one that cannot wait for that thread.
                 return true;
             }
             // SAFETY: By the type invariants only this thread accesses the state.

@@ -15,7 +15,7 @@ use kernel::{
         Region, //
     },
     device::Core,
-    mm::memremap::PageMap,
+    mm::memremap::DevPagemap,
     nvdimm::{
         self,
         Dax,
@@ -39,7 +39,7 @@ pub(crate) fn probe(dax: &Dax<Core<'_>>, flags: Flags) -> Result {
     // libnvdimm also probes a seed, which user space has not configured yet. That is no error.
     let namespace = &dax.namespace().ok_or(ENODEV)?;
     let refused = |e| refuse(dax, namespace, e, &Fault::CORE);
-    let mut pgmap = PageMap::empty();
+    let mut pgmap = DevPagemap::empty();
     let data = set_up(dax, namespace, &mut pgmap)?;
     let (region_id, id) = namespace
         .ids()
@@ -95,7 +95,7 @@ fn report(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, mut refusal: Refusal) 
 }
 
 /// Lets libnvdimm read the info block and fill in the dev_pagemap. Returns where the data is.
-fn set_up(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, pgmap: &mut PageMap) -> Result<Data> {
+fn set_up(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, pgmap: &mut DevPagemap) -> Result<Data> {
     let claim = namespace.claim().map_err(|e| {
         let fault = match e {
             EBUSY => &Fault::ACTIVE,
@@ -130,8 +130,8 @@ fn set_up(dax: &Dax<Core<'_>>, namespace: &Namespace<'_>, pgmap: &mut PageMap) -
         .map_err(|e| explain(e, dax, namespace, &found))?;
     let data = check(dax, namespace, &block)?;
 
-    // The memmap that libnvdimm describes begins with the namespace, which need not begin at a
-    // multiple of the data's align.
+    // The range of the dev_pagemap begins with the namespace, which need not begin at a multiple of
+    // the data's align.
     pgmap
         .fit(&data.range, data.align.into())
         .map_err(|misfit| report(dax, namespace, Refusal::misfit(&misfit)))?;

@@ -26,9 +26,9 @@ unsafe impl Sync for DriverRef {}
 impl DriverRef {
     /// Loads the driver, unless it is there already.
     ///
-    /// Sleeps until the module is loaded. So it must not be called where the loading of modules waits
-    /// for the caller, such as in a probe that the driver core does asynchronously. Fails with `ENOENT`
-    /// if there is no such module, and as loading it does.
+    /// Sleeps until the module is loaded. So this must not be called where loading a module waits
+    /// for the caller, such as in an asynchronous probe. Fails with `ENOENT` if there is no such
+    /// module, and with the errors of loading it.
     #[inline]
     pub fn load() -> Result<Self> {
         // SAFETY: The function has no requirements.

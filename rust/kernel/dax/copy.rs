@@ -2,9 +2,9 @@
 
 //! Copying to and from memory that is accessed directly.
 //!
-//! User space has the same memory mapped and writes to it at any time, so it is never a slice
-//! here: a [`Window`] is only an address and a length, and the copy routines of the architecture
-//! are all that touches it.
+//! User space has the same memory mapped and may write to it at any time, so it is never a slice
+//! here. A [`Window`] is only an address and a length, and only the copy routines of the
+//! architecture access the memory.
 //!
 //! C headers: [`include/linux/uio.h`](srctree/include/linux/uio.h),
 //! [`include/linux/libnvdimm.h`](srctree/include/linux/libnvdimm.h)
@@ -33,11 +33,11 @@ impl Window<'_> {
     ///
     /// # Safety
     ///
-    /// `len` bytes from `addr` on are memory that a dax device's `direct_access` returned, which
-    /// stays mapped for the lifetime of the window.
+    /// `direct_access` of a dax device returned `addr` for `len` bytes. The memory stays mapped for
+    /// the lifetime of the window.
     #[inline]
     pub unsafe fn new(addr: *mut c_void, len: usize) -> Self {
-        // INVARIANT: The caller vouches for it.
+        // INVARIANT: By the safety requirements.
         Self {
             addr,
             len,
@@ -70,7 +70,7 @@ impl Window<'_> {
         unsafe { bindings::_copy_from_iter(self.addr, self.len, iter.as_raw()) }
     }
 
-    /// Like [`Self::copy_from`], and leaves nothing of it in the CPU's caches.
+    /// Like [`Self::copy_from`], but leaves none of the data in the CPU's caches.
     #[inline]
     pub fn copy_from_flushcache(&self, iter: &mut IovIter) -> usize {
         #[cfg(CONFIG_ARCH_HAS_UACCESS_FLUSHCACHE)]
@@ -88,7 +88,7 @@ impl Window<'_> {
         unsafe { bindings::_copy_to_iter(self.addr, self.len, iter.as_raw()) }
     }
 
-    /// Like [`Self::copy_to`], and stops before poisoned memory instead of dying of it.
+    /// Like [`Self::copy_to`], but stops before poisoned memory.
     #[inline]
     pub fn copy_to_mc(&self, iter: &mut IovIter) -> usize {
         #[cfg(CONFIG_ARCH_HAS_COPY_MC)]
@@ -99,7 +99,7 @@ impl Window<'_> {
         self.copy_to(iter)
     }
 
-    /// Fills the window with zeros, and leaves none of them in the CPU's caches only.
+    /// Fills the window with zeros, and writes them back from the CPU's caches.
     #[inline]
     pub fn zero(&self) {
         // SAFETY: By the type invariants.
@@ -107,7 +107,7 @@ impl Window<'_> {
         self.write_back();
     }
 
-    /// Writes what the CPU's caches have of the window back to memory.
+    /// Writes the window back from the CPU's caches to memory.
     ///
     /// Does nothing on architectures without persistent memory.
     #[inline]
@@ -122,26 +122,26 @@ impl Window<'_> {
 
 /// A `struct iov_iter`: where copied data goes to, or comes from.
 ///
-/// C code decides which of both, and passes it to a function that does the same; copying in the
-/// wrong direction is refused by the iterator at run time, unlike with
-/// [`IovIterSource`](crate::iov::IovIterSource) and [`IovIterDest`](crate::iov::IovIterDest),
-/// which know at compile time and assert it.
+/// The direction is not part of the type: C code chooses it, and calls a function for the same
+/// direction. If the two differ, the iterator refuses the copy at run time.
+/// [`IovIterSource`](crate::iov::IovIterSource) and [`IovIterDest`](crate::iov::IovIterDest) know
+/// their direction at compile time.
 ///
 /// # Invariants
 ///
-/// The iterator is valid and used by nobody else.
+/// The iterator is valid, and nothing else uses it.
 #[repr(transparent)]
 pub struct IovIter(Opaque<bindings::iov_iter>);
 
 impl IovIter {
-    /// Makes a reference of a pointer.
+    /// Creates a reference from a pointer.
     ///
     /// # Safety
     ///
     /// `ptr` is a valid iterator that is only used through the reference for `'a`.
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *mut bindings::iov_iter) -> &'a mut Self {
-        // SAFETY: `Self` is transparent; the caller vouches for the rest.
+        // SAFETY: By the safety requirements. `Self` is a transparent wrapper.
         unsafe { &mut *ptr.cast() }
     }
 

@@ -109,7 +109,8 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// It may change whenever no driver is bound.
     #[inline]
     pub fn align(&self) -> usize {
-        // SAFETY: By the type invariant. The field may change concurrently, but not in halves.
+        // SAFETY: By the type invariant. The field may change concurrently, but only by a single
+        // store.
         let align = unsafe { addr_of!((*self.as_raw()).align).read_volatile() };
 
         align as usize
@@ -136,7 +137,8 @@ impl Device {
 
     /// The name, `daxX.Y`.
     pub fn name(&self) -> &CStr {
-        // SAFETY: By the type invariant the device is valid; it has its name as long as it lives.
+        // SAFETY: By the type invariant the device is valid. Its name stays the same while it
+        // exists.
         unsafe {
             CStr::from_char_ptr(bindings::dev_name(
                 AsRef::<device::Device>::as_ref(self).as_raw(),
@@ -149,12 +151,12 @@ impl Device<device::Bound> {
     /// The ranges, ordered by their offset into the instance.
     #[inline]
     pub fn ranges(&self) -> &[Range] {
-        // SAFETY: By the type invariant. As long as a driver is bound the ranges do not change.
+        // SAFETY: By the type invariant. The ranges do not change while a driver is bound.
         let (ranges, count) = unsafe { ((*self.as_raw()).ranges, (*self.as_raw()).nr_range) };
 
         match usize::try_from(count) {
             Ok(count) if !ranges.is_null() => {
-                // SAFETY: The core keeps that many ranges there; `Range` is a transparent wrapper.
+                // SAFETY: The core keeps `count` ranges there. `Range` is a transparent wrapper.
                 unsafe { slice::from_raw_parts(ranges.cast::<Range>(), count) }
             }
             _ => &[],
@@ -164,16 +166,16 @@ impl Device<device::Bound> {
 
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
 impl Device<device::Bound> {
-    /// The NUMA node that the memory is to be as System RAM, if it is known.
+    /// The NUMA node that the memory would be in as System RAM, if it is known.
     pub fn target_node(&self) -> Option<NumaNode> {
         // SAFETY: By the type invariant. The field does not change.
         NumaNode::new(unsafe { (*self.as_raw()).target_node }).ok()
     }
 
-    /// Whether the memory map is to be in the memory, when that is System RAM.
+    /// Whether the memmap is to be in the memory itself when the memory becomes System RAM.
     pub fn memmap_on_memory(&self) -> bool {
-        // SAFETY: By the type invariant. The core in C changes the field only as long as the driver
-        // is none of kind `Kmem`, for which alone it is meant.
+        // SAFETY: By the type invariant. The core in C does not change the field while a driver of
+        // kind `Kmem` is bound. Only such a driver uses the value.
         unsafe { addr_of!((*self.as_raw()).memmap_on_memory).read_volatile() }
     }
 }
@@ -182,8 +184,8 @@ impl Device<device::Bound> {
 impl Device<device::Core<'_>> {
     /// Reserves memory blocks of the instance, so that they can be added as System RAM.
     ///
-    /// May sleep. Fails with `EBUSY` if some of the memory belongs to somebody else, with `EINVAL` if
-    /// it does not belong to one range of the instance, and with `ENOMEM`.
+    /// May sleep. Fails with `EBUSY` if some of the memory is in use, with `EINVAL` if the blocks
+    /// are not in one range of the instance, and with `ENOMEM`.
     pub fn reserve_blocks(&self, blocks: Blocks) -> Result<Span> {
         let dev: &Device<device::Bound> = self;
 
@@ -195,15 +197,18 @@ impl Device<device::Core<'_>> {
             return Err(EINVAL);
         }
 
-        // SAFETY: The memory of an instance is that of its region, see `region::Memory`. The instance is
-        // ours, and everybody else has to ask for a reservation.
+        // SAFETY: The instance is a part of its region, which has memory there, see
+        // `region::Memory`. The instance is bound, and every other user reserves memory before
+        // using it.
         unsafe { Span::reserve(blocks, dev.name()) }
     }
 }
 
 impl Device<device::Core<'_>> {
-    /// Whether the driver was bound completely. If it was not, [`Driver::unbind`](super::Driver::unbind) takes back a probe
-    /// that succeeded, since the driver core could not go on; nobody has been told of it.
+    /// Returns whether the bind has succeeded.
+    ///
+    /// The driver core can fail a bind after the probe has succeeded. Then it calls
+    /// [`Driver::unbind`](super::Driver::unbind) for an instance that nobody could use.
     #[inline]
     pub fn is_bound(&self) -> bool {
         let dev: &Device<device::Bound> = self;

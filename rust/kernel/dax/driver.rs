@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Drivers of the dax bus: what a consumer implements, and how the bus reaches it.
+//! Drivers of the dax bus: the trait that a consumer implements, and its adapter.
 //!
 //! C header: `drivers/dax/bus.h`
 
@@ -33,8 +33,8 @@ use core::{
 
 /// The kinds of driver on the dax bus: `enum dax_driver_type`.
 ///
-/// The bus binds an instance to the driver of the kind that its region asks for, until user space
-/// says otherwise (`new_id`, `bind`).
+/// The bus binds an instance to a driver of the kind that its region asks for. User space can
+/// override this (`new_id`, `bind`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
@@ -126,8 +126,8 @@ impl<T: Driver> Adapter<T> {
 
 /// Declares a kernel module that exposes a single dax driver.
 ///
-/// The driver appears on the bus under the name of the module. The alias by which user space finds
-/// the module has to be given, as in C: `alias: ["dax:t0*"]`.
+/// The driver appears on the bus under the name of the module. As in C, the module must list the
+/// alias by which user space finds it: `alias: ["dax:t0*"]`.
 #[macro_export]
 macro_rules! module_dax_driver {
     ($($f:tt)*) => {
@@ -185,8 +185,8 @@ impl<T: Driver> BoundTo<T> {
 
     /// Calls `f` with the private data of the driver.
     ///
-    /// The lifetime of the data is not known here. So `f` has to accept any lifetime. It cannot put a
-    /// reference into the data that ends before the driver is unbound.
+    /// The lifetime of the data is not known here, so `f` must accept any lifetime. So it cannot
+    /// store a reference in the data that ends before the unbind.
     pub fn with_data<R>(&self, f: impl for<'bound> FnOnce(Pin<&T::Data<'bound>>) -> R) -> R
     where
         for<'bound> T::Data<'bound>: Sync,
@@ -194,9 +194,9 @@ impl<T: Driver> BoundTo<T> {
         // SAFETY: The device is valid.
         let data = unsafe { bindings::dev_get_drvdata(self.0.as_ref().as_raw()) };
 
-        // SAFETY: By the type invariants `probe_callback()` stored this pointer, and the data is dropped
-        // after the driver was unbound. Other threads have shared references only. `f` does not know
-        // the lifetime of the data, so it may be called with another one.
+        // SAFETY: By the type invariants `probe_callback()` stored this pointer, and the data is
+        // dropped after the unbind. Other threads only have shared references. `f` accepts any
+        // lifetime of the data, so `'static` can stand for the unknown one.
         f(unsafe { Pin::<KBox<T::Data<'static>>>::borrow(data.cast()) })
     }
 }
@@ -208,9 +208,9 @@ unsafe impl<T: Driver> Owner for BoundTo<T> {
     type Raw = bindings::device;
 
     unsafe fn from_raw<'a>(dev: *mut bindings::device) -> &'a Self {
-        // INVARIANT: The files are on the device only while the driver has it.
-        // SAFETY: By the caller; the device is embedded in a `struct dev_dax`, and `Self` is a
-        // transparent wrapper of that.
+        // INVARIANT: The files are on the device only between the driver's probe and its unbind.
+        // SAFETY: By the caller the device has files of this driver. So it is embedded in a `struct
+        // dev_dax`, and `Self` is a transparent wrapper of that.
         unsafe { &*dev.byte_sub(offset_of!(bindings::dev_dax, dev)).cast() }
     }
 }

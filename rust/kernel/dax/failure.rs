@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory of an instance fails while user space has it mapped.
+//! Memory failure in an instance that user space maps.
 //!
-//! The operations of the `struct dev_pagemap` of generic device memory, with all that `mm` does by them.
-//! This serves `device_dax`, but cannot be in that module: the struct pages can outlive the module
-//! (`Memmap::retire()`), and so can an [`Unmap`] that a task has not run yet. It cannot be in the core
-//! either, because the core may be C.
+//! This has the operations of the `struct dev_pagemap` of generic device memory, and the functions
+//! that they need. They serve `device_dax`, but cannot be in that module: the struct pages can
+//! outlive it (`Memmap::retire()`), and so can an [`Unmap`] that a task has not run yet. They
+//! cannot be in the core either, because the core may be C.
 
 use super::{
     device::Device,
@@ -30,22 +30,22 @@ pub(super) static GENERIC: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops
     ..pin_init::zeroed()
 };
 
-/// A page has failed. This marks the compound page, so that no fault maps it any more.
+/// Handles the failure of a page. Marks the compound page, so that no fault maps it any more.
 ///
-/// `EOPNOTSUPP` has `mm` go on: it sends signals to the processes that have the page mapped and want
-/// to know. `mm` can do that only for memory that was mapped once.
+/// With `EOPNOTSUPP`, `mm` continues: it sends signals to the processes that have the page mapped
+/// and want to know. It can do that only for memory that was mapped at least once.
 ///
 /// # Safety
 ///
-/// To be called with a reference to a `struct dev_pagemap` that `Reserved::map_generic` gave this
-/// operation.
+/// The caller has a reference to `pgmap`, which has the operations [`GENERIC`].
 unsafe extern "C" fn memory_failure(
     pgmap: *mut bindings::dev_pagemap,
     pfn: c_ulong,
     _nr_pages: c_ulong,
     _flags: c_int,
 ) -> c_int {
-    // SAFETY: The owner is a `Memmap`, which waits for the reference before it goes.
+    // SAFETY: Only `Reserved::map_generic` sets these operations, and it makes a `Memmap` the
+    // owner. The memmap waits for the caller's reference before it is freed.
     let memmap = unsafe { &*(*pgmap).owner.cast::<Memmap>() };
     let dev = memmap.device();
     let phys = (pfn as u64).wrapping_shl(PAGE_SHIFT as u32);
@@ -53,7 +53,7 @@ unsafe extern "C" fn memory_failure(
         .ranges()
         .find(|r| r.start() <= phys && phys <= r.end())
     else {
-        // The page holds the memmap itself. Nobody can do without that.
+        // The page holds a part of the memmap, which the kernel cannot do without.
         return ENXIO.to_errno();
     };
 
@@ -71,19 +71,19 @@ unsafe extern "C" fn memory_failure(
         pgoff.wrapping_shl(PAGE_SHIFT as u32)
     );
 
-    // SAFETY: The page is one of the instance.
+    // SAFETY: The page belongs to the instance, so its folio is valid.
     let in_use = unsafe {
         let folio = bindings::pfn_folio(pfn);
 
-        // A fault that leaves a folio to `mm` holds this lock until `mm` has mapped the folio.
+        // A fault that leaves the mapping to `mm` holds this lock until `mm` has mapped the folio.
         bindings::folio_lock(folio);
         bindings::folio_set_hwpoison(folio);
         bindings::folio_unlock(folio);
         // mm reads the index next.
         !mapping_of(folio).load(Acquire).is_null()
     };
-    // If there is no memory for this, a process that does not ask for early signals keeps its entry.
-    // The processor reports the failure to it.
+    // Without memory for this, a process that does not ask for early signals keeps its entry. The
+    // processor reports the failure when the process touches the memory.
     let _ = Unmap::queue(dev, pgoff, pages);
 
     if in_use {
@@ -93,10 +93,10 @@ unsafe extern "C" fn memory_failure(
     }
 }
 
-/// Removes memory that has failed from all address spaces, after `mm` has dealt with the failure.
+/// Removes failed memory from all address spaces, after `mm` has handled the failure.
 ///
-/// `mm` finds the processes to signal by their entries, so this has to come later. If there was no
-/// process to signal, `mm` leaves the entries where they are.
+/// `mm` finds the processes to signal by their entries, so this must come later. If there was no
+/// process to signal, `mm` leaves the entries in place.
 #[repr(C)]
 struct Unmap {
     work: bindings::callback_head,
@@ -109,13 +109,13 @@ struct Unmap {
 impl Unmap {
     /// Removes the memory before the current task returns to user space.
     ///
-    /// A kernel thread never returns there. The processor reported the failure to it, and will report it
-    /// to everybody who touches the memory.
+    /// A kernel thread never returns there, so this does nothing in one. The processor reported the
+    /// failure to that thread, and will report it to each process that touches the memory.
     #[inline(never)]
     fn queue(dev: &Device, pgoff: usize, pages: usize) -> Result {
         let task = Task::current_raw();
 
-        // SAFETY: The current task is valid; this flag of it does not change.
+        // SAFETY: The current task is valid, and this flag never changes.
         if unsafe { (*task).flags } & bindings::PF_KTHREAD != 0 {
             return Ok(());
         }
@@ -132,7 +132,7 @@ impl Unmap {
             },
             GFP_KERNEL,
         )?);
-        // SAFETY: The work is valid, and nobody touches it until it is run.
+        // SAFETY: The work is valid, and nothing else accesses it until it runs.
         let queued = unsafe {
             bindings::task_work_add(
                 task,
@@ -149,13 +149,13 @@ impl Unmap {
 
     /// # Safety
     ///
-    /// To be called once, with the work that [`Self::queue`] queued.
+    /// `work` was queued by [`Self::queue`], and this is the only call for it.
     unsafe extern "C" fn run(work: *mut bindings::callback_head) {
-        // SAFETY: `queue` queued the work as a part of such a box, and gave up the box.
+        // SAFETY: By the caller the work is embedded in a `KBox<Self>`, which `queue` leaked.
         let this = unsafe { KBox::from_raw(crate::container_of!(work, Self, work)) };
 
-        // SAFETY: By the type invariant of `Device`. If the instance was unbound meanwhile, this
-        // removes nothing, or what the next fault makes anew.
+        // SAFETY: By the type invariant of `Device` the inode is valid. If the instance was unbound
+        // meanwhile, there is nothing to remove, or the next fault maps it again.
         unsafe {
             let mapping = (*bindings::dax_inode((*this.dev.as_raw()).dax_dev)).i_mapping;
 

@@ -53,25 +53,25 @@ use core::{
     ptr::null, //
 };
 
-/// What a driver does for the file system on an instance.
+/// The operations of a driver for the file system on an instance.
 ///
-/// All of it may be called before [`Mapped::run`] has returned, by any number of threads. Context:
-/// may sleep, but for [`Self::direct_access`], [`Self::zero`] and [`Self::recovery_write`] only as
-/// long as a section of SRCU may last: whoever unbinds the driver waits for them.
+/// They may be called before [`Mapped::run`] has returned, by any number of threads. They may
+/// sleep. [`Self::direct_access`], [`Self::zero`] and [`Self::recovery_write`] run in an SRCU
+/// section, for which an unbind waits.
 #[vtable]
 pub trait Operations: Sized {
     /// Finds the memory at an offset of `pgoff` pages into the instance.
     ///
-    /// At most `pages` pages of it are of use; it may be fewer, then the caller asks again for what
-    /// follows. The errors that file systems know are `EHWPOISON`, for memory that has failed, and
-    /// any other.
+    /// The caller uses at most `pages` pages. If the result has fewer, it asks again for the rest.
+    /// File systems handle the error `EHWPOISON`, for memory that has failed, and treat all other
+    /// errors alike.
     fn direct_access(memory: Memory<'_>, pgoff: usize, pages: usize) -> Result<Extent<'_>>;
 
     /// Fills `pages` pages with zeros, from an offset of `pgoff` pages on.
     fn zero(memory: Memory<'_>, pgoff: usize, pages: usize) -> Result;
 
-    /// Fills the window, which is at an offset of `pgoff` pages, with data from `iter`, although
-    /// some of it may have failed. Returns the number of bytes that were written.
+    /// Fills the window, which is at an offset of `pgoff` pages, with data from `iter`, even if
+    /// some of the memory has failed. Returns the number of bytes that were written.
     fn recovery_write(
         memory: Memory<'_>,
         pgoff: usize,
@@ -79,10 +79,10 @@ pub trait Operations: Sized {
         iter: &mut IovIter,
     ) -> usize;
 
-    /// Some memory failed: the page frames `pfns`, some of which are those of the instance.
+    /// Handles the failure of the page frames `pfns`. Not all of them need to be in the instance.
     ///
-    /// `flags` are `MF_*`. With `EOPNOTSUPP`, `mm` looks for processes that use the memory itself.
-    /// Called while the instance is bound or being unbound, alive or not.
+    /// `flags` are `MF_*`. With `EOPNOTSUPP`, `mm` looks for processes that use the memory. Called
+    /// while the instance is bound or being unbound, whether it is alive or dead.
     fn memory_failure(memory: Memory<'_>, pfns: ops::Range<usize>, flags: i32) -> Result;
 }
 
@@ -102,18 +102,19 @@ impl<'a, T: Operations> Mapped<'a, T> {
     ///
     /// # Safety
     ///
-    /// `memmap` is that of `dev`, for file systems, and nothing has been done with it.
+    /// `memmap` belongs to `dev`, is for file systems, and has no struct pages yet.
     #[inline]
     pub(super) unsafe fn new(
         dev: &'a Device<device::Bound>,
         mut memmap: Pin<KBox<Memmap>>,
     ) -> Result<Self> {
-        memmap.tell_of_failures(VTable::<T>::memory_failure);
+        memmap.set_failure_handler(VTable::<T>::memory_failure);
         // SAFETY:
         // - The operations are for an owner that is a `Memmap`.
         // - There are no counters.
-        // - Nobody has any of the memory before the instance comes alive; then `bring_alive` has it.
-        unsafe { memmap.as_mut().map(&PAGE_MAP, core::ptr::null_mut())? };
+        // - Nobody can use the memory before the instance is alive. Then the `Running` of
+        //   `bring_alive` owns the memmap, and kills the instance before it drops the memmap.
+        unsafe { memmap.as_mut().map(&FS_DAX, core::ptr::null_mut())? };
 
         // INVARIANT: The struct pages were made just now.
         Ok(Self {
@@ -123,16 +124,17 @@ impl<'a, T: Operations> Mapped<'a, T> {
         })
     }
 
-    /// Lets file systems in: the instance gets its operations and comes alive, until it is unbound.
+    /// Lets file systems use the memory: sets the operations and brings the instance alive, until
+    /// it is unbound.
     ///
-    /// The unbind then tells the holder that the memory goes away (`MF_MEM_PRE_REMOVE`) and waits
-    /// for all accesses, and until nobody refers to a page (`Memmap::retire()`), before the operations
-    /// and the struct pages go. May sleep. Fails with `ENOMEM`, and with `EBUSY` if the instance has
-    /// operations already.
+    /// The unbind tells the holder that the memory goes away (`MF_MEM_PRE_REMOVE`). It waits for all
+    /// accesses, and until nobody refers to a page (`Memmap::retire()`). Then it removes the
+    /// operations and the struct pages. May sleep. Fails with `ENOMEM`, and with `EBUSY` if the
+    /// instance has operations already.
     #[inline]
     pub fn run(self) -> Result {
-        // SAFETY: By the type invariant. The operations are for an instance with the struct pages
-        // that we made.
+        // SAFETY: By the type invariant. The operations are for an instance whose struct pages
+        // `Mapped::new` made.
         unsafe { serve(self.dev, self.memmap, VTable::<T>::DAX) }
     }
 }
@@ -147,8 +149,8 @@ unsafe fn serve(
     memmap: Pin<KBox<Memmap>>,
     ops: &'static bindings::dax_operations,
 ) -> Result {
-    // SAFETY: By the type invariant of `Device` and the safety requirements. The operations are
-    // taken away below before the struct pages go.
+    // SAFETY: By the type invariant of `Device` and the safety requirements. `OperationsSet`
+    // removes the operations before the struct pages are removed.
     to_result(unsafe { bindings::dax_set_ops((*dev.as_raw()).dax_dev, ops) })?;
     // INVARIANT: Just set.
     devres::register(dev.as_ref(), OperationsSet { dev: dev.into() }, GFP_KERNEL)?;
@@ -178,35 +180,36 @@ impl Drop for OperationsSet {
 ///
 /// The table is in the kernel image, because struct pages can outlive the driver, see
 /// [`Memmap::retire`].
-static PAGE_MAP: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
+static FS_DAX: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
     memory_failure: Some(memory_failure),
     ..pin_init::zeroed()
 };
 
 /// # Safety
 ///
-/// To be called with a reference to a `struct dev_pagemap` that [`Mapped::new`] gave this operation.
+/// The caller has a reference to `pgmap`, which has the operations [`FS_DAX`].
 unsafe extern "C" fn memory_failure(
     pgmap: *mut bindings::dev_pagemap,
     pfn: c_ulong,
     nr_pages: c_ulong,
     mf_flags: c_int,
 ) -> c_int {
-    // SAFETY: The owner is a `Memmap`, which waits for the reference before it goes.
+    // SAFETY: Only `Mapped::new` sets these operations, and it makes a `Memmap` the owner. The
+    // memmap waits for the caller's reference before it is freed.
     let memmap = unsafe { &*(*pgmap).owner.cast::<Memmap>() };
 
     memmap.failed(pfn..pfn.saturating_add(nr_pages), mf_flags)
 }
 
-/// Makes a device node of an instance, until it is unbound. It can be opened, and that is all.
+/// Makes a device node of an instance, until it is unbound. It can only be opened.
 ///
-/// It fails with `ENXIO` to open it when file systems cannot use the instance. May sleep. Fails
-/// with `ENOMEM`.
+/// Opening it fails with `ENXIO` unless file systems can use the instance. May sleep. Fails with
+/// `ENOMEM`.
 #[inline]
 pub fn register<T: Operations>(dev: &Device<device::Core<'_>>) -> Result {
-    // SAFETY: The parent of the cdev, and so what `open` is called for, is the `struct device` of
-    // an instance. Devres drops the registration when the driver is unbound, which is before its
-    // module goes away.
+    // SAFETY: The parent of the cdev, which `open` gets, is the `struct device` of an instance.
+    // Devres drops the registration at the unbind, which is before the module of the driver is
+    // removed.
     unsafe { make_node(dev, VTable::<T>::FILE) }
 }
 
@@ -214,7 +217,8 @@ pub fn register<T: Operations>(dev: &Device<device::Core<'_>>) -> Result {
 ///
 /// # Safety
 ///
-/// `fops` are valid until then, and for a cdev whose parent is the `struct device` of an instance.
+/// `fops` are valid until the unbind. They are for a cdev whose parent is the `struct device` of an
+/// instance.
 unsafe fn make_node(
     dev: &Device<device::Bound>,
     fops: &'static bindings::file_operations,
@@ -244,8 +248,8 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// To be called as `struct dax_operations` says, for a device that [`Mapped::run`] gave these
-    /// operations.
+    /// The arguments are those that `struct dax_operations` documents. [`Mapped::run`] gave these
+    /// operations to the device.
     unsafe extern "C" fn direct_access(
         dax_dev: *mut bindings::dax_device,
         pgoff: c_ulong,
@@ -254,7 +258,7 @@ impl<T: Operations> VTable<T> {
         kaddr: *mut *mut c_void,
         pfn: *mut c_ulong,
     ) -> c_long {
-        // SAFETY: This is such an operation.
+        // SAFETY: This is an operation of `VTable::DAX`, and the caller is in an SRCU section.
         let Some(memory) = (unsafe { Memory::of(dax_dev) }) else {
             return ENXIO.to_errno() as c_long;
         };
@@ -262,7 +266,7 @@ impl<T: Operations> VTable<T> {
 
         match T::direct_access(memory, pgoff, pages) {
             Ok(extent) => {
-                // SAFETY: Each of them is null or a place for a result.
+                // SAFETY: By the safety requirements each pointer is null or valid for a result.
                 unsafe {
                     if let Some(kaddr) = kaddr.as_mut() {
                         *kaddr = extent.window().as_ptr();
@@ -286,7 +290,7 @@ impl<T: Operations> VTable<T> {
         nr_pages: usize,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: This is such an operation.
+            // SAFETY: As in `direct_access`.
             let memory = unsafe { Memory::of(dax_dev) }.ok_or(ENXIO)?;
 
             T::zero(memory, pgoff, nr_pages).map(|()| 0)
@@ -295,8 +299,8 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// As for [`Self::direct_access`]; `addr` is in the first page of what that returned for
-    /// `pgoff`, and so are `bytes` bytes from there on.
+    /// As for [`Self::direct_access`]. That function returned `addr` for `pgoff`, and the `bytes`
+    /// bytes from `addr` on are in one page.
     unsafe extern "C" fn recovery_write(
         dax_dev: *mut bindings::dax_device,
         pgoff: c_ulong,
@@ -304,14 +308,15 @@ impl<T: Operations> VTable<T> {
         bytes: usize,
         iter: *mut bindings::iov_iter,
     ) -> usize {
-        // SAFETY: This is such an operation.
+        // SAFETY: As in `direct_access`.
         let Some(memory) = (unsafe { Memory::of(dax_dev) }) else {
             return 0;
         };
-        // SAFETY: By the safety requirements, and those on the iterator in `dax_operations`.
+        // SAFETY: By the safety requirements. By the contract of `struct dax_operations` the
+        // iterator is valid and nothing else uses it.
         let (window, iter) = unsafe { (Window::new(addr, bytes), IovIter::from_raw(iter)) };
 
-        // The caller goes on behind what was written.
+        // The caller continues after the bytes that were written.
         T::recovery_write(memory, pgoff, &window, iter).min(bytes)
     }
 
@@ -329,14 +334,14 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// To be called from `chrdev_open()` only.
+    /// The caller is `chrdev_open()`.
     unsafe extern "C" fn open(inode: *mut bindings::inode, _file: *mut bindings::file) -> c_int {
         // SAFETY: `register` is the only user of these operations.
         let parent = unsafe { cdev::parent(inode) };
         // SAFETY: `register` makes the `struct device` of an instance the parent.
         let dev = unsafe { <Device as device::AsBusDevice<device::Normal>>::from_device(parent) };
 
-        // This may be a cdev of a bind in the past, cached in the inode.
+        // The inode may have cached the cdev of an earlier bind.
         let alive = dev.alive().is_some_and(|(_section, pgmap)| {
             // SAFETY: The dev_pagemap is valid until the section ends.
             unsafe { (*pgmap).type_ == bindings::memory_type_MEMORY_DEVICE_FS_DAX }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory for a specific purpose, on its way to the dax bus.
+//! Memory for a specific purpose: the interface between the registry and `dax_hmem`.
 //!
-//! Two parts of the dax subsystem share the work. The *registry*, which is built in, learns at boot
-//! which memory firmware has marked: [`Candidate`]s. For all of it there is one platform device,
-//! [`Host`]. Its driver, a module, makes a platform device for each piece that really is to be
-//! offered: [`Registration`]. And a second driver of that module makes a region of the dax bus of
-//! each of them: [`Driver`].
+//! The *registry*, which is built in, learns at boot which memory firmware has marked:
+//! [`Candidate`]s. It has one platform device, [`Host`]. The driver of that device, in a module,
+//! makes a platform device for each range to be offered: [`Registration`]. A second driver in that
+//! module makes a region of the dax bus of each: [`Driver`].
 //!
-//! What stands here goes through C symbols in both directions, so either part can be in C.
+//! Both sides use C symbols, so each can be in C.
 //!
 //! C headers: [`include/linux/dax.h`](srctree/include/linux/dax.h), `drivers/dax/bus.h`
 
@@ -60,27 +59,27 @@ use core::{
     },
 };
 
-/// Memory that the registry knows of. Not all of it has to be soft-reserved.
+/// A range of memory in the registry. Parts of it may not be soft-reserved.
 #[derive(Clone)]
 pub struct Candidate {
-    /// The physical addresses; the end is the first one behind.
+    /// The physical addresses. The end is exclusive.
     pub range: Range<u64>,
     /// The NUMA node that the memory would have as System RAM; [`NumaNode::NO_NODE`] if none is known.
     pub target_node: NumaNode,
 }
 
-/// Calls `f` with what the registry knows of, in ascending order, until it fails. May sleep.
+/// Calls `f` with each candidate of the registry, in ascending order, until `f` fails. May sleep.
 ///
 /// Fails as `f` does, and with [`ENOMEM`].
 pub fn candidates<F: FnMut(&Candidate) -> Result>(mut f: F) -> Result {
-    // SAFETY: The registry only hands the first argument on to the second, which it calls with it
-    // before it returns. It is not a device, but neither of them takes it for one.
+    // SAFETY: The registry passes the first argument to `call`, and does not use it otherwise or
+    // later. Neither of them uses it as a device.
     to_result(unsafe { bindings::walk_hmem_resources((&raw mut f).cast(), Some(call::<F>)) })
 }
 
 /// # Safety
 ///
-/// `f` points to an `F` that nobody else uses meanwhile; `res` is valid.
+/// `f` points to an `F` that nothing else uses during the call. `res` is valid.
 unsafe extern "C" fn call<F: FnMut(&Candidate) -> Result>(
     f: *mut bindings::device,
     target_node: c_int,
@@ -112,11 +111,11 @@ unsafe fn range_of(res: *const bindings::resource) -> Range<u64> {
 
 /// Waits until `dax_hmem` has decided about memory that CXL might have. May sleep.
 ///
-/// For `dax_cxl`, and for no other module: to others `dax_hmem` does not export it.
+/// Only `dax_cxl` can call this: `dax_hmem` exports the symbol to that module alone.
 #[inline]
 pub fn wait_for_decision() {
     #[cfg(CONFIG_DEV_DAX_HMEM)]
-    // SAFETY: Only waits.
+    // SAFETY: The function has no requirements.
     unsafe {
         bindings::dax_hmem_flush_work()
     }
@@ -140,23 +139,24 @@ impl Host {
     pub fn of<Ctx: DeviceContext>(pdev: &platform::Device<Ctx>) -> Option<&Self> {
         let pdev = named(pdev, Self::NAME)?;
 
-        // SAFETY: Only the registry makes devices of that name, and makes them so.
+        // SAFETY: Only the registry makes devices of that name, each in a `struct
+        // hmem_platform_device`.
         Some(unsafe { &*container_of!(pdev, bindings::hmem_platform_device, pdev).cast() })
     }
 
     fn decided(&self) -> &Atomic<bool> {
-        // SAFETY: By the type invariant, the field is valid. It is only accessed in this way, or by
-        // a driver in C, which is not there when one in Rust is.
+        // SAFETY: By the type invariant, the field is valid. Rust accesses it only here. A driver
+        // in C accesses it only while the device is bound to that driver and not to one in Rust.
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).did_probe) }
     }
 
-    /// Returns whether CXL was found to have memory that the registry knows of. The answer stays until
-    /// the next boot, even if the driver goes.
+    /// Returns whether CXL had some of the registry's memory. This is remembered until the next
+    /// boot, even if the driver is removed.
     pub fn has_cxl_memory(&self) -> bool {
         self.decided().load(Relaxed)
     }
 
-    /// Keeps in mind that CXL has some of the memory.
+    /// Records that CXL has some of the memory.
     pub fn set_cxl_memory(&self) {
         self.decided().store(true, Relaxed);
     }
@@ -169,15 +169,17 @@ fn named<Ctx: DeviceContext>(
 ) -> Option<*mut bindings::platform_device> {
     let dev: &device::Device<Ctx> = pdev.as_ref();
 
-    // SAFETY: A platform device has a valid device in it.
+    // SAFETY: The `struct device` of a `platform::Device` is embedded in a `struct
+    // platform_device`.
     let pdev = unsafe { container_of!(dev.as_raw(), bindings::platform_device, dev) };
 
-    // SAFETY: It is valid, and its name never changes.
+    // SAFETY: `pdev` is valid, and its name never changes.
     unsafe { is_named(pdev, name) }.then_some(pdev)
 }
 
-/// Not inlined: measuring a string is arithmetic that checks itself, and a driver is not to have
-/// any panic.
+/// Returns whether a platform device has the name.
+///
+/// Not inlined: measuring a string has checked arithmetic, which would leave a panic in the driver.
 ///
 /// # Safety
 ///
@@ -188,25 +190,25 @@ unsafe fn is_named(pdev: *const bindings::platform_device, name: &CStr) -> bool 
     unsafe { CStr::from_char_ptr((*pdev).name) == name }
 }
 
-/// A platform device for a piece of memory, `hmem.N`, registered until this is dropped.
+/// A platform device for a range of memory, `hmem.N`. Dropping this unregisters the device.
 ///
 /// # Invariants
 ///
-/// The pointer is to a registered platform device that [`Registration::new`] made.
+/// `pdev` is a registered platform device that [`Registration::new`] made.
 pub struct Registration {
     pdev: NonNull<bindings::platform_device>,
-    // After the device, whose number it is.
+    // Dropped after the device, which has this number.
     _id: memregion::Id,
 }
 
 impl Registration {
-    /// Registers a device for the memory, below that of the host. Its driver is probed at once if it
-    /// is there. May sleep.
+    /// Registers a device for the memory, below the host's device. If the driver is loaded, it is
+    /// probed before this returns. May sleep.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if not all of the memory is soft-reserved: it is not for drivers to take then.
-    /// [`ENOMEM`], and what else the driver core has against a device.
+    /// [`EINVAL`] if not all of the memory is soft-reserved: drivers must not take the rest.
+    /// [`ENOMEM`], and the errors of `platform_device_add()`.
     pub fn new(host: &platform::Device, memory: &Candidate) -> Result<Self> {
         if !resource::is_soft_reserved(&memory.range) {
             return Err(EINVAL);
@@ -225,13 +227,14 @@ impl Registration {
         // SAFETY: The function makes a copy of the name.
         let pdev = unsafe { bindings::platform_device_alloc(NAME.as_char_ptr(), id.get()) };
         let pdev = ScopeGuard::new_with_data(NonNull::new(pdev).ok_or(ENOMEM)?, |pdev| {
-            // SAFETY: There is one reference to the device, which is ours.
+            // SAFETY: The guard owns the only reference to the device.
             unsafe { bindings::platform_device_put(pdev.as_ptr()) }
         });
         let host: &device::Device = host.as_ref();
 
-        // SAFETY: It's safe to set the fields of a device before it is registered; from then on it
-        // has a reference to its parent. The data is copied.
+        // SAFETY: The device is not registered yet, so its fields can be set.
+        // `platform_device_add()` takes a reference to the parent. The data and the name are
+        // copied.
         unsafe {
             let raw = pdev.as_ptr();
 
@@ -248,7 +251,7 @@ impl Registration {
             to_result(bindings::platform_device_add(raw))?;
         }
 
-        // INVARIANT: It is registered now.
+        // INVARIANT: `platform_device_add()` registered the device.
         Ok(Self {
             pdev: pdev.dismiss(),
             _id: id,
@@ -266,14 +269,14 @@ impl Drop for Registration {
 // SAFETY: A platform device can be unregistered by any thread.
 unsafe impl Send for Registration {}
 
-/// The name of the devices for pieces of memory, and of their driver.
+/// The name of the devices for ranges of memory, and of their driver.
 const NAME: &CStr = c"hmem";
 
 /// An adapter for the registration of drivers of [`Device`]s.
 pub struct Adapter<T: Driver>(T);
 
 impl<T: Driver> Adapter<T> {
-    /// The name that the driver has to have.
+    /// The name that the driver must have.
     pub const NAME: &'static CStr = NAME;
 
     extern "C" fn probe_callback(pdev: *mut bindings::platform_device) -> c_int {
@@ -282,11 +285,12 @@ impl<T: Driver> Adapter<T> {
         let pdev = unsafe { &*pdev.cast::<platform::Device<Core<'_>>>() };
 
         from_result(|| {
-            // Another one can be bound by force: `driver_override`.
+            // User space can bind another platform device by force (`driver_override`).
             let raw = named(pdev, NAME).ok_or(ENODEV)?;
 
             // SAFETY: `Device` is a transparent wrapper.
-            // INVARIANT: Only `dax_hmem` makes devices of that name, and makes them so.
+            // INVARIANT: Only `Registration::new` and its counterpart in C make devices of that
+            // name. Both give them a `struct memregion_info` as platform data.
             T::probe(unsafe { &*raw.cast::<Device<Core<'_>>>() })?;
             Ok(0)
         })
@@ -315,8 +319,8 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
         unsafe {
             (*pdrv.get()).driver.name = name.as_char_ptr();
             (*pdrv.get()).probe = Some(Self::probe_callback);
-            // The driver data of these devices holds a region of the dax core, which frees it
-            // itself; it is not the private data of a driver in Rust.
+            // The driver data of these devices is a region of the dax core, not private data of a
+            // driver in Rust. The core frees it itself.
             (*pdrv.get()).driver.p_cb.post_unbind_rust = None;
         }
 
@@ -332,22 +336,22 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
     }
 }
 
-/// A driver of pieces of memory.
+/// A driver of ranges of soft-reserved memory.
 ///
-/// There is no private data, and no `unbind`: a device of this type is the parent of a
-/// [region](dax::region::Region) of the dax bus, and the dax core keeps that in the driver data of
-/// its parent. What `probe` acquires belongs to the device and goes with devres.
+/// Such a driver has no private data and no `unbind`. The device is the parent of a
+/// [region](dax::region::Region) of the dax bus, and the dax core stores that region in the driver
+/// data. Devres releases the resources that `probe` acquires.
 pub trait Driver {
     /// Called when the platform bus has a device for the driver.
     fn probe(dev: &Device<Core<'_>>) -> Result;
 }
 
-/// The platform device of a piece of memory.
+/// The platform device of a range of memory.
 ///
 /// # Invariants
 ///
 /// A [`Device`] represents a valid `struct platform_device` whose platform data is a `struct
-/// memregion_info`; or none at all, until it is registered.
+/// memregion_info`.
 #[repr(transparent)]
 pub struct Device<Ctx: DeviceContext = device::Normal>(
     Opaque<bindings::platform_device>,
@@ -355,13 +359,13 @@ pub struct Device<Ctx: DeviceContext = device::Normal>(
 );
 
 impl<Ctx: DeviceContext> Device<Ctx> {
-    /// Returns its number, which no other region of memory has: N of `hmem.N`.
+    /// Returns the number N of `hmem.N`. No other memory region has it.
     pub fn id(&self) -> i32 {
         // SAFETY: By the type invariant; the number is constant.
         unsafe { (*self.0.get()).id }
     }
 
-    /// Returns which memory it is for.
+    /// Returns the memory of the device.
     pub fn memory(&self) -> Candidate {
         // SAFETY: By the type invariant; the data is constant.
         let info: &bindings::memregion_info =
@@ -373,9 +377,10 @@ impl<Ctx: DeviceContext> Device<Ctx> {
         }
     }
 
-    /// Returns its memory, for a region of the dax bus.
+    /// Returns the memory of the device, for a region of the dax bus.
     pub fn region_memory(&self) -> super::region::Memory {
-        // SAFETY: Such a device is only made of soft-reserved memory, which firmware keeps for drivers.
+        // SAFETY: `Registration::new` makes devices for soft-reserved memory only. Firmware sets
+        // that aside for drivers.
         unsafe { super::region::Memory::new(self.memory().range) }
     }
 }
@@ -396,8 +401,8 @@ impl<Ctx: DeviceContext> AsRef<device::Device<Ctx>> for Device<Ctx> {
 // SAFETY: `Device` is a transparent wrapper of a type that doesn't depend on its generic argument.
 kernel::impl_device_context_deref!(unsafe { Device });
 
-// SAFETY: In the `Core` context the driver is being probed (it has no other callback), and
-// `Adapter` leaves the driver data alone.
+// SAFETY: In the `Core` context the driver is being probed, since it has no other callback.
+// `Adapter` does not use the driver data.
 unsafe impl dax::region::Parent for Device<Core<'_>> {
     fn device(&self) -> &device::Device<Bound> {
         self.as_ref()

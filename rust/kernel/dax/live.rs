@@ -2,11 +2,11 @@
 
 //! Access to the memory of an instance while it is alive.
 //!
-//! [`Device::live`] begins a read-side section of the core's SRCU domain. An unbind waits for the end of
-//! the section. Everything that needs the memory is reached through [`Live`] only.
+//! [`Device::live`] begins a read-side section of the core's SRCU domain. An unbind waits for the
+//! end of the section. Code that needs the memory gets it from a [`Live`] only.
 //!
-//! The counters of faults are here, and not in `device_dax`, because they have to live as long as there
-//! are faults, and because the functions that count are here. The driver shows them in sysfs.
+//! The counters of faults are here and not in `device_dax`, because they must exist as long as
+//! faults can run. The driver shows them in sysfs.
 
 use super::{
     device::Device,
@@ -45,11 +45,12 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     #[inline]
     pub fn live(&self) -> Option<Live<'_>> {
         let (section, pgmap) = self.alive()?;
-        // SAFETY: The `struct dev_pagemap` is valid until the end of the section, and the fields do
-        // not change meanwhile.
+        // SAFETY: The `struct dev_pagemap` is valid until the end of the section, and these fields
+        // do not change.
         let (order, ops, owner) = unsafe { ((*pgmap).vmemmap_shift, (*pgmap).ops, (*pgmap).owner) };
 
-        // A driver in C may have brought the instance alive, with another kind of `struct dev_pagemap`.
+        // A driver in C may have made the instance alive with a `struct dev_pagemap` of another
+        // kind.
         if !ptr::eq(ops, &GENERIC) {
             return None;
         }
@@ -71,7 +72,7 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// until the section ends.
     #[inline]
     pub(super) fn alive(&self) -> Option<(Section, *mut bindings::dev_pagemap)> {
-        // SAFETY: Has no requirements.
+        // SAFETY: The function has no requirements.
         let section = Section(unsafe { bindings::dax_read_lock() }, NotThreadSafe);
 
         // SAFETY: By the type invariant; this is in a section that `dax_read_lock()` began.
@@ -79,10 +80,11 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
             return None;
         }
 
-        // SAFETY: By the type invariant. A driver sets the field before the instance comes alive,
-        // or, if it is written in C, perhaps later.
+        // SAFETY: By the type invariant. A driver in Rust sets the field before the instance is
+        // alive. A driver in C may set it later, with a single store.
         let pgmap = unsafe { addr_of!((*self.as_raw()).pgmap).read_volatile() };
-        // The pointer is valid as long as the instance is alive: at least until the end of the section.
+        // While the instance is alive the pointer is valid. That is so at least until the section
+        // ends.
         (!pgmap.is_null()).then_some((section, pgmap))
     }
 }
@@ -110,7 +112,7 @@ pub enum Count {
 }
 
 impl Count {
-    /// All of them.
+    /// All counters.
     pub const ALL: [Self; COUNTS] = [
         Self::Pte,
         Self::Pmd,
@@ -130,13 +132,13 @@ pub(super) const COUNTS: usize = Count::RefusedMmap as usize + 1;
 ///
 /// # Safety
 ///
-/// `folio` must be valid for `'a`, and a folio of generic device memory, so that nobody sets the
-/// field to anything but the mapping of the instance.
+/// `folio` must be valid for `'a` and a folio of generic device memory. So nothing sets the field
+/// to anything but the mapping of the instance.
 #[inline]
 pub(super) unsafe fn mapping_of<'a>(
     folio: *mut bindings::folio,
 ) -> &'a Atomic<*mut bindings::address_space> {
-    // SAFETY: By the caller. C accesses the field in one piece, too.
+    // SAFETY: By the caller the folio is valid. C also accesses the field as a whole.
     unsafe {
         let page = addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1);
 
@@ -188,10 +190,10 @@ pub struct LiveMemory<'a> {
 }
 
 impl LiveMemory<'_> {
-    /// A copy, to be moved into a function.
+    /// Returns a copy, which a function can own.
     #[inline]
     pub(super) fn reborrow(&self) -> LiveMemory<'_> {
-        // INVARIANT: As for `self`, which is borrowed.
+        // INVARIANT: `self`, which is borrowed, has the same invariants.
         LiveMemory {
             dev: self.dev,
             order: self.order,
@@ -200,7 +202,7 @@ impl LiveMemory<'_> {
         }
     }
 
-    /// Counts one more of `what`.
+    /// Increments a counter.
     #[inline]
     pub fn count(&self, what: Count) {
         // SAFETY: By the type invariant the owner has counters.
@@ -213,7 +215,7 @@ impl LiveMemory<'_> {
         unsafe { bindings::percpu_sum_ulong(self.counter(what)) }
     }
 
-    /// The counter of `what`, a per-CPU pointer.
+    /// Returns the per-CPU pointer of a counter.
     #[inline]
     fn counter(&self, what: Count) -> *mut c_ulong {
         // SAFETY: By the type invariant the owner is valid.
@@ -222,32 +224,33 @@ impl LiveMemory<'_> {
         counts.wrapping_add(what as usize)
     }
 
-    /// The memory of `2^order` pages at an offset of `pgoff` pages into the instance.
+    /// Returns the folio of `2^order` pages at an offset of `pgoff` pages into the instance.
     ///
-    /// [`None`] if there is none, if a part of it lies in another range, or if `order` is not that
-    /// of the alignment.
+    /// Returns [`None`] if the instance has no memory there, if a part of the folio would be in
+    /// another range, or if `order` is not the order of the align.
     ///
     /// # Safety
     ///
-    /// `pgoff` must be a multiple of `2^order`. Otherwise this would take a tail page for a folio.
+    /// `pgoff` must be a multiple of `2^order`. Otherwise the result could be a tail page and not a
+    /// folio.
     #[inline]
     pub(super) unsafe fn folio(&self, pgoff: usize, order: u32) -> Option<LiveFolio<'_>> {
         if self.order != order as usize {
             return None;
         }
-        // SAFETY: By the type invariant, `dev` is valid.
+        // SAFETY: By the type invariant `dev` is valid, and faults may use its ranges.
         let phys =
             unsafe { bindings::dax_pgoff_to_phys(self.dev, pgoff, PAGE_SIZE.wrapping_shl(order)) };
         if phys == bindings::phys_addr_t::MAX {
             return None;
         }
 
-        // INVARIANT: The ranges start at multiples of the align, in the memory as well as in the
+        // INVARIANT: The ranges start at multiples of the align, both in memory and in the
         // instance. So do the compound pages, which by the type invariant exist until the section
-        // ends. By the caller, the offset is a multiple, too.
+        // ends. By the caller the offset is such a multiple, too.
         Some(LiveFolio {
-            // SAFETY: By the type invariant there is a struct page for the address, and as a
-            // compound page begins there, it is the folio.
+            // SAFETY: By the type invariant the address has a struct page. A compound page begins
+            // there, so it is the folio.
             folio: unsafe { bindings::pfn_to_page((phys >> PAGE_SHIFT) as usize) }.cast(),
             pgoff,
             owner: self.owner,
@@ -284,22 +287,22 @@ impl LiveFolio<'_> {
         unsafe { bindings::folio_test_hwpoison(self.folio) }
     }
 
-    /// Lets reverse lookups (memory failure) find the file of the instance from its memory.
+    /// Sets the fields by which memory failure finds the file of the instance from its memory.
     ///
     /// # Safety
     ///
-    /// `mapping` must be that of the instance.
+    /// `mapping` must be the mapping of the instance.
     #[inline]
     pub(crate) unsafe fn set_mapping(&self, mapping: *mut bindings::address_space) {
         // SAFETY: By the type invariant the folio is valid. The fields belong to the owner of the
-        // `struct dev_pagemap`. Two threads that set them set the same values, because these are the
-        // same for every mapping of the folio until the struct pages go.
+        // `struct dev_pagemap`. All threads set the same values, because every mapping of the folio
+        // has the same values until the struct pages are removed.
         let published = unsafe { mapping_of(self.folio) };
 
         if published.load(Relaxed).is_null() {
             // SAFETY: As above. By the type invariant the owner is valid.
             unsafe {
-                // The first time since the instance was bound.
+                // This is the first mapping since the bind.
                 (*self.owner).touch(self.pgoff);
 
                 let page = addr_of_mut!((*self.folio).__bindgen_anon_1.__bindgen_anon_1);

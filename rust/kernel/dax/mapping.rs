@@ -2,18 +2,18 @@
 
 //! The character device of an instance, and the mappings of it.
 //!
-//! A driver implements [`Operations`] and calls [`register`] once the instance is alive. What the
-//! rules of a mapping are is the driver's business; this makes sure that a file always belongs to
-//! an instance that exists, and that memory is mapped only while the instance is alive.
+//! A driver implements [`Operations`] and calls [`register`] once the instance is alive. The driver
+//! decides which mappings are valid. This module ensures that a file always belongs to an instance
+//! that exists, and that memory is mapped only while the instance is alive.
 //!
-//! A file keeps the instance, by way of the [`cdev`] that it was opened through, of which it has a
-//! reference and which has one of the instance. It may stay open across any number of
-//! unbinds and binds: what it was mapped to disappears with an unbind, and mapping it, or touching
-//! an old mapping of it, works again when the instance is alive again. Neither depends on the
-//! registration that the file was opened through; see [`cdev`].
+//! A file has a reference to the [`cdev`] that it was opened through, and the cdev has one to the
+//! instance. So a file may stay open across any number of unbinds and binds. An unbind removes the
+//! memory from all mappings. When the instance is alive again, the file can be mapped again, and an
+//! old mapping works again. Neither depends on the registration that the file was opened through;
+//! see [`cdev`].
 //!
-//! The pages are known to `mm` under the inode that the core keeps for the instance, whatever
-//! device node the file was opened through. The node itself is left as it is.
+//! For `mm` the pages belong to the inode that the core has for the instance, whichever device node
+//! the file was opened through. The inode of the device node does not change.
 
 mod fault;
 
@@ -53,35 +53,34 @@ use crate::{
 };
 use core::marker::PhantomData;
 
-/// What a driver does with the files and mappings of its instances.
+/// The operations of a driver for files and mappings of its instances.
 ///
-/// All of it may be called at any time for an instance that is not bound, or bound to another
-/// driver.
+/// They may be called at any time, even for an instance that is unbound or bound to another driver.
 #[vtable]
 pub trait Operations: Sized {
-    /// A mapping was asked for: accept it, or refuse it with an error.
+    /// Accepts a new mapping, or refuses it with an error.
     ///
-    /// `desc` may be changed. Context: the mmap lock is held for writing.
+    /// May change `desc`. Context: the mmap lock is held for writing.
     fn mmap(dev: &Device, desc: &mut VmaDesc) -> Result;
 
-    /// Find an address for a mapping.
+    /// Finds an address for a mapping.
     ///
-    /// Also asked about an address that user space insists on ([`Placement::fixed`]), and when a
+    /// Also called for an address that user space insists on ([`Placement::fixed`]), and when a
     /// mapping moves. Context: the mmap lock is held for writing.
     fn place(dev: &Device, request: &Placement<'_>) -> Result<usize>;
 
-    /// A mapping is about to be cut in two at `addr`.
+    /// Accepts or refuses that a mapping is split at `addr`.
     ///
     /// Context: the mmap lock is held for writing.
     fn may_split(dev: &Device, addr: usize) -> Result;
 
-    /// The size in bytes of the entries of a mapping, for `/proc/PID/smaps`.
+    /// Returns the size in bytes of the entries of a mapping, for `/proc/PID/smaps`.
     fn pagesize(dev: &Device) -> usize;
 
-    /// Answer a page fault: with [`Fault::map`], or with the reason not to map.
+    /// Handles a page fault: returns the result of [`Fault::map`], or the reason not to map.
     ///
-    /// `mm` asks for one entry, of [`Fault::size`]. The answer [`FaultResult::FALLBACK`] has it ask for
-    /// a smaller one. Context: the mmap lock or the VMA lock is held for reading; may sleep.
+    /// `mm` asks for one entry, of [`Fault::size`]. After [`FaultResult::FALLBACK`] it asks for a
+    /// smaller one. Context: the mmap lock or the VMA lock is held for reading; may sleep.
     fn fault(fault: &Fault<'_>) -> FaultResult;
 }
 
@@ -91,23 +90,24 @@ pub trait Operations: Sized {
 /// sleep. Fails with `ENOMEM`.
 #[inline]
 pub fn register<T: Operations>(dev: &Device<device::Core<'_>>) -> Result {
-    // SAFETY: They are for files that are opened by `open`, of the driver that is bound.
+    // SAFETY: The operations are those of the driver that is bound. They are for files that `open`
+    // has opened.
     unsafe { make_node(dev, VTable::<T>::FILE) }
 }
 
-/// What is the same for the operations of all drivers.
+/// The part of [`register`] that is the same for all drivers.
 ///
 /// # Safety
 ///
-/// The operations are in the module of the driver that is bound, or in the kernel image, and can be
-/// called for files that were opened by [`open`].
+/// The operations are in the module of the bound driver or in the kernel image. They can be called
+/// for files that [`open`] has opened.
 unsafe fn make_node(
     dev: &Device<device::Bound>,
     operations: &'static bindings::file_operations,
 ) -> Result {
-    // SAFETY: The parent of the cdev, and so what `open` is called for, is the `struct device` of
-    // an instance. Devres drops the registration when the driver is unbound, which is before its
-    // module goes away.
+    // SAFETY: The parent of the cdev, which `open` gets, is the `struct device` of an instance.
+    // Devres drops the registration at the unbind, which is before the module of the driver is
+    // removed.
     let cdev = unsafe { cdev::Registration::new(dev.as_ref(), operations)? };
 
     devres::register(dev.as_ref(), cdev, GFP_KERNEL)
@@ -115,21 +115,21 @@ unsafe fn make_node(
 
 /// # Safety
 ///
-/// To be called from `chrdev_open()` only, for a file of operations that [`register`] was given.
+/// The caller is `chrdev_open()`, for a file of a cdev that [`register`] made.
 unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     // SAFETY: `register` is the only user of these operations.
     let parent = unsafe { cdev::parent(inode) };
     // SAFETY: `register` makes the `struct device` of an instance the parent.
     let dev = unsafe { <Device as device::AsBusDevice<device::Normal>>::from_device(parent) };
 
-    // This may be a cdev of a bind in the past, cached in the inode. Whatever it was, the
-    // question is what the instance is now.
+    // The inode may have cached the cdev of an earlier bind. So check whether the instance is alive
+    // now.
     if dev.live().is_none() {
         return ENXIO.to_errno();
     }
 
-    // SAFETY: `file` is being opened, so it can be changed. The inode of the instance lives as
-    // long as the instance, and that as long as the cdev, to which the file has a reference.
+    // SAFETY: `file` is being opened, so it can be changed. The inode of the instance lives as long
+    // as the instance. The cdev keeps the instance, and the file keeps the cdev.
     unsafe {
         let mapping = (*bindings::dax_inode((*dev.as_raw()).dax_dev)).i_mapping;
 
@@ -156,12 +156,12 @@ pub struct Placement<'a> {
 }
 
 impl Placement<'_> {
-    /// The address that user space would like, or insists on; 0 if it does not care.
+    /// Returns the address that user space asks for, or 0 if it does not ask for one.
     pub fn addr(&self) -> usize {
         self.addr
     }
 
-    /// Whether user space insists on the address.
+    /// Returns whether user space insists on the address.
     pub fn fixed(&self) -> bool {
         self.flags & bindings::MAP_FIXED as usize != 0
     }
@@ -172,18 +172,18 @@ impl Placement<'_> {
         self.len
     }
 
-    /// The offset into the file in bytes.
+    /// Returns the offset into the file in bytes.
     ///
-    /// One that is too large for this wraps; `mm` refuses it elsewhere.
+    /// An offset that is too large wraps here; `mm` refuses it elsewhere.
     pub fn offset(&self) -> usize {
         self.pgoff.wrapping_shl(PAGE_SHIFT as u32)
     }
 
-    /// Removes the entries from the address space of the task that map any of the memory that is
-    /// asked for; the next touch faults them in again.
+    /// Removes the entries of the current task that map any of the requested memory. The next touch
+    /// faults them in again.
     ///
-    /// This is for entries that `mm` cannot move: the request may be part of a `mremap()`, and what
-    /// asks does not tell. No new entry is made before the lock of the address space is released.
+    /// This is for entries that `mm` cannot move: the request may be a part of `mremap()`, which
+    /// the caller cannot tell. No new entry is made before the mmap lock is released.
     pub fn drop_entries(&self) {
         // SAFETY: By the type invariant the file is open.
         let mapping = unsafe { (*self.file).f_mapping };
@@ -200,7 +200,7 @@ impl Placement<'_> {
             if vma.is_null() {
                 return;
             }
-            // SAFETY: As the lock is held, the VMA is valid and does not change.
+            // SAFETY: The lock is held, so the VMA is valid and does not change.
             let area = unsafe { VmaRef::from_raw(vma) };
             // SAFETY: As above.
             let (file, pgoff) = unsafe { ((*vma).vm_file, (*vma).vm_pgoff) };
@@ -217,7 +217,8 @@ impl Placement<'_> {
         }
     }
 
-    /// Finds an address the usual way, for a mapping of `len` bytes, near `addr` if not 0.
+    /// Finds an address for a mapping of `len` bytes in the default way, near `addr` if that is not
+    /// 0.
     pub fn find(&self, addr: usize, len: usize) -> Result<usize> {
         // SAFETY: By the type invariant the file is open and the lock is held.
         let addr =
@@ -251,15 +252,14 @@ impl fmt::Display for Requester {
 /// The size in bytes of the memory that a pmd entry maps.
 const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
 
-/// Maps nothing: which pages a fault maps besides its own is decided in [`Fault::map`].
+/// Maps nothing: [`Fault::map`] decides which pages a fault maps besides its own.
 ///
-/// `mm` takes a driver that has this operation for one whose faults are content with the VMA lock.
-/// Without it, `mm` gives the VMA lock up at each fault of a pte, takes the mmap lock, and begins
-/// again.
+/// If a driver has this operation, `mm` assumes that its faults need only the VMA lock. Without it,
+/// `mm` drops the VMA lock at each fault of a pte, takes the mmap lock, and starts the fault again.
 ///
 /// # Safety
 ///
-/// There are no requirements; it is of the type of the operation.
+/// None. The type of the operation is `unsafe`.
 unsafe extern "C" fn map_pages(
     _vmf: *mut bindings::vm_fault,
     _start: c_ulong,
@@ -270,14 +270,14 @@ unsafe extern "C" fn map_pages(
 
 /// Removes pud entries from the address space of a task that forks, before `mm` copies them.
 ///
-/// `mm` copies the page tables of a VMA that had a guard, or that `userfaultfd` watches. It copies a
-/// pud entry without a reference to the folio, and does not count its pages, which it takes back when
-/// the child ends. The next touch faults the entries in again.
+/// `mm` copies the page tables of a VMA that had a guard or that `userfaultfd` watches. It copies a
+/// pud entry without taking a reference to the folio or counting its pages. But when the child
+/// exits, `mm` drops both. Without the entries, the next touch faults them in again.
 ///
 /// # Safety
 ///
-/// `copy` must be a new VMA, a copy of another one, with the mmap lock of the current task held for
-/// writing.
+/// `copy` must be a VMA that was just copied from another one. The current task must hold its mmap
+/// lock for writing.
 #[cold]
 unsafe fn drop_uncopyable(copy: *mut bindings::vm_area_struct) {
     // SAFETY: By the caller.
@@ -285,14 +285,13 @@ unsafe fn drop_uncopyable(copy: *mut bindings::vm_area_struct) {
 
     // SAFETY: By the caller.
     if unsafe { (*copy).vm_mm } == parent {
-        // It stays in the same address space, and its entries are moved.
+        // The VMA stays in the same address space, and `mm` moves its entries.
         return;
     }
-    // SAFETY: By the caller, the lock is held. This is the VMA that is copied: the other one of the
-    // same addresses.
+    // SAFETY: By the caller the lock is held. The VMA that was copied has the same addresses.
     let original = unsafe { bindings::find_vma(parent, area.start()) };
     if !original.is_null() {
-        // SAFETY: As the lock is held, the VMA is valid and does not change.
+        // SAFETY: The lock is held, so the VMA is valid and does not change.
         unsafe { VmaRef::from_raw(original) }
             .zap_vma_range(area.start(), area.end().wrapping_sub(area.start()));
     }
@@ -329,7 +328,7 @@ impl<T: Operations> VTable<T> {
     /// `file` must have been opened through these operations, and stay open for `'a`.
     #[inline]
     unsafe fn device<'a>(file: *const bindings::file) -> &'a Device {
-        // SAFETY: `open` stored a pointer to an instance there, which the file keeps.
+        // SAFETY: `open` stored a pointer to an instance there. The file keeps the instance.
         unsafe { &*(*file).private_data.cast::<Device>() }
     }
 
@@ -344,7 +343,8 @@ impl<T: Operations> VTable<T> {
 
         from_result(|| {
             T::mmap(dev, desc)?;
-            // SAFETY: They are made for VMAs of a file of these operations.
+            // SAFETY: The operations are for VMAs of a file with these file operations, and this is
+            // one.
             unsafe { desc.set_vm_ops(Self::VM) };
             Ok(0)
         })
@@ -352,7 +352,7 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `file` must have been opened with `open`, and the lock of the address space be held.
+    /// `file` must have been opened with `open`, and the mmap lock must be held for writing.
     unsafe extern "C" fn get_unmapped_area(
         file: *mut bindings::file,
         addr: c_ulong,
@@ -362,7 +362,7 @@ impl<T: Operations> VTable<T> {
     ) -> c_ulong {
         // SAFETY: The file stays open during the call.
         let dev = unsafe { Self::device(file) };
-        // INVARIANT: Both are so during the call.
+        // INVARIANT: By the safety requirements, during the call.
         let request = Placement {
             file,
             addr,
@@ -382,8 +382,8 @@ impl<T: Operations> VTable<T> {
     ///
     /// # Safety
     ///
-    /// To be called for a VMA with these operations before anything is mapped there, with the
-    /// mmap lock of the current task held for writing.
+    /// `vma` must be a VMA with these operations and without entries. The current task must hold
+    /// its mmap lock for writing.
     unsafe extern "C" fn copied(vma: *mut bindings::vm_area_struct) {
         // SAFETY: A VMA keeps its file open.
         let dev = unsafe { Self::device((*vma).vm_file) };
@@ -420,7 +420,7 @@ impl<T: Operations> VTable<T> {
         // SAFETY: The requirements are the same.
         let result = unsafe { Self::huge_fault(vmf, PTE_ORDER) };
 
-        // There is no smaller entry, and `mm` does not look for this answer here.
+        // There is no smaller entry, and `mm` does not handle `FALLBACK` here.
         if result == FaultResult::FALLBACK.into_raw() {
             return FaultResult::SIGBUS.into_raw();
         }

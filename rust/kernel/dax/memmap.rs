@@ -2,17 +2,17 @@
 
 //! The memmap of an instance: its struct pages, and the end of them.
 //!
-//! User space can hold references to the pages of an instance that outlive every mapping: buffers that
-//! are registered with io_uring, RDMA or VFIO, and pages in a pipe. `memunmap_pages()` does not wait for
-//! them. So an unbind waits in [`Memmap::retire`], after it has removed all mappings and before it removes
-//! the struct pages.
+//! User space can hold references to the pages of an instance that outlive every mapping: in
+//! buffers that are registered with io_uring, RDMA or VFIO, and in pipes. `memunmap_pages()` does
+//! not wait for them. So an unbind waits in [`Memmap::retire`], after it has removed all mappings
+//! and before it removes the struct pages.
 //!
-//! An unbind cannot always wait. The device may be gone already, or the holder of a reference may wait for
-//! the unbind. Then the struct pages and the reservation of the addresses stay until the last reference
-//! is gone. Nothing else stays: the instance is unbound, and its provider can go. Nobody can use the
-//! memory meanwhile, because a user has to reserve the addresses.
+//! An unbind cannot always wait. The device may be gone already, or the holder of a reference may
+//! wait for the unbind. Then the struct pages and the reservation of the addresses stay until the
+//! last reference is gone. Nothing else stays: the instance is unbound, and its provider can be
+//! unbound. The memory cannot be used meanwhile, because each user must reserve the addresses.
 //!
-//! This is in the kernel crate for that reason: a memmap can outlive the module of the driver.
+//! The code is in the kernel crate because a memmap can outlive the module of the driver.
 
 mod reservation;
 mod retire;
@@ -35,8 +35,8 @@ use crate::{
     device,
     error::from_result,
     mm::memremap::{
-        OwnedPageMap,
-        PageMap,
+        DevPagemap,
+        OwnedDevPagemap,
         Usage, //
     },
     new_mutex,
@@ -55,7 +55,8 @@ use crate::{
 
 use core::ops;
 
-/// The smallest chunk for which a memmap remembers that a page was handed out, as an order of pages.
+/// The size of the smallest chunk, as an order of pages. A memmap has a bit for each chunk, which
+/// says that a page of it was mapped.
 const MIN_CHUNK_SHIFT: u32 = bindings::PMD_ORDER;
 
 /// The struct pages of an instance and the reservation of its addresses.
@@ -72,7 +73,7 @@ const MIN_CHUNK_SHIFT: u32 = bindings::PMD_ORDER;
 #[pin_data]
 pub(super) struct Memmap {
     // Dropped in this order: the addresses are reserved as long as there are struct pages.
-    dev_pagemap: OwnedPageMap,
+    dev_pagemap: OwnedDevPagemap,
     addresses: KVVec<Reservation>,
     /// The addresses of the struct pages, if these are in the memory of the provider. The provider reserves
     /// them as long as it is bound. After that `addresses` has the reservation.
@@ -81,13 +82,13 @@ pub(super) struct Memmap {
     usage: Usage,
     order: u32,
     chunk_shift: u32,
-    /// The chunks with a page that was handed out.
+    /// The chunks with a page that was mapped.
     touched: BitmapVec,
     pub(super) counts: *mut c_ulong,
     /// The first page that may still be referenced, as an offset into the instance in pages. Only
     /// [`Self::next_held`] moves it, once the instance is dead.
     cursor: Atomic<usize>,
-    /// Names the instance in messages. It may be unregistered by then.
+    /// The instance, for messages. It may be removed from the bus already.
     dev: ARef<Device>,
     /// The driver's handler for failed memory of a file system, until the driver is unbound.
     #[pin]
@@ -98,16 +99,17 @@ pub(super) struct Memmap {
 
 // SAFETY: The pointer is to per-CPU data, which belongs to no thread.
 unsafe impl Send for Memmap {}
-// SAFETY: As above. All changes are atomic, except those of `map`, which come before others know of it.
+// SAFETY: As above. All changes are atomic, except in `map`, which runs before the memmap is shared.
 unsafe impl Sync for Memmap {}
 
 impl_has_delayed_work! {
     impl HasDelayedWork<Self> for Memmap { self.work }
 }
 
-/// The handler of a driver for failed memory. It gets the page frames and `MF_*`.
+/// The handler of a driver for failed memory. Its arguments are the instance, the page frames, and
+/// `MF_*`.
 ///
-/// To be called only while the instance is bound, or being unbound.
+/// May only be called while the instance is bound or being unbound.
 pub(super) type FailureHandler =
     unsafe fn(*mut bindings::dev_dax, ops::Range<usize>, c_int) -> Result;
 
@@ -148,11 +150,11 @@ impl Memmap {
 
                 (shift, last.wrapping_add(1))
             }
-            // File systems do not tell what they use.
+            // A file system does not report which pages it uses.
             Usage::FsDax => (0, 0),
         };
 
-        // INVARIANT: Nothing is mapped yet.
+        // INVARIANT: The struct pages do not exist yet.
         KBox::pin_init(
             try_pin_init!(Self {
                 dev_pagemap,
@@ -182,14 +184,14 @@ impl Memmap {
     /// - `ops` accept a pointer to `self` as the owner.
     /// - `counts` fulfils the type invariant.
     /// - The instance is dead when `self` is dropped, and all mappings of it have been removed.
-    // Inlined into the module, as `OwnedPageMap::map`.
+    // This is inlined into modules, for the same reason as `OwnedDevPagemap::map`.
     #[inline]
     pub(super) unsafe fn map(
         self: Pin<&mut Self>,
         ops: &'static bindings::dev_pagemap_ops,
         counts: *mut c_ulong,
     ) -> Result {
-        // SAFETY: Nothing is moved.
+        // SAFETY: `this` is not moved.
         let this = unsafe { self.get_unchecked_mut() };
         let owner = core::ptr::from_mut(this).cast::<c_void>();
         // SAFETY: The instance is valid.
@@ -197,19 +199,19 @@ impl Memmap {
 
         this.counts = counts;
         // SAFETY:
-        // - The addresses are reserved for as long as `self` exists; `retire` and the caller see to it
+        // - The addresses are reserved as long as `self` exists. `retire` and the caller ensure
         //   that nobody refers to the pages when it is dropped.
-        // - The owner is `self`, which is pinned; the operations by the caller.
+        // - The owner is `self`, which is pinned. By the caller the operations accept it.
         unsafe { this.dev_pagemap.map(nid, this.usage, ops, owner) }
     }
 
     /// The `struct dev_pagemap`.
     pub(super) fn pgmap(self: Pin<&mut Self>) -> *mut bindings::dev_pagemap {
-        // SAFETY: Nothing is moved.
+        // SAFETY: The value is not moved.
         unsafe { self.get_unchecked_mut() }.dev_pagemap.as_raw()
     }
 
-    /// Remembers that the page at an offset of `pgoff` pages is handed out.
+    /// Records that the page at an offset of `pgoff` pages is about to be mapped.
     #[inline]
     pub(super) fn touch(&self, pgoff: usize) {
         self.touched
@@ -221,32 +223,32 @@ impl Memmap {
         &self.dev
     }
 
-    /// Has the driver told of failed memory, until it is unbound.
-    pub(super) fn tell_of_failures(&self, handler: FailureHandler) {
+    /// Sets the handler of the driver for failed memory, until the unbind.
+    pub(super) fn set_failure_handler(&self, handler: FailureHandler) {
         *self.driver.lock() = Some(handler);
     }
 
-    /// Some memory of a file system has failed: the page frames `pfns`. `flags` are `MF_*`.
+    /// Handles the failure of the page frames `pfns`, of a file system. `flags` are `MF_*`.
     ///
     /// Returns 0 or an errno, for `mm`. May sleep.
     pub(super) fn failed(&self, pfns: ops::Range<usize>, flags: c_int) -> c_int {
-        // While this is locked the driver stays: `retire` takes it away before the unbind ends.
+        // The lock keeps the driver: `retire` removes the handler before the unbind ends.
         let driver = self.driver.lock();
 
         from_result(|| match *driver {
-            // SAFETY: The instance is bound, or being unbound.
+            // SAFETY: There is a handler, so the instance is bound or being unbound.
             Some(handler) => unsafe { handler(self.dev.as_raw(), pfns, flags) }.map(|()| 0),
-            // Those who refer to the page are all that there is to be told.
+            // The driver is gone, so there is no file system. `mm` handles the references.
             None => Err(EOPNOTSUPP),
         })
     }
 
-    /// The number of pages in a folio, of generic memory.
+    /// Returns the number of pages in a folio of generic memory.
     pub(super) fn folio_pages(&self) -> usize {
         1usize.wrapping_shl(self.order)
     }
 
-    /// The ranges that the instance was bound with.
+    /// Returns the ranges that the instance had when it was bound.
     pub(super) fn ranges(&self) -> impl Iterator<Item = &Range> {
         self.ranges.iter().map(|range| {
             // SAFETY: `Range` is a transparent wrapper.
@@ -255,11 +257,12 @@ impl Memmap {
     }
 }
 
-/// Describes the memory of an instance: as its provider did, or by its ranges.
+/// Describes the memory of an instance: as its provider did in a static region, otherwise by its
+/// ranges.
 ///
-/// Fails with `ENOMEM`, and with `EINVAL` if the provider of a static instance has made none or too
-/// many ranges.
-fn dev_pagemap(dev: &Device<device::Bound>) -> Result<OwnedPageMap> {
+/// Fails with `ENOMEM`, and with `EINVAL` if the instance is static and does not have one range and
+/// a dev_pagemap.
+fn dev_pagemap(dev: &Device<device::Bound>) -> Result<OwnedDevPagemap> {
     // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver.
     let given = unsafe { (*dev.as_raw()).pgmap };
 
@@ -274,7 +277,7 @@ fn dev_pagemap(dev: &Device<device::Bound>) -> Result<OwnedPageMap> {
             return Err(EINVAL);
         }
         // SAFETY: The provider's `struct dev_pagemap` belongs to the instance.
-        return OwnedPageMap::copy_of(unsafe { PageMap::from_raw(given) });
+        return OwnedDevPagemap::copy_of(unsafe { DevPagemap::from_raw(given) });
     }
 
     if !given.is_null() {
@@ -284,5 +287,5 @@ fn dev_pagemap(dev: &Device<device::Bound>) -> Result<OwnedPageMap> {
         );
         return Err(EINVAL);
     }
-    OwnedPageMap::new(dev.ranges().iter().map(|range| range.0.range))
+    OwnedDevPagemap::new(dev.ranges().iter().map(|range| range.0.range))
 }

@@ -2,16 +2,18 @@
 
 //! The steps from a bound instance to one whose memory can be accessed.
 //!
-//! Each step is a type that only the step before can make:
+//! Each step is a type that only the previous step can make:
 //!
 //! 1. [`Device::reserve`] reserves the ranges: [`Reserved`].
 //! 2. [`Reserved::map_generic`] creates the struct pages: [`Mapped`].
 //! 3. [`Mapped::run`] brings the instance alive.
 //!
-//! These are the steps to user space. Those to file systems begin with [`Reserved::map_fs_dax`].
+//! These steps are for memory that user space maps. For file systems the second step is
+//! [`Reserved::map_fs_dax`].
 //!
-//! This belongs to no driver, although only consumers use it: the struct pages, the reservation and
-//! the address space operations can outlive the module of the driver, and the core may be C.
+//! This code is in no driver, although only consumers use it: the struct pages, the reservation and
+//! the address space operations can outlive the module of the driver. It is not in the core,
+//! because the core may be C.
 
 #[cfg(CONFIG_FS_DAX)]
 use super::fsdax;
@@ -44,9 +46,8 @@ impl Device<device::Core<'_>> {
     /// Reserves the ranges in `/proc/iomem` under the name of the instance, until it is unbound and
     /// nobody refers to a page of it any more.
     ///
-    /// May sleep. Fails with `EBUSY` if a range, or a part of it, belongs to somebody else, and with
-    /// `ENOMEM`.
-    // Inlined into the module: nfit_test has its own functions for this there.
+    /// May sleep. Fails with `EBUSY` if any of the memory is reserved already, and with `ENOMEM`.
+    // Inlined into modules, because nfit_test replaces the functions there.
     #[inline]
     pub fn reserve(&self) -> Result<Reserved<'_>> {
         reserve(
@@ -61,7 +62,7 @@ impl Device<device::Core<'_>> {
 
 /// Does what [`Device::reserve`] does.
 fn reserve(dev: &Device<device::Bound>, functions: ReserveFunctions) -> Result<Reserved<'_>> {
-    // One more for the memory that the memmap is in; see `Memmap::leave`.
+    // One more, for the memory that holds the memmap; see `Memmap::leave`.
     let room = dev.ranges().len().saturating_add(1);
     let mut addresses = KVVec::with_capacity(room, GFP_KERNEL)?;
 
@@ -79,7 +80,8 @@ fn reserve(dev: &Device<device::Bound>, functions: ReserveFunctions) -> Result<R
     Ok(Reserved { dev, addresses })
 }
 
-// The messages of failures. They are not in `map_generic`, because that is compiled into each module.
+// The messages of failures. They are not in `map_generic`, because that is inlined into each
+// module.
 
 fn range_in_use(dev: &Device<device::Bound>, i: usize, range: &Range) -> Error {
     dev_warn!(
@@ -135,14 +137,16 @@ pub struct Reserved<'a> {
 }
 
 impl<'a> Reserved<'a> {
-    /// Creates the struct pages, one compound page for each entry that can map it.
+    /// Creates the struct pages: a compound page for each entry that can map it.
     ///
-    /// When some of the memory fails, the log says where. The compound page with the failure cannot be
-    /// mapped any more, until the struct pages go.
+    /// When some of the memory fails, the log says where. The compound page with the failure cannot
+    /// be mapped until the struct pages are removed.
     ///
-    /// May sleep. Fails with `EINVAL` if the align is not the size of a page-table entry or if a range does not start and end at a multiple of it, with `ENOMEM`, and with the errors of
-    /// `devm_memremap_pages()`.
-    // Inlined into the module: nfit_test has its own functions to create struct pages there.
+    /// May sleep. Fails with `EINVAL` if the align is not the size of a page-table entry or if a
+    /// range does not start and end at a multiple of it, with `ENOMEM`, and with the errors of
+    /// `memremap_pages()`.
+    // Inlined into modules, because nfit_test replaces the function that creates struct pages
+    // there.
     #[inline]
     pub fn map_generic(self) -> Result<Mapped<'a>> {
         let Prepared {
@@ -198,15 +202,16 @@ impl<'a> Reserved<'a> {
 
     /// Creates the struct pages for file systems, as single pages.
     ///
-    /// The pages are new, whatever driver the instance had before. May sleep. Fails with the errors of
-    /// `devm_memremap_pages()`.
+    /// The pages are new, even if another driver had the instance before. May sleep. Fails with the
+    /// errors of `memremap_pages()`.
     #[cfg(CONFIG_FS_DAX)]
     #[inline]
     pub fn map_fs_dax<T: fsdax::Operations>(self) -> Result<fsdax::Mapped<'a, T>> {
         let Self { dev, addresses } = self;
         let memmap = Memmap::new(dev, addresses, Usage::FsDax)?;
 
-        // SAFETY: By the type invariant the driver has reserved the ranges, and has not used them.
+        // SAFETY: By the type invariant the driver has reserved the ranges and has not used them
+        // yet, so the memmap has no struct pages.
         unsafe { fsdax::Mapped::new(dev, memmap) }
     }
 }
@@ -232,14 +237,15 @@ pub struct Mapped<'a> {
 impl Mapped<'_> {
     /// Brings the instance alive, until it is unbound.
     ///
-    /// The unbind waits until all accesses have ended ([`Live`](super::live::Live)). It removes the memory
-    /// from all address spaces, and waits until nobody refers to a page (`Memmap::retire()`). Then it
-    /// removes the struct pages. May sleep. Fails with `ENOMEM`.
+    /// The unbind waits until all accesses have ended ([`Live`](super::live::Live)). It removes the
+    /// memory from all address spaces, and waits until nobody refers to a page
+    /// (`Memmap::retire()`). Then it removes the struct pages. May sleep. Fails with `ENOMEM`.
     pub fn run(self) -> Result {
         let dev = self.dev.as_raw();
 
-        // SAFETY: By the type invariant of `Device`. The inode of the instance and its mapping
-        // live as long as it does, and pages of the mapping are dirtied only while it is alive.
+        // SAFETY: By the type invariant of `Device`. The inode and its mapping live as long as the
+        // instance. mm uses these operations for pages of the mapping only, which are dirtied only
+        // while the instance is alive.
         unsafe { (*(*bindings::dax_inode((*dev).dax_dev)).i_mapping).a_ops = &DAX_AOPS };
 
         // SAFETY: By the type invariant.
@@ -263,7 +269,7 @@ pub(super) unsafe fn bring_alive(
     // SAFETY: By the type invariant of `Device`.
     unsafe { bindings::run_dax((*dev.as_raw()).dax_dev) };
 
-    // INVARIANT: Just done.
+    // INVARIANT: `run_dax()` has made the instance alive. Devres drops the value at the unbind.
     let running = Running {
         memmap: Some(memmap),
         given,
@@ -282,7 +288,7 @@ struct Running {
     given: *mut bindings::dev_pagemap,
 }
 
-// SAFETY: The pointer is not bound to a thread.
+// SAFETY: Any thread may use the pointer.
 unsafe impl Send for Running {}
 
 impl Drop for Running {
@@ -292,8 +298,9 @@ impl Drop for Running {
         };
         let dev = memmap.device().as_raw();
 
-        // SAFETY: By the type invariant of `Device`. The core may have killed the instance already.
-        // After that only the next driver looks at the field. It must find the pointer of the provider.
+        // SAFETY: By the type invariant of `Device`. `kill_dev_dax()` can be called again if the
+        // core has killed the instance. Then only the next driver reads the field. It must find the
+        // pointer of the provider.
         unsafe {
             bindings::kill_dev_dax(dev);
             (*dev).pgmap = self.given;
@@ -311,14 +318,14 @@ static DAX_AOPS: bindings::address_space_operations = bindings::address_space_op
     ..pin_init::zeroed()
 };
 
-/// A page was written. The function does nothing.
+/// Called when a page was written. Does nothing.
 ///
-/// `noop_dirty_folio()` would mark the page. `mm` makes the entries of a marked page dirty from the
-/// beginning, so that an unmap costs more.
+/// `noop_dirty_folio()` would mark the page as dirty. `mm` makes new entries of such a page dirty,
+/// and then an unmap costs more.
 ///
 /// # Safety
 ///
-/// There are no requirements; it is of the type of the operation.
+/// None. The type of the operation is `unsafe`.
 unsafe extern "C" fn never_dirty(
     _mapping: *mut bindings::address_space,
     _folio: *mut bindings::folio,

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Regions: what a provider of memory offers to the dax bus.
+//! Regions: the memory that a provider offers to the dax bus.
 //!
-//! A provider is a driver of some other bus (libnvdimm, CXL, platform devices) that found memory.
-//! It wraps a [`Region`] around it; instances, the devices of the dax bus, are parts of a region.
-//! A *static* region has one instance, all of it, with an identity that the provider knows. A
-//! *dynamic* region is divided by user space, from what the provider begins with.
+//! A provider is a driver of another bus (libnvdimm, CXL, platform devices) that has found memory.
+//! It registers a [`Region`] for it. Instances, the devices of the dax bus, are parts of a region.
+//! A *static* region has exactly one instance, and the provider chooses its number. User space
+//! divides a *dynamic* region.
 //!
-//! Region and instances belong to the provider's device: the driver core takes them away, instances
-//! first, when the provider is unbound. There is no handle to keep and nothing to undo.
+//! Region and instances belong to the provider's device. When the provider is unbound, devres
+//! removes the instances first, and then the region. The provider has no handle to keep and nothing
+//! to undo.
 //!
 //! C header: `drivers/dax/bus.h`
 
@@ -22,7 +23,7 @@ use crate::{
     faux,
     fmt,
     io::resource,
-    mm::memremap::PageMap,
+    mm::memremap::DevPagemap,
     numa::NumaNode,
     prelude::*, //
 };
@@ -35,12 +36,12 @@ use core::{
     },
 };
 
-/// Among the flags of a region: its instance appears in the class `dax`. The flag belongs to the core
-/// in Rust. `bus.h` has the others, and this is the next bit.
+/// A flag of a region: its instance appears in the class `dax`. The core in Rust defines this flag.
+/// `bus.h` has the others, and this is the next bit.
 pub const IORESOURCE_DAX_CLASS: usize = 1 << 2;
 
-/// Among the flags of a request for a region: if it is refused, the caller wants an `ERR_PTR()` instead
-/// of null. This flag belongs to the core in Rust, too. The core in C keeps it, and returns null.
+/// A flag of a request for a region: the result of a refusal is an `ERR_PTR()` instead of null. The
+/// core in Rust defines this flag. The core in C ignores it, and returns null.
 pub const IORESOURCE_DAX_ERRNO: usize = 1 << 3;
 
 /// A device that can be the parent of a [`Region`].
@@ -51,17 +52,17 @@ pub const IORESOURCE_DAX_ERRNO: usize = 1 << 3;
 ///
 /// # Safety
 ///
-/// - The type stands for a device that stays bound as long as it is borrowed: one whose driver is
-///   in `probe`, as a device in the [`Core`](crate::device::Core) context is there, or one that
-///   only its owner can unbind.
+/// - The type stands for a device that stays bound while it is borrowed. Either its driver is in
+///   `probe`, as for a device in the [`Core`](crate::device::Core) context, or only its owner can
+///   unbind it.
 /// - Until the device is unbound, nothing but the dax core sets or reads its driver data.
 pub unsafe trait Parent {
     /// The device itself.
     fn device(&self) -> &Device<Bound>;
 }
 
-// SAFETY: A faux device is bound from when it is made until its registration is dropped, which a
-// borrow prevents; user space cannot unbind it. It has no driver that would use the driver data.
+// SAFETY: A faux device is bound from its creation until its registration is dropped, which a
+// borrow prevents. User space cannot unbind it. It has no driver that would use the driver data.
 unsafe impl Parent for faux::Registration {
     #[inline]
     fn device(&self) -> &Device<Bound> {
@@ -76,12 +77,12 @@ unsafe impl Parent for faux::Registration {
 pub struct Flags(c_ulong);
 
 impl Flags {
-    /// The region is one instance and stays so: user space can neither resize nor create any.
+    /// The region has one instance. User space can neither resize it nor create another one.
     pub const STATIC: Self = Self(bindings::IORESOURCE_DAX_STATIC);
 
     /// As [`STATIC`](Self::STATIC), but the instance appears in the class `dax`, under
-    /// `/sys/class/dax`, and not on the bus. Needs a core in Rust, and a
-    /// [`DriverRef`](super::class::DriverRef) for as long as there are such regions.
+    /// `/sys/class/dax`, and not on the bus. This needs a core in Rust, and a
+    /// [`DriverRef`](super::class::DriverRef) while there are such regions.
     pub const CLASS: Self = Self(bindings::IORESOURCE_DAX_STATIC | IORESOURCE_DAX_CLASS);
 
     /// User space divides the region into instances, and resizes them.
@@ -106,17 +107,17 @@ impl fmt::Display for Addresses<'_> {
     }
 }
 
-/// Physical memory that a provider can make a region of.
+/// Physical memory for a region.
 ///
 /// # Invariants
 ///
-/// The addresses are those of memory that firmware, or the bus of the provider, has set aside for a
-/// driver. It is there as long as the provider is bound, and whoever uses it reserves it in
-/// `/proc/iomem` before.
+/// Firmware or the bus of the provider has set the addresses aside for a driver. There is memory at
+/// these addresses as long as the provider is bound. Every user reserves it in `/proc/iomem`
+/// before.
 pub struct Memory(Range<u64>);
 
 impl Memory {
-    /// Takes the word of the provider's bus for it.
+    /// Creates the value for addresses that the provider's bus knows to be memory.
     ///
     /// # Safety
     ///
@@ -126,13 +127,14 @@ impl Memory {
         Self(range)
     }
 
-    /// Memory that firmware describes as soft-reserved or persistent, in one piece.
+    /// Creates the value for addresses that firmware describes as soft-reserved or as persistent
+    /// memory, all of them as the same.
     ///
     /// May sleep. Fails with [`EINVAL`] for all other addresses.
     pub fn from_firmware(range: Range<u64>) -> Result<Self> {
         let size = range.end.checked_sub(range.start).ok_or(EINVAL)?;
         let is = |kind| {
-            // SAFETY: Only looks at the resources.
+            // SAFETY: The function only reads the resources.
             let found = unsafe {
                 bindings::region_intersects(
                     range.start,
@@ -152,7 +154,7 @@ impl Memory {
         if size == 0 || !(persistent.into_iter().any(is) || resource::is_soft_reserved(&range)) {
             return Err(EINVAL);
         }
-        // INVARIANT: Firmware says so.
+        // INVARIANT: By the resources, firmware has set the memory aside for drivers.
         Ok(Self(range))
     }
 }
@@ -178,9 +180,9 @@ impl<'a> Region<'a> {
     /// # Errors
     ///
     /// - [`EINVAL`] if `memory` is empty, or does not begin and end at a multiple of `align`.
-    /// - [`EBUSY`] if `memory` overlaps another region; the core says so in the log. A core in C does not
-    ///   tell why it fails, so this may also be a lack of memory there.
-    /// - [`ENOMEM`] if memory ran out, and what else the driver core has against the files.
+    /// - [`EBUSY`] if `memory` overlaps another region. The core logs this. The core in C does not
+    ///   return the reason, so there this can also be a lack of memory.
+    /// - [`ENOMEM`], and the errors of creating the files in sysfs.
     #[inline]
     pub fn new(
         parent: &'a impl Parent,
@@ -203,8 +205,8 @@ impl<'a> Region<'a> {
             end: range.end.wrapping_sub(1),
         };
 
-        // SAFETY: By the requirements on `Parent`, the device is bound and its driver data is the
-        // core's to use; `range` is valid for reads, and not used after the call.
+        // SAFETY: By the requirements of `Parent` the device is bound, and only the core uses its
+        // driver data. `range` is valid, and the call does not keep a pointer to it.
         let region = unsafe {
             bindings::alloc_dax_region(
                 parent.device().as_raw(),
@@ -225,38 +227,38 @@ impl<'a> Region<'a> {
         })
     }
 
-    /// Creates the instance `daxR.I` that a static region consists of; R is the region's number and
-    /// I is `id`.
+    /// Creates the instance `daxR.I` of a static region. R is the number of the region, and I is
+    /// `id`.
     ///
     /// `pgmap` describes the pages; `device_dax` creates them when it binds the instance.
     ///
     /// # Errors
     ///
-    /// - [`EINVAL`] if `id` is negative, or nothing was filled in to `pgmap`.
-    /// - [`ENOMEM`], [`EEXIST`] and what else the driver core has against a device.
+    /// - [`EINVAL`] if `id` is negative, or if `pgmap` has no range.
+    /// - [`ENOMEM`], [`EEXIST`] and the errors of `device_add()`.
     #[inline]
-    pub fn create_static(&self, id: i32, pgmap: &PageMap) -> Result {
+    pub fn create_static(&self, id: i32, pgmap: &DevPagemap) -> Result {
         if id < 0 || pgmap.is_empty() {
             return Err(EINVAL);
         }
         self.create_instance(id, self.size, pgmap.as_raw(), false)
     }
 
-    /// Creates an instance of a dynamic region, with the first `size` bytes of it, 0 for none. The
-    /// core chooses the second number in its name.
+    /// Creates an instance of a dynamic region with the first `size` bytes of the region, or
+    /// without memory if `size` is 0. The core chooses the second number in its name.
     ///
     /// # Errors
     ///
     /// - [`EINVAL`] if the region is static, or has fewer bytes than `size`.
     /// - [`EBUSY`] if another instance has some of the memory.
-    /// - [`ENOMEM`], and what else the driver core has against a device.
+    /// - [`ENOMEM`], and the errors of `device_add()`.
     #[inline]
     pub fn create(&self, size: u64) -> Result {
         self.create_instance(-1, size, ptr::null_mut(), false)
     }
 
     /// Creates an instance like [`create`](Self::create), and asks `kmem` to put the memmap of its
-    /// memory into that memory, as far as the kernel can.
+    /// memory into that memory, if the kernel can.
     ///
     /// # Errors
     ///
@@ -282,8 +284,8 @@ impl<'a> Region<'a> {
             memmap_on_memory,
         };
 
-        // SAFETY: The region is registered, by the type invariant. The core copies the dev_pagemap if
-        // there is one, and uses neither it nor `data` after the call.
+        // SAFETY: By the type invariant the region is registered. The core copies the dev_pagemap,
+        // if any, and the call keeps no pointer to it or to `data`.
         from_err_ptr(unsafe { bindings::devm_create_dev_dax(&mut data) })?;
 
         Ok(())

@@ -2,16 +2,18 @@
 
 //! Binary search in a slice, for the fault path.
 //!
-//! What [`slice::partition_point`] does, with less to do in each step: the length of what is left is a
-//! power of two, the same for either half, and in bytes; and it is known how many steps there are.
+//! This does the same as [`slice::partition_point`], with less work in each step. The number of
+//! items to search is a power of two, so both halves have the same length, and the number of steps
+//! is known before. Lengths are in bytes.
 //!
-//! This uses nothing of the kernel, and is compiled and tested on the host, too
+//! The code uses nothing of the kernel. It also compiles on the host, where its tests run
 //! (`tools/testing/dax/host`).
 
-/// The last item for which `holds`, if it holds for the first one; else the first one.
+/// Returns the last item for which `holds` is true. If it is true for none, returns the first item.
+/// Returns [`None`] if `items` is empty.
 ///
-/// It must not hold for any item that comes after one for which it does not. [`None`] if there is
-/// no item. A single one is not asked about.
+/// The items for which `holds` is true must come first. `holds` is not called if there is only one
+/// item.
 #[inline(always)]
 pub fn last_where<T>(items: &[T], holds: impl Fn(&T) -> bool) -> Option<&T> {
     let len = items.len();
@@ -19,23 +21,24 @@ pub fn last_where<T>(items: &[T], holds: impl Fn(&T) -> bool) -> Option<&T> {
         return items.first();
     }
 
-    // The largest power of two up to the length, and as many of the last items.
+    // Search in `whole` items: the largest power of two that is not above the length. They are the
+    // first items, or the last ones if the result is among these.
     let mut steps = (usize::BITS - 1) ^ len.leading_zeros();
     let whole = 1usize.wrapping_shl(steps);
     let mut at = items.as_ptr();
-    // SAFETY: `whole` is at most `len` and at least 1, so this is one of the items.
+    // SAFETY: `whole` is at most `len` and at least 1, so the index is less than `len`.
     let upper = unsafe { at.add(len.wrapping_sub(whole)) };
     // SAFETY: See above.
     if holds(unsafe { &*upper }) {
         at = upper;
     }
 
-    // What is looked for is one of the items in this many bytes from `at` on.
+    // The result is one of the items in the `left` bytes from `at` on.
     let mut left = whole.wrapping_mul(size_of::<T>());
     while steps != 0 {
         left >>= 1;
-        // SAFETY: This was a power of two, more than one, of items; the one after its first half is
-        // one of them.
+        // SAFETY: `left` was the size of a power of two of items, more than one, which are all in
+        // the slice. Now it is half of that, so this is one of these items.
         let middle = unsafe { at.byte_add(left) };
         // SAFETY: See above.
         if holds(unsafe { &*middle }) {
@@ -43,6 +46,6 @@ pub fn last_where<T>(items: &[T], holds: impl Fn(&T) -> bool) -> Option<&T> {
         }
         steps = steps.wrapping_sub(1);
     }
-    // SAFETY: This is one of the items.
+    // SAFETY: `at` points to one of the items.
     Some(unsafe { &*at })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tracepoint of a fault. Those of the core are with the core.
+//! The tracepoint of a fault. The core has the other tracepoints.
 //!
 //! A tracepoint that is off is a `nop`. The C header describes the event.
 //!
@@ -29,9 +29,9 @@ declare_trace! {
     );
 }
 
-/// A fault was answered: `dax:dax_fault`.
+/// A fault was handled: `dax:dax_fault`.
 #[inline(always)]
 pub(super) fn fault(dev: &Device, fault: &VmFault, order: u32, result: FaultResult) {
-    // SAFETY: Both are valid.
+    // SAFETY: The instance and the fault are valid.
     unsafe { dax_fault(dev.as_raw(), fault.as_raw(), order, result.into_raw()) };
 }

@@ -79,7 +79,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Appends a number and a newline. C formats it, in a third of the time that [`fmt`] takes.
+    /// Appends a number and a newline. C formats the number, in a third of the time that [`fmt`]
+    /// takes.
     ///
     /// [`fmt`]: mod@fmt
     pub fn number(&mut self, number: u64) {
@@ -91,7 +92,7 @@ impl Output {
         self.append(c"%#llx\n", number);
     }
 
-    /// `format` takes one number.
+    /// Appends a number by a format of C, which takes one number.
     fn append(&mut self, format: &CStr, number: u64) {
         // SAFETY: By the type invariants. The format takes an `unsigned long long`.
         self.len = self.len.saturating_add(unsafe {
@@ -116,8 +117,8 @@ impl Output {
 /// A file in the sysfs directory of a device or a driver.
 ///
 /// The file has a [`show`](Self::show) callback if [`MODE`](Self::MODE) has a read bit, and a
-/// [`store`](Self::store) callback if it has a write bit. If [`mode`](Self::mode) has no such bit for an
-/// owner, the access fails with [`EPERM`], also after root has changed the mode of the file.
+/// [`store`](Self::store) callback if it has a write bit. If [`mode`](Self::mode) has no such bit
+/// for an owner, the access fails with [`EPERM`], even after root has changed the mode of the file.
 pub trait Attribute: 'static {
     /// The owner of the file.
     type Owner: Owner;
@@ -147,7 +148,7 @@ pub trait Attribute: 'static {
     }
 }
 
-// There are more fields with lockdep.
+// With lockdep the struct has more fields.
 #[allow(clippy::needless_update)]
 const fn attribute<A: Attribute>() -> bindings::attribute {
     bindings::attribute {
@@ -351,7 +352,7 @@ impl<O, const N: usize> List<O, N> {
     }
 }
 
-/// A set of attributes, in a directory of its own or not.
+/// A set of attributes, with or without a directory of its own.
 #[doc(hidden)]
 #[repr(transparent)]
 pub struct Group<O>(bindings::attribute_group, PhantomData<fn(&O)>);

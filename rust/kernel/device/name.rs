@@ -2,8 +2,8 @@
 
 //! Names of devices, assembled on the stack.
 //!
-//! [`fmt`](mod@crate::fmt) takes ten times as long: unless the driver core gets a complete name, it
-//! formats the name twice, first to learn its length.
+//! [`fmt`](mod@crate::fmt) takes ten times as long, because the driver core formats a name twice,
+//! first to learn its length. It does not if it gets a complete name.
 
 use crate::prelude::*;
 
@@ -53,7 +53,7 @@ impl Name {
 
     /// Appends a number, in decimal.
     pub fn number(mut self, mut number: u32) -> Self {
-        // This finds the last digit first.
+        // The loop finds the last digit first.
         let mut digits = [0; 10];
         let mut unused = digits.len();
 

@@ -253,7 +253,8 @@ pub struct DeviceGuard<'a> {
 }
 
 impl DeviceGuard<'_> {
-    /// Returns the driver that the device is bound to, or is being bound to. Null if there is none.
+    /// Returns the driver that the device is bound to, or is being bound to. Null if the device has
+    /// no driver.
     pub fn driver_raw(&self) -> *const bindings::device_driver {
         // SAFETY: The device is valid. Its driver does not change while the lock is held.
         unsafe { (*self.dev.as_raw()).driver }

@@ -133,7 +133,7 @@ impl VmFault {
         flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0
     }
 
-    /// Returns the result for memory of an entry of `order` that has failed.
+    /// Returns the result for an entry of `order` whose memory has failed.
     ///
     /// A task that touched the memory gets `SIGBUS` with `BUS_MCEERR_AR`, the address, and the size of
     /// the entry. A system call that touched it fails.
@@ -141,8 +141,8 @@ impl VmFault {
         // SAFETY: By the type invariant.
         let flags = unsafe { (*self.0.get()).flags };
 
-        // `mm` sends the signal with the size of a page or of a hugetlb page only. A signal that is
-        // pending already stays as it is.
+        // `mm` sends a signal for one page or one hugetlb page only. If this signal is pending, it
+        // stays as it is.
         if order != PTE_ORDER && flags & bindings::fault_flag_FAULT_FLAG_USER != 0 {
             // SAFETY: The function sends the current task a signal.
             unsafe {
@@ -166,8 +166,8 @@ impl VmFault {
 
     /// Returns whether `userfaultfd` watches the area.
     ///
-    /// Then an entry can have a mark of `userfaultfd`. The entry that replaces it must have the mark as
-    /// well. Only `mm` can do that.
+    /// Then an entry can have a mark of `userfaultfd`. An entry that replaces it must have the
+    /// mark, too. Only `mm` can set it.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         // SAFETY: By the type invariant the area is valid and locked for reading.
@@ -222,10 +222,10 @@ impl VmFault {
 
     /// Maps a page at the address of the fault with a pte, unless the pte exists.
     ///
-    /// The entry is that of a read, also if the access was a write. The task repeats the access, and the
-    /// processor marks the entry as dirty, or `mm` handles another fault. With an entry for a write, `mm`
-    /// would warn if it finds another one there, such as a guard that another thread has just installed.
-    ///
+    /// The entry is made as for a read, even if the access was a write. The task repeats the
+    /// access, and the processor marks the entry as dirty, or `mm` handles another fault. For a
+    /// write, `mm` would warn if it found another entry there, such as a guard that another thread
+    /// has just installed.
     /// # Safety
     ///
     /// `folio` is the page of the address. It is valid as long as it is mapped.
@@ -238,7 +238,7 @@ impl VmFault {
         })
     }
 
-    /// Returns whether the page in front of the page of the fault is mapped, in the same area and by the
+    /// Returns whether the page before the page of the fault is mapped, in the same area and by the
     /// same page table.
     ///
     /// This is a hint: it takes no lock, so the entry can change at any time.
@@ -291,7 +291,8 @@ impl VmFault {
 ///
 /// # Invariants
 ///
-/// `vmf` is a copy of that of `fault`, but for the address. The address is in the same area.
+/// `vmf` is a copy of the `struct vm_fault` of `fault`, with another address. The address is in the
+/// same area.
 pub(crate) struct Behind<'a> {
     fault: &'a VmFault,
     vmf: bindings::vm_fault,

@@ -339,8 +339,8 @@ impl Span {
 
     /// Removes the memory, if it is added. Does not take blocks offline.
     ///
-    /// A caller that gives up on memory that cannot be removed must [`forget`](core::mem::forget) the
-    /// span, or drop it, which tries once more.
+    /// A caller that gives up on memory that cannot be removed must [`forget`](core::mem::forget)
+    /// the span. It can also drop the span, which tries once more.
     ///
     /// # Errors
     ///
@@ -357,9 +357,10 @@ impl Span {
         Ok(())
     }
 
-    /// Takes all blocks of those `spans` that are added offline and removes them: all, or none.
+    /// Takes all blocks of the added `spans` offline and removes them. Either all of them are
+    /// removed, or none.
     ///
-    /// This takes as long as the kernel finds data that it can move to other memory. If it fails, it
+    /// This takes as long as the kernel needs to move the data to other memory. If it fails, it
     /// brings the blocks online again that it took offline.
     ///
     /// # Errors

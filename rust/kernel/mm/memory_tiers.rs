@@ -48,8 +48,8 @@ fn provided() -> &'static Mutex<KVec<Provided>> {
 
 /// Keeps the memory type of a node provided.
 ///
-/// A node has one type. The first [`NodeType`] for the node decides on it; all others share it. Drop a
-/// [`NodeType`] after the memory that was added under it is removed. If that memory cannot be
+/// A node has one type. The first [`NodeType`] for the node sets it, and all others share it. Drop
+/// a [`NodeType`] after the memory that was added under it is removed. If that memory cannot be
 /// removed, leak the [`NodeType`].
 ///
 /// # Examples

@@ -2,18 +2,18 @@
 
 //! Struct pages for memory that the page allocator does not own.
 //!
-//! A `struct dev_pagemap` describes such memory. A [`PageMap`] is one that a driver gets from C or hands
-//! to C. An [`OwnedPageMap`] also creates the struct pages, and removes them when it is dropped.
+//! A `struct dev_pagemap` describes such memory. A driver gets a [`DevPagemap`] from C or hands it
+//! to C. An [`OwnedDevPagemap`] also creates the struct pages, and removes them when it is dropped.
 //!
 //! # Examples
 //!
 //! ```
 //! use kernel::mm::memremap::{
 //!     pages::Misfit,
-//!     PageMap, //
+//!     DevPagemap, //
 //! };
 //!
-//! let mut map = PageMap::empty();
+//! let mut map = DevPagemap::empty();
 //!
 //! // There is no range that could have pages for the data.
 //! assert!(matches!(map.fit(&(0..4096), 4096), Err(Misfit::Data { .. })));
@@ -53,9 +53,9 @@ fn unit() -> u64 {
 ///
 /// `self.0` is a valid `struct dev_pagemap`, followed by `nr_range` ranges.
 #[repr(transparent)]
-pub struct PageMap(Opaque<bindings::dev_pagemap>);
+pub struct DevPagemap(Opaque<bindings::dev_pagemap>);
 
-impl PageMap {
+impl DevPagemap {
     /// Creates a dev_pagemap without ranges. Its owner fills it in.
     #[inline]
     pub fn empty() -> Self {
@@ -63,8 +63,8 @@ impl PageMap {
         Self(Opaque::zeroed())
     }
 
-    /// Lets `fill` write one range into the `struct dev_pagemap`. If `fill` fails, the dev_pagemap has
-    /// no range.
+    /// Lets `fill` write one range into the `struct dev_pagemap`. If `fill` fails, the dev_pagemap
+    /// has no range.
     ///
     /// # Safety
     ///
@@ -183,13 +183,13 @@ pub enum Usage {
 ///   `nr_range` ranges.
 /// - If `unmap` is [`Some`], the struct pages exist, and the function removes them.
 /// - If `order` is not 0, [`pages::usable`] accepts the ranges for compound pages of `2^order` pages.
-pub struct OwnedPageMap {
+pub struct OwnedDevPagemap {
     storage: KVVec<u64>,
     order: u32,
     unmap: Option<unsafe extern "C" fn(*mut bindings::dev_pagemap)>,
 }
 
-impl OwnedPageMap {
+impl OwnedDevPagemap {
     /// Describes ranges of memory. May sleep.
     ///
     /// Fails with [`EINVAL`] if there are no ranges, and with [`ENOMEM`].
@@ -231,7 +231,7 @@ impl OwnedPageMap {
     ///
     /// The struct pages of `map` may exist or not. Fails with [`EINVAL`] if `map` does not have exactly
     /// one range, and with [`ENOMEM`].
-    pub(crate) fn copy_of(map: &PageMap) -> Result<Self> {
+    pub(crate) fn copy_of(map: &DevPagemap) -> Result<Self> {
         // SAFETY: By the type invariant. These fields do not change after they were filled in.
         let (count, range, flags, altmap) = unsafe {
             let map = map.as_raw();
@@ -256,7 +256,7 @@ impl OwnedPageMap {
 
             (*map).flags = flags;
             (*map).altmap = altmap;
-            // This is the part that the struct pages of `map` use.
+            // This counts the pages of the altmap that the struct pages of `map` use.
             (*map).altmap.alloc = 0;
         }
         Ok(this)
@@ -279,8 +279,8 @@ impl OwnedPageMap {
         .start
     }
 
-    /// Prepares the ranges for compound pages of `size` bytes, as [`PageMap::fit`] does. `data` has the
-    /// memory of each range, in order.
+    /// Prepares the ranges for compound pages of `size` bytes, as [`DevPagemap::fit`] does. `data`
+    /// has the memory of each range, in order.
     ///
     /// Fails with [`EBUSY`] if the struct pages exist already.
     pub fn compound(
@@ -369,7 +369,7 @@ impl OwnedPageMap {
     }
 }
 
-impl Drop for OwnedPageMap {
+impl Drop for OwnedDevPagemap {
     fn drop(&mut self) {
         if let Some(unmap) = self.unmap {
             // SAFETY: By the type invariant the struct pages exist. By the safety requirements of `map`
@@ -380,6 +380,6 @@ impl Drop for OwnedPageMap {
 }
 
 // SAFETY: Any thread may remove the struct pages.
-unsafe impl Send for OwnedPageMap {}
+unsafe impl Send for OwnedDevPagemap {}
 // SAFETY: The functions that take a shared reference do not access the struct.
-unsafe impl Sync for OwnedPageMap {}
+unsafe impl Sync for OwnedDevPagemap {}

@@ -53,18 +53,18 @@ impl<'a> Memory<'a> {
     ///
     /// # Safety
     ///
-    /// To be called from an operation in `VTable::DAX` only, in the section of the caller, which
-    /// lasts for `'a`.
+    /// The caller is an operation in `VTable::DAX`. It is in an SRCU section that lasts for `'a`.
     #[inline]
     pub(super) unsafe fn of(dax_dev: *mut bindings::dax_device) -> Option<Self> {
-        // SAFETY: The device is valid.
+        // SAFETY: By the safety requirements the dax device is valid.
         let dev_dax = unsafe { bindings::dax_get_private(dax_dev) };
 
         if dev_dax.is_null() {
             return None;
         }
-        // SAFETY: As the device has these operations, it is that of an instance. As it was seen
-        // alive in the section, the struct pages stay until that ends.
+        // SAFETY: Only dax devices of instances have these operations, so this is a `struct
+        // dev_dax`. The device was alive in the section, so the struct pages stay until the section
+        // ends.
         Some(unsafe { Self::from_raw(dev_dax.cast()) })
     }
 
@@ -96,7 +96,7 @@ impl<'a> Memory<'a> {
         self.whole(ranges.get(index)?).skip_to(pgoff)
     }
 
-    /// Tells the holder of the instance that some of it failed. `flags` are `MF_*`.
+    /// Tells the holder of the instance that this extent has failed. `flags` are `MF_*`.
     ///
     /// Fails with `EOPNOTSUPP` if there is no holder with a callback for it, with `ENXIO` if the instance
     /// is dead, and with the error of the holder. May sleep.
@@ -120,7 +120,7 @@ impl<'a> Memory<'a> {
 ///
 /// # Invariants
 ///
-/// The page frames are those that the instance has at the offset, and have struct pages for `'a`.
+/// The page frames are those of the instance at this offset. They have struct pages for `'a`.
 #[derive(Clone, Copy)]
 pub struct Extent<'a> {
     pgoff: usize,
@@ -136,7 +136,7 @@ impl<'a> Extent<'a> {
         self.pages
     }
 
-    /// The first `pages` pages of it, or all, if there are not so many.
+    /// The first `pages` pages, or all if there are fewer.
     #[inline]
     pub fn limit(self, pages: usize) -> Self {
         // INVARIANT: It is a part of `self`.
@@ -146,7 +146,7 @@ impl<'a> Extent<'a> {
         }
     }
 
-    /// The rest of it from an offset into the instance on, if the offset is in it.
+    /// The rest from an offset into the instance on, if the offset is in the extent.
     #[inline]
     fn skip_to(self, pgoff: usize) -> Option<Self> {
         let skipped = pgoff.checked_sub(self.pgoff)?;
@@ -188,16 +188,16 @@ impl<'a> Extent<'a> {
     #[inline]
     pub fn intact_pages(self) -> usize {
         (0..self.pages)
-            // SAFETY: By the type invariant there is such a page.
+            // SAFETY: By the type invariant the page frame has a struct page.
             .find(|i| unsafe { bindings::pfn_is_hwpoison(self.pfn.wrapping_add(*i)) })
             .unwrap_or(self.pages)
     }
 
-    /// Marks the pages as failed, for as long as there are these struct pages.
+    /// Marks the pages as failed, until the struct pages are removed.
     #[inline]
     pub fn mark_failed(self) {
         for i in 0..self.pages {
-            // SAFETY: By the type invariant there is such a page.
+            // SAFETY: By the type invariant the page frame has a struct page.
             unsafe { bindings::pfn_set_hwpoison(self.pfn.wrapping_add(i)) };
         }
     }

@@ -2,9 +2,9 @@
 
 //! A page fault in a mapping of an instance.
 //!
-//! [`Fault::map`] does all of it: it begins a section in which the instance is alive, finds the folio,
-//! and makes the entry. So a driver decides whether to map before it calls that, and cannot map memory
-//! at an address where it does not belong.
+//! [`Fault::map`] does everything: it begins a section in which the instance is alive, finds the
+//! folio, and makes the entry. So a driver only decides whether to map, and cannot map memory at a
+//! wrong address.
 
 use crate::{
     bindings,
@@ -64,13 +64,13 @@ impl<'a> Fault<'a> {
 
     /// Maps the memory that belongs at the address of the fault, with one entry.
     ///
-    /// If the entry is a pte, and the page in front of it is mapped too, the program probably touches one
-    /// page after the other. Then this also maps up to `ahead()` pages behind it, with an entry each.
-    /// These pages are in the same page table and in the same VMA. This stops at the first page that is
-    /// mapped already, has failed, or does not exist.
+    /// If the entry is a pte and the page before it is mapped, the program probably touches one
+    /// page after the other. Then this also maps up to `ahead()` pages behind it, with an entry
+    /// each, in the same page table and the same VMA. It stops at the first page that is mapped
+    /// already, has failed, or does not exist.
     ///
-    /// The answer is `SIGBUS` if the instance is dead, if it has no such memory, if the memory cannot be
-    /// mapped so, or if it has failed.
+    /// The result is `SIGBUS` if the instance is dead, if it has no memory there, if an entry of
+    /// this size cannot map the memory, or if the memory has failed.
     #[inline]
     pub fn map(&self, ahead: impl FnOnce() -> usize) -> FaultResult {
         let (vmf, order) = (self.vmf, self.order);
@@ -91,7 +91,7 @@ impl<'a> Fault<'a> {
             return refuse(Count::RefusedOffset);
         };
 
-        // SAFETY: `open` made the mapping of the file that of the instance.
+        // SAFETY: `open` set the mapping of the file to that of the instance.
         unsafe { folio.set_mapping(mapping(vmf)) };
 
         let failed = || {
@@ -103,10 +103,10 @@ impl<'a> Fault<'a> {
         }
 
         let raw = folio.as_raw();
-        // An entry is made as for a read, see `VmFault::insert_page`.
+        // The entry is made as for a read, see `VmFault::insert_page`.
         let write = || vmf.is_upgrade(order);
-        // SAFETY: The fault is being handled, and the folio is valid and stays so until the
-        // instance is killed, which removes it from all mappings of the file.
+        // SAFETY: The fault is being handled. The folio is valid until the instance is killed. The
+        // kill removes it from all mappings of the file.
         let result = unsafe {
             match order {
                 PTE_ORDER => {
@@ -142,8 +142,8 @@ impl<'a> Fault<'a> {
             }
         };
 
-        // The thread that marks a folio removes it from all mappings afterwards. If it did so before the
-        // entry was made, the lock of the page table has made the mark visible here.
+        // The thread that marks a folio unmaps it afterwards. If it unmapped before the entry was
+        // made, the page table lock makes the mark visible here.
         if folio.has_failed() {
             unmap(vmf, pgoff, order);
             return failed();
@@ -152,12 +152,13 @@ impl<'a> Fault<'a> {
     }
 }
 
-// These take what they need, so that a `Fault` and a `Live` are never in memory.
+// The functions below take their arguments one by one, so that no `Fault` and no `Live` must be in
+// memory.
 
-/// Leaves it to `mm` to map a page, with a pte.
+/// Lets `mm` map a page with a pte.
 ///
-/// `mm` does that after this access to the instance has ended. This takes a reference, so that an unbind
-/// waits, and removes the page once more: see `Memmap::retire`.
+/// `mm` does that after the section has ended. So this takes a reference: an unbind waits for it,
+/// and removes the page again; see `Memmap::retire`.
 #[cold]
 fn leave_to_mm(vmf: &VmFault, memory: LiveMemory<'_>, folio: LiveFolio<'_>) -> FaultResult {
     let raw = folio.as_raw();
@@ -166,13 +167,14 @@ fn leave_to_mm(vmf: &VmFault, memory: LiveMemory<'_>, folio: LiveFolio<'_>) -> F
     unsafe { bindings::folio_lock(raw) };
     // The thread that marks the folio holds this lock.
     if folio.has_failed() {
-        // SAFETY: The folio is valid, and locked by this.
+        // SAFETY: The folio is valid, and was locked above.
         unsafe { bindings::folio_unlock(raw) };
         memory.count(Count::RefusedFailed);
         return vmf.failed(PTE_ORDER);
     }
-    // SAFETY: The folio is valid and locked, and this reference is given up. It stays valid until
-    // the instance is killed, which removes it from all mappings of the file.
+    // SAFETY: The folio is valid and locked. The lock and the reference that is taken here pass to
+    // `mm`. The folio stays valid until the instance is killed, which removes it from all mappings
+    // of the file.
     unsafe {
         bindings::folio_get(raw);
         vmf.leave_to_mm(raw)
@@ -184,11 +186,11 @@ fn leave_to_mm(vmf: &VmFault, memory: LiveMemory<'_>, folio: LiveFolio<'_>) -> F
 fn unmap(vmf: &VmFault, pgoff: usize, order: u32) {
     let pages = 1usize.wrapping_shl(order);
 
-    // SAFETY: The mapping is that of the instance. What is removed comes back with a fault.
+    // SAFETY: The mapping is that of the instance. A later fault maps removed pages again.
     unsafe { bindings::unmap_mapping_pages(mapping(vmf), pgoff, pages, false) };
 }
 
-/// Maps up to `most` pages behind the one of the fault, with an entry each.
+/// Maps up to `most` pages behind the page of the fault, each with a pte.
 // Inlined into the module: nfit_test has its own way from offsets to addresses there.
 #[inline]
 fn map_behind(vmf: &VmFault, memory: LiveMemory<'_>, most: usize) {
@@ -204,15 +206,16 @@ fn map_behind(vmf: &VmFault, memory: LiveMemory<'_>, most: usize) {
         let Some(folio) = (unsafe { memory.folio(pgoff, PTE_ORDER) }) else {
             return;
         };
-        // SAFETY: `open` made the mapping of the file that of the instance.
+        // SAFETY: `open` set the mapping of the file to that of the instance.
         unsafe { folio.set_mapping(mapping(vmf)) };
-        // SAFETY: As for the page of the fault: behind its address are the pages behind it.
+        // SAFETY: The folio is the page of this address: page `n` behind the fault in the file is
+        // page `n` behind it in the VMA. It is valid as in `Fault::map`.
         if folio.has_failed() || !unsafe { behind.insert_page(n, folio.as_raw()) } {
             return;
         }
         memory.count(Count::Ahead);
 
-        // As for the page of the fault.
+        // As in `Fault::map`.
         if folio.has_failed() {
             return unmap(vmf, pgoff, PTE_ORDER);
         }

@@ -8,7 +8,8 @@ use crate::{
     str::CString, //
 };
 
-/// How addresses are reserved in `/proc/iomem`: C's functions, or those that nfit_test has instead.
+/// The functions that reserve addresses in `/proc/iomem`: those of the kernel, or those by which
+/// nfit_test replaces them.
 #[derive(Clone, Copy)]
 pub(in crate::dax) struct ReserveFunctions {
     pub(in crate::dax) request: unsafe extern "C" fn(
@@ -25,14 +26,14 @@ pub(in crate::dax) struct ReserveFunctions {
     ),
 }
 
-/// A reservation of addresses in `/proc/iomem`, given up when this is dropped.
+/// A reservation of addresses in `/proc/iomem`. Dropping it releases the addresses.
 ///
-/// [`io::resource::Region`](crate::io::resource::Region) would do but for nfit_test, whose
-/// physical addresses are made up.
+/// This is not an [`io::resource::Region`](crate::io::resource::Region), because nfit_test has
+/// made-up addresses and replaces the functions.
 ///
 /// # Invariants
 ///
-/// The addresses are reserved by the functions, with this name.
+/// `functions` have reserved the addresses under this name.
 pub(in crate::dax) struct Reservation {
     pub(super) functions: ReserveFunctions,
     start: u64,
@@ -41,14 +42,14 @@ pub(in crate::dax) struct Reservation {
 }
 
 impl Reservation {
-    /// Reserves `size` bytes from `start` on. [`None`] if somebody else has some of them.
+    /// Reserves `size` bytes from `start` on. [`None`] if some of them are reserved already.
     pub(in crate::dax) fn new(
         functions: ReserveFunctions,
         start: u64,
         size: u64,
         name: CString,
     ) -> Option<Self> {
-        // SAFETY: C defines the resource. The name stays as long as the reservation.
+        // SAFETY: C defines the root resource. The name lives as long as the reservation.
         let resource = unsafe {
             (functions.request)(
                 &raw mut bindings::iomem_resource,
@@ -62,7 +63,7 @@ impl Reservation {
         if resource.is_null() {
             return None;
         }
-        // INVARIANT: Just done.
+        // INVARIANT: The function has just reserved the addresses.
         Some(Self {
             functions,
             start,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of a memmap: an unbind waits until nobody refers to a page. The parent module has the reason.
+//! The end of a memmap: an unbind waits until nobody refers to a page. The parent module says why.
 
 use super::{
     Memmap,
@@ -21,23 +21,24 @@ use crate::{
     }, //
 };
 
-/// An unbind that waits says so after this time.
+/// After this time an unbind that waits logs it.
 const SAY_AFTER_MS: i64 = 1000;
 
-/// After this time an unbind stops waiting if somebody waits for it in turn, or if it is the work of
-/// the kernel and not of a task that could be sent a signal.
+/// After this time an unbind stops waiting if another task waits for it, or if it runs in a kernel
+/// thread, which cannot get a signal.
 const PATIENCE_MS: i64 = 10_000;
 
-/// How often an unbind looks at the pages, in milliseconds: at first, and at most.
+/// The interval at which an unbind checks the pages, in milliseconds: at first, and at most.
 const POLL_MS: (u32, u32) = (1, 100);
 
-/// The same after the unbind.
+/// The interval at which the work item checks them after the unbind.
 const POLL_LEFT_MS: u32 = 1000;
 
-/// How often it is tried to reserve the memory that a memmap is in, in milliseconds.
+/// The interval at which the work item tries to reserve the memory that holds the memmap, in
+/// milliseconds.
 const POLL_RESERVE_MS: u32 = 20;
 
-/// Pages that somebody refers to.
+/// A folio with references.
 struct Held {
     /// Offset into the instance, in pages.
     pgoff: usize,
@@ -47,8 +48,8 @@ struct Held {
 }
 
 impl Memmap {
-    /// The next pages that somebody refers to, from the cursor on. All pages before them are free. They
-    /// stay free, because the instance is dead: a new reference can only come from an old one.
+    /// Returns the next folio with references, from the cursor on. All pages before it are free.
+    /// They stay free, because the instance is dead: a new reference can only come from an old one.
     fn next_held(&self) -> Option<Held> {
         let held = self.held_from(self.cursor.load(Relaxed), true);
 
@@ -57,17 +58,17 @@ impl Memmap {
         held
     }
 
-    /// The first pages from an offset of `from` pages on that somebody refers to.
+    /// Returns the first folio with references at an offset of `from` pages or more.
     ///
-    /// With `settle`, pages of a file system that nobody refers to become single pages again.
+    /// With `settle`, a folio of a file system without references becomes single pages again.
     fn held_from(&self, from: usize, settle: bool) -> Option<Held> {
         for range in self.ranges() {
             let first_pfn = (range.start() >> PAGE_SHIFT) as usize;
             let mut pgoff = from.max(range.pgoff());
 
-            // SAFETY: Only looks whether there is a struct page.
+            // SAFETY: The function takes any number.
             if pgoff >= range.end_pgoff() || !unsafe { bindings::pfn_valid(first_pfn) } {
-                // The second is so with the made-up addresses of nfit_test.
+                // The second check fails for the made-up addresses of nfit_test.
                 continue;
             }
             while pgoff < range.end_pgoff() {
@@ -83,8 +84,8 @@ impl Memmap {
                 }
                 while pgoff < end {
                     let pfn = first_pfn.wrapping_add(pgoff.wrapping_sub(range.pgoff()));
-                    // SAFETY: By the type invariant there is a struct page. Compound pages begin where
-                    // the range does, so it is the first of its folio.
+                    // SAFETY: By the type invariant there is a struct page. Compound pages begin
+                    // where the range begins, so this is the first page of its folio.
                     let (references, pages) = unsafe { self.folio(pfn, settle) };
 
                     if references != 0 {
@@ -96,18 +97,18 @@ impl Memmap {
                     }
                     pgoff = pgoff.wrapping_add(pages);
                 }
-                // SAFETY: Those who look for references may sleep.
+                // SAFETY: The callers are in a context that may sleep.
                 unsafe { bindings::cond_resched() };
             }
         }
         None
     }
 
-    /// How many references there are to a folio, and how many pages it has.
+    /// Returns the number of references to a folio, and its number of pages.
     ///
     /// # Safety
     ///
-    /// `pfn` is that of the first page of a folio of the instance, which is dead.
+    /// `pfn` is the first page of a folio of the instance, which is dead.
     #[inline]
     unsafe fn folio(&self, pfn: usize, settle: bool) -> (usize, usize) {
         // SAFETY: By the caller.
@@ -132,7 +133,8 @@ impl Memmap {
         }
     }
 
-    /// The number of references in a refcount: a pin of a single page counts as many.
+    /// Returns the number of references that a refcount stands for. A pin of a single page adds
+    /// many to the refcount, and counts as one here.
     #[inline]
     fn references(&self, count: usize) -> usize {
         const PIN: usize = bindings::GUP_PIN_COUNTING_BIAS as usize;
@@ -144,7 +146,7 @@ impl Memmap {
         }
     }
 
-    /// Adds up the references, and counts the folios that have any.
+    /// Returns the number of references, and the number of folios that have some.
     fn count_held(&self, first: &Held) -> (usize, usize) {
         let (mut references, mut folios) = (0usize, 0usize);
         let mut from = first.pgoff;
@@ -157,12 +159,12 @@ impl Memmap {
         (references, folios)
     }
 
-    /// Removes the struct pages and the reservation of the addresses, once nobody refers to a page.
+    /// Waits until nobody refers to a page, and then removes the struct pages and the reservation.
     ///
-    /// The instance is dead, and all mappings of it are removed. This sleeps until the references are
-    /// gone. It gives up at a signal. After some seconds it also gives up if the task is a kernel thread,
-    /// or if another task waits for the lock of the instance or of a device above it, because that task
-    /// may hold the references. Then a work item takes over.
+    /// The instance is dead, and all mappings of it are removed. This sleeps until the references
+    /// are gone. It gives up at a signal. After some seconds it also gives up in a kernel thread,
+    /// or if another task waits for the lock of the instance or of a device above it, because that
+    /// task may hold the references. Then a work item takes over.
     pub(in crate::dax) fn retire(self: Pin<KBox<Self>>) {
         let start = now_ms();
         let mut delay = POLL_MS.0;
@@ -175,7 +177,7 @@ impl Memmap {
                 said = true;
                 self.say_waiting(&held);
             }
-            // SAFETY: The current task sleeps here, which it may.
+            // SAFETY: An unbind may sleep.
             unsafe { bindings::schedule_timeout_interruptible(msecs_to_jiffies(delay) as c_long) };
             self.unmap();
             delay = POLL_MS.1.min(delay.saturating_mul(2));
@@ -191,7 +193,7 @@ impl Memmap {
             } else {
                 continue;
             };
-            // It may have ended meanwhile.
+            // The last reference may be gone meanwhile.
             if let Some(held) = self.next_held() {
                 self.say_left(&held, reason);
                 *self.driver.lock() = None;
@@ -219,9 +221,9 @@ impl Memmap {
         }
     }
 
-    /// Leaves it to a work item to look again later.
+    /// Lets a work item check again later.
     fn leave(mut self: Pin<KBox<Self>>) {
-        // SAFETY: Nothing is moved.
+        // SAFETY: `this` is not moved.
         let this = unsafe { self.as_mut().get_unchecked_mut() };
         let delay = if this.reserve_inside() {
             POLL_LEFT_MS
@@ -232,8 +234,9 @@ impl Memmap {
         workqueue::system_unbound().enqueue_delayed(self, msecs_to_jiffies(delay));
     }
 
-    /// Reserves the memory with the struct pages, as soon as the provider has given its reservation up.
-    /// Returns false if that is not so yet. Then this has to be tried often, before somebody else does.
+    /// Reserves the memory that holds the struct pages, once the provider has released it. Returns
+    /// false if that is not so yet. Then this must be tried again soon, before another user
+    /// reserves the memory.
     fn reserve_inside(&mut self) -> bool {
         let Some(inside) = &self.inside else {
             return true;
@@ -247,7 +250,7 @@ impl Memmap {
         };
         let size = inside.end.wrapping_sub(inside.start);
         let reservation = Reservation::new(functions, inside.start, size, name);
-        // There is room for one more; see `Device::reserve`.
+        // `Device::reserve` made room for one more.
         let reserved = reservation
             .is_some_and(|reservation| self.addresses.push_within_capacity(reservation).is_ok());
 
@@ -264,7 +267,7 @@ impl Memmap {
 
         dev_warn!(
             self.dev,
-            "unbind waits for {} references to {} pages or entries of the memory, the first at offset 0x{:x}: somebody has registered it for I/O (io_uring, RDMA, VFIO) or has it in a pipe; to go on, end that process; a signal to the one who unbinds leaves the memory reserved until then\n",
+            "unbind waits for {} references to {} pages or entries of the memory, the first at offset 0x{:x}: somebody has registered it for I/O (io_uring, RDMA, VFIO) or has it in a pipe; to go on, end that process; a signal to the task that unbinds leaves the memory reserved until then\n",
             references,
             folios,
             held.pgoff.wrapping_shl(PAGE_SHIFT as u32)
@@ -286,13 +289,13 @@ impl Memmap {
         );
     }
 
-    /// Whether a task waits for the lock of the instance, or of a device above it.
+    /// Returns whether a task waits for the lock of the instance, or of a device above it.
     fn is_waited_for(&self) -> bool {
         let mut dev = self.dev.as_ref().as_raw();
 
         while !dev.is_null() {
-            // SAFETY: The instance is valid. A device that is registered keeps the one above it, and
-            // the instance is registered while it is being unbound.
+            // SAFETY: The instance is valid. It is registered while it is being unbound, and a
+            // registered device keeps its parent.
             unsafe {
                 if bindings::device_lock_contended(dev) {
                     return true;
@@ -307,7 +310,7 @@ impl Memmap {
 impl WorkItem for Memmap {
     type Pointer = Pin<KBox<Self>>;
 
-    /// Drops the memmap if nobody refers to a page, and else tries again later.
+    /// Drops the memmap if nobody refers to a page. Otherwise checks again later.
     fn run(this: Pin<KBox<Self>>) {
         this.unmap();
         if this.next_held().is_some() {
@@ -323,15 +326,15 @@ impl WorkItem for Memmap {
 
 /// Milliseconds since the kernel started.
 fn now_ms() -> i64 {
-    // SAFETY: No requirements.
+    // SAFETY: The function has no requirements.
     let now = unsafe { bindings::ktime_get() };
 
     now / 1_000_000
 }
 
-/// Whether the current task is one that nobody can send a signal.
+/// Returns whether the current task is a kernel thread, which gets no signals.
 fn is_kernel_thread() -> bool {
-    // SAFETY: The current task is valid; this flag of it does not change.
+    // SAFETY: The current task is valid, and this flag never changes.
     let flags = unsafe { (*Task::current_raw()).flags };
 
     flags & bindings::PF_KTHREAD != 0

@@ -98,7 +98,7 @@ fn walk<F>(range: &Range<u64>, f: F, each: impl FnOnce(u64, u64, *mut c_void) ->
     let mut walk = Walk { f, result: Ok(()) };
 
     if !range.is_empty() {
-        // `walk.result` says more: C also returns an error if it finds nothing.
+        // `walk.result` has the result of `f`. C also returns an error if it finds nothing.
         each(range.start, last, (&raw mut walk).cast());
     }
     walk.result

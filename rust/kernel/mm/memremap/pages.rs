@@ -17,7 +17,7 @@
 //!
 //! const SZ_2M: u64 = 2 << 20;
 //!
-//! // The metadata in front of the data is not a multiple of 2 MiB, so it is left out.
+//! // The metadata before the data is not a multiple of 2 MiB, so it is left out.
 //! let data = 2 * SZ_2M..4 * SZ_2M;
 //! let range = SZ_2M / 2..4 * SZ_2M;
 //!
@@ -119,8 +119,8 @@ pub fn usable(
 
     let first = match altmap {
         None => range.start,
-        // The kernel counts from `base` when it makes the pages, and from the range later. So both must
-        // be the same.
+        // The kernel counts from `base` when it creates the struct pages, and from the range later.
+        // So both must be the same.
         Some(altmap) => match altmap.base.checked_add(altmap.size) {
             Some(first) if altmap.base == range.start && first < range.end => first,
             first => {

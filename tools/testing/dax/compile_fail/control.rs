@@ -9,7 +9,7 @@ use kernel::{
         live::Count, //
     },
     device::Core,
-    mm::memremap::PageMap,
+    mm::memremap::DevPagemap,
     nvdimm::{
         self,
         Dax,
@@ -31,7 +31,7 @@ struct Provider;
 impl nvdimm::Driver for Provider {
     fn probe(dax: &Dax<Core<'_>>) -> Result {
         let namespace = dax.namespace().ok_or(ENODEV)?;
-        let mut pgmap = PageMap::empty();
+        let mut pgmap = DevPagemap::empty();
 
         namespace.claim()?.enable()?.set_up(&mut pgmap)?;
         pgmap.fit(&namespace.range(), 4096).map_err(|_| EINVAL)

@@ -5,7 +5,7 @@
 
 use kernel::nvdimm::DriverToken;
 
-/// Makes a token, whoever has one.
+/// Makes a second token.
 pub fn token() -> DriverToken {
     DriverToken(())
 }

@@ -13,7 +13,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// Registers a driver of namespaces, whoever has the token.
+/// Registers a driver of namespaces without the token.
 pub fn register<D: Driver>(
     module: &'static ThisModule,
 ) -> impl PinInit<driver::Registration<Adapter<D>>, Error> {

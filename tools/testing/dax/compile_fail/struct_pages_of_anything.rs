@@ -5,16 +5,16 @@
 
 use kernel::{
     bindings,
-    mm::memremap::OwnedPageMap,
+    mm::memremap::OwnedDevPagemap,
     prelude::*, //
 };
 
 /// The description of pages for all of memory.
-pub fn create() -> Result<OwnedPageMap> {
+pub fn create() -> Result<OwnedDevPagemap> {
     let all = bindings::range {
         start: 0,
         end: u64::MAX,
     };
 
-    OwnedPageMap::new([all].into_iter())
+    OwnedDevPagemap::new([all].into_iter())
 }
