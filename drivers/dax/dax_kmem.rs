@@ -310,7 +310,7 @@ impl HotplugConfig {
                     MappingRange::of(dev, span.blocks()),
                     why.to_errno(),
                     match why {
-                        ENOMEM => "there is no room for its memory map, 1/64 of its size",
+                        ENOMEM => "there is no room for its memmap, 1/64 of its size",
                         EEXIST => "a part of it is System RAM already, see /proc/iomem",
                         _ => "the kernel takes no memory at these addresses, see above",
                     }
@@ -343,8 +343,8 @@ fn check_online(dev: &dax::Device<Bound>, span: &Span, online: OnlineType) -> Re
     Err(EIO)
 }
 
-/// Returns the size in bytes of the whole memory blocks in all ranges of the instance. Fails if
-/// there is none.
+/// Returns the size in bytes of the whole memory blocks in all ranges of the instance. Fails if no
+/// range has a whole block.
 fn whole_blocks(dev: &dax::Device<Bound>) -> Result<u64> {
     let unit = Size(memory_hotplug::block_size());
     let mut bytes = 0u64;
@@ -391,7 +391,7 @@ fn whole_blocks(dev: &dax::Device<Bound>) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Reserves the ranges that no other user has reserved. Fails if there is none.
+/// Reserves the ranges that no other user has reserved. Fails if all of them are in use.
 fn reserve(dev: &dax::Device<Core<'_>>) -> Result<KVec<Span>> {
     let ranges = dev.ranges();
     let mut spans = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;

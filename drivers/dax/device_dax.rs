@@ -9,8 +9,9 @@
 //! If a program touches pages of 4 KiB one after the other, a fault also maps pages ahead of it, see
 //! [`pages_ahead`].
 //!
-//! This file has the policy. `kernel::dax` has the mechanism, and everything that can outlive this module:
-//! the struct pages, their failure, and the counters. The core has the instances.
+//! This file has the policy. `kernel::dax` has the mechanism and everything that can outlive this
+//! module: the struct pages, the handling of their failure, and the counters. The core has the
+//! instances.
 
 use kernel::{
     dax::{
@@ -57,7 +58,7 @@ kernel::module_dax_driver! {
     params: {
         fault_around_bytes: u32 {
             default: 65536,
-            description: "What a fault of a 4 KiB device maps at most, if the page in front is mapped; 0: one page",
+            description: "What a fault of a 4 KiB device maps at most, if the page before it is mapped; 0: one page",
         },
     },
 }
@@ -116,8 +117,8 @@ impl mapping::Operations for DeviceDax {
 
     fn place(dev: &dax::Device, request: &Placement<'_>) -> Result<usize> {
         let align = dev.align();
-        // mm/mremap.c takes a pud entry for a corrupt page table. It clears the entry without a flush and
-        // loses the reference to the memory. Only this callback can prevent that.
+        // mm/mremap.c treats a pud entry as a corrupt page table: it clears the entry without a
+        // flush, and leaks the reference to the memory. Only this callback can prevent that.
         if align > PMD_SIZE {
             request.drop_entries();
         }
@@ -146,13 +147,13 @@ impl mapping::Operations for DeviceDax {
             }
         }
 
-        // Room for the mapping at any offset within an entry.
+        // Ask for enough room to place the mapping at any offset within an entry.
         let Some(room) = request.len().checked_add(align) else {
             return Err(ENOMEM);
         };
         let addr = match request.find(0, room) {
             Ok(addr) => addr,
-            // There is not so much room. Perhaps there is enough for the mapping alone.
+            // There is no such room. There may be enough for the mapping alone.
             Err(_) => return request.find(0, request.len()),
         };
         Ok(addr.wrapping_add(request.offset().wrapping_sub(addr) & align.wrapping_sub(1)))

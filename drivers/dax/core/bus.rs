@@ -156,7 +156,7 @@ attribute_groups! {
     static DRIVER_GROUPS: Driver = of_driver DriverAttribute None, [NewId, RemoveId]
 }
 
-/// `new_id`: the driver matches the instance of this name, whatever the type.
+/// `new_id`: the driver matches the instance of this name, even if its type is another one.
 struct NewId;
 
 impl Attribute for NewId {

@@ -46,7 +46,7 @@ pub(crate) fn device_dax() -> Option<DriverRef> {
     })
 }
 
-/// As [`device_dax`], but loads the module if it is not there, and sleeps meanwhile.
+/// Returns the driver of all instances in the class, and loads its module if necessary. Sleeps.
 pub(crate) fn load_device_dax() -> Result<DriverRef> {
     if let Some(driver) = device_dax() {
         return Ok(driver);

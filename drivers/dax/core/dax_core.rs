@@ -2,13 +2,13 @@
 
 //! The core of DAX, direct access to differentiated memory.
 //!
-//! The core knows all memory that can be mapped without a page cache. Drivers register memory with it.
-//! When the memory goes away, they wait until nobody uses it. File systems and device DAX look memory
-//! up, ask whether it is still there, and translate offsets to addresses. Most drivers and users are
-//! written in C.
+//! The core knows all memory that can be mapped without a page cache. Drivers register memory with
+//! it. When the memory goes away, they wait until it is no longer used. File systems and device DAX
+//! look up memory, check that it is still there, and translate offsets to addresses. Most drivers
+//! and users are written in C.
 //!
-//! There are three layers. [`ffi`] has the lowest one, the C structs, and the highest one, the functions
-//! that C calls. All `unsafe` is there. The layer between is safe code.
+//! There are three layers. [`ffi`] has the lowest one, the C structs, and the highest one, the
+//! functions that C calls. All `unsafe` is there. The layer between them is safe code.
 
 use kernel::prelude::*;
 

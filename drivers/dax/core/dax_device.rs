@@ -2,9 +2,9 @@
 
 //! The dax device: the object for memory that can be accessed directly.
 //!
-//! C code has pointers to it, as `struct dax_device`, and never sees the inside. It is an inode of a
-//! pseudo file system. So it has a device number, by which it can be found, a reference count, and an
-//! address space, in which all mappings of user space are entered.
+//! C code has pointers to it, as `struct dax_device`, and never sees the inside. It is an inode of
+//! a pseudo file system. So it has a reference count, a device number to find it by, and an address
+//! space in which mm records all mappings of user space.
 //!
 //! A reference keeps the object, but not the memory. The memory exists, and its driver answers, only while
 //! the device is alive. The device can die at any time. So a user enters a read-side section of SRCU, and
@@ -156,7 +156,8 @@ impl Node for DaxDevice {
     const FLAGS: u32 = bindings::S_DAX;
 
     fn released(&self) {
-        // The driver must kill a device before it puts its reference, because the memory goes next.
+        // The driver must kill a device before it puts its reference, because it frees the memory
+        // next.
         kernel::warn_on!(self.liveness.is_alive());
     }
 }
@@ -286,8 +287,9 @@ impl DaxDevice {
             (instance, self.grab().ok_or(ENODEV)?)
         };
 
-        // This must not be in the section: an unbind holds the lock of the instance when it kills the
-        // device. While the instance is locked here, its driver stays, and the device stays alive.
+        // Not in the section: an unbind kills the device, which waits for sections, under the lock
+        // of the instance. While that lock is held here, the driver stays bound and the device
+        // stays alive.
         instance.with_driver(|driver| {
             match driver {
                 None => return Err(ENODEV),
@@ -360,7 +362,8 @@ pub(crate) struct Alive<'a> {
 }
 
 impl<'a> Alive<'a> {
-    /// The operations of the driver. An instance of device_dax has none, so only mappings reach its memory.
+    /// Returns the operations of the driver. An instance of device_dax has none: its memory is only
+    /// mapped.
     #[inline]
     fn operations(self) -> Result<&'static DaxOperations<DaxInode>> {
         self.device.operations.get().ok_or(EOPNOTSUPP)

@@ -2,14 +2,15 @@
 
 //! The holder of a dax device: the file system, or the mapped device, that uses it exclusively.
 //!
-//! No function here takes a lock, because a memory failure is reported in contexts that must not wait.
-//! A pointer identifies the holder. The table of its operations is a second pointer, so the order of
-//! changes matters:
+//! No function here takes a lock, because a memory failure is reported in contexts that must not
+//! wait. One pointer identifies the holder, and a second one refers to its operations. So the order
+//! of the changes matters:
 //!
 //! - A claim sets the identity first. After that it owns the table, and sets it.
 //! - A release removes the table first, so that it cannot remove the table of the next holder.
 //!
-//! In between there is an identity without a table. A holder that needs no notice looks the same.
+//! Between the two steps there is an identity without a table. A holder without operations looks
+//! the same.
 
 use crate::{
     dax_device::DaxInode,
@@ -28,7 +29,7 @@ use kernel::{
     },
 };
 
-/// The holder of a device. The identity is null when there is none.
+/// The holder of a device. A null identity stands for no holder.
 pub(crate) struct Holder {
     identity: Atomic<*mut c_void>,
     operations: TableRef<HolderOperations<DaxInode>>,

@@ -2,7 +2,7 @@
 
 //! The hosts: disks whose contents are also the memory of a dax device.
 //!
-//! A mount names a disk or a partition. This finds the dax device behind it.
+//! A mount names a disk or a partition. The functions here find the dax device behind it.
 
 use crate::{
     dax_device::{
@@ -49,8 +49,8 @@ impl Hosts {
             return Ok(());
         };
 
-        // Put it back. This needs no memory, so it cannot fail and keeps the lock. Nobody can have seen
-        // the wrong device.
+        // Put it back. This needs no memory, so it cannot fail, and it does not drop the lock. So
+        // nobody has seen the wrong device.
         let refused = devices.store(disk, previous, GFP_KERNEL);
 
         // Dropping a reference may sleep.

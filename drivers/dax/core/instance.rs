@@ -2,8 +2,8 @@
 
 //! Instances: the devices `daxX.Y` on the dax bus, and their mapping devices.
 //!
-//! This has the part of an instance that never changes. The rest (its ranges, its align) belongs to the
-//! region, under the region's lock.
+//! An [`Instance`] has the data that never changes. The region has the rest, such as ranges and
+//! align, under its lock.
 
 use crate::{
     attributes,
@@ -86,7 +86,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // The region has killed the device, unless its registration failed.
+        // The region has killed the device. It has not if the registration of the instance failed.
         if self.dax_dev.is_alive() {
             self.dax_dev.kill();
         }

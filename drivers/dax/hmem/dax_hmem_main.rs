@@ -244,7 +244,7 @@ impl WorkItem for Decision {
 
         cxl::wait_for_drivers();
         for memory in &this.contested {
-            // Whether CXL has nothing of this memory.
+            // Whether no CXL region contains any of this memory.
             let mut whole = false;
 
             for range in offered::unclaimed(memory.range.clone(), cxl::region_contains) {

@@ -3,11 +3,11 @@
 //! The registry of memory for a specific purpose: the built-in part of hmem.
 //!
 //! Firmware describes such memory in two places. The HMAT names ranges and their NUMA nodes; the
-//! driver of that table reports them here. The memory map marks ranges as soft-reserved; those that
-//! the HMAT did not name are found at the end of the boot. `dax_hmem`, which may be a module, asks
-//! what there is. What this makes for it is one platform device, by which it is loaded.
+//! HMAT driver reports them here. The memory map marks ranges as soft-reserved; at the end of the
+//! boot the registry adds those that the HMAT did not name. `dax_hmem`, which may be a module,
+//! reads the registry. The registry makes one platform device, for which udev loads `dax_hmem`.
 //!
-//! It decides nothing: that a range is here does not say that it may be taken.
+//! The registry decides nothing. A range in it may still belong to somebody else.
 
 use kernel::{
     dax::hmem::Candidate,
@@ -37,7 +37,7 @@ mod ffi {
     //! The functions that C calls, and the device that they need. All `unsafe` is here.
     pub(crate) mod registry;
 }
-mod pieces;
+mod gaps;
 
 /// The prefix of messages of this crate.
 const __LOG_PREFIX: &[u8] = b"device_hmem\0";
@@ -49,9 +49,9 @@ static DISABLE: Atomic<bool> = Atomic::new(false);
 static REGISTRY: SetOnce<Mutex<Registry>> = SetOnce::new();
 
 struct Registry {
-    /// In ascending order, none overlapping.
+    /// In ascending order, without overlap.
     known: KVec<Candidate>,
-    /// Whether there is a device for the driver, or somebody is about to make it.
+    /// Whether the platform device exists or is being made.
     has_host: bool,
 }
 
@@ -66,11 +66,11 @@ fn registry() -> &'static Mutex<Registry> {
 }
 
 impl Registry {
-    /// Adds what is not known of a range.
+    /// Adds the parts of a range that are not in the registry yet.
     fn add(&mut self, range: Range<u64>, target_node: NumaNode) -> Result {
         let mut new = KVec::new();
 
-        for range in pieces::gaps(range, self.known.iter().map(|known| &known.range)) {
+        for range in gaps::gaps(range, self.known.iter().map(|known| &known.range)) {
             new.push(range, GFP_KERNEL)?;
         }
         self.known.reserve(new.len(), GFP_KERNEL)?;
@@ -92,7 +92,7 @@ impl Registry {
     }
 }
 
-/// Takes note of a range of memory. What of it is known already stays as it is.
+/// Registers a range of memory. Parts that are registered already keep their node.
 fn register(range: Range<u64>, target_node: NumaNode) {
     if DISABLE.load(Relaxed) {
         return;
@@ -118,14 +118,14 @@ fn add(range: Range<u64>, target_node: NumaNode) -> Result {
         mem::replace(&mut registry.has_host, true)
     };
 
-    // Without the lock: the driver, if it is there, is bound meanwhile, and asks what is known.
+    // Without the lock: the driver may be bound during this call, and then reads the registry.
     if !had_host {
         ffi::registry::register_host().inspect_err(|_| registry().lock().has_host = false)?;
     }
     Ok(())
 }
 
-/// Returns a copy of all that is known.
+/// Returns a copy of the registry.
 fn known() -> Result<KVec<Candidate>> {
     let registry = registry().lock();
     let mut known = KVec::new();
@@ -137,7 +137,7 @@ fn known() -> Result<KVec<Candidate>> {
     Ok(known)
 }
 
-/// Takes note of the soft-reserved memory that nobody has reported; at `device_initcall`.
+/// Registers the soft-reserved memory that the HMAT did not name. Called at `device_initcall`.
 fn start() -> Result {
     resource::walk_soft_reserved(&(0..u64::MAX), |range| {
         let target_node = numa::target_node(range.start);

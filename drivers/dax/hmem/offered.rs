@@ -9,7 +9,7 @@ use core::{
     ops::Range, //
 };
 
-/// Returns the part of `range` that entries of `align` bytes can map, or [`None`] if there is none.
+/// Returns the part of `range` that entries of `align` bytes can map, or [`None`] if it is empty.
 /// `align` must be a power of two.
 pub(crate) fn aligned(range: &Range<u64>, align: u64) -> Option<Range<u64>> {
     let start = range.start.checked_next_multiple_of(align)?;

@@ -34,8 +34,8 @@ use kernel::{
 
 use core::ops::Deref;
 
-/// An instance in a class, with a driver. Dropping it takes the instance from the driver and from the
-/// class; files and mappings of it may stay, as with an instance on the bus.
+/// An instance in a class, with a driver. Dropping this unbinds the driver and removes the instance
+/// from the class. Open files and mappings may stay, as for an instance on the bus.
 ///
 /// # Invariants
 ///
@@ -47,11 +47,11 @@ pub(crate) struct Service<T: DevDax> {
 }
 
 impl<T: DevDax> Service<T> {
-    /// Puts an instance into the class, gives it to the driver, and then sends the uevent, so that
-    /// whoever gets the event can open the instance.
+    /// Puts an instance into the class, gives it to the driver, and then sends the uevent. So a
+    /// program that gets the event can open the instance.
     ///
-    /// Fails as the driver's probe, as `device_add()` does, or if the driver's files cannot be made;
-    /// the instance is gone then. Sleeps.
+    /// Fails with the error of `device_add()`, of the driver's probe, or of making the driver's
+    /// files. The instance is gone then. Sleeps.
     pub(crate) fn start(
         dev: Unregistered<T>,
         parent: &Device,
@@ -64,7 +64,9 @@ impl<T: DevDax> Service<T> {
 
         {
             let _guard = device.lock();
-            // SAFETY: The instance is new. Nobody else gives it to a driver, as it is not on a bus.
+            // SAFETY: The instance is new, so no driver has it and there are no devres of one. It
+            // is not on a bus, so nothing else gives it to a driver. The guard holds the device
+            // lock, and `announce` sends the uevent later.
             unsafe { call_probe(&device, &driver, layout) }
                 .inspect_err(|_| free_data(&device, &driver))?;
             add_files(&device, &driver).inspect_err(|_| {
@@ -91,7 +93,7 @@ impl<T: DevDax> Drop for Service<T> {
     fn drop(&mut self) {
         let _guard = self.device.lock();
 
-        // SAFETY: By the type invariants the driver has the instance, and `start` made the files.
+        // SAFETY: By the type invariants the driver has the instance. `start` made the files.
         unsafe {
             bindings::device_remove_groups(
                 raw(&self.device),
@@ -115,7 +117,8 @@ fn raw<T: DevDax>(device: &Subclass<T>) -> *mut bindings::device {
 ///
 /// # Safety
 ///
-/// As for [`instance::call_probe`]; the device lock is held, and user space was not told of the device.
+/// As for [`instance::call_probe`]. Also, the device lock is held, and no uevent has announced the
+/// device.
 unsafe fn call_probe<T: DevDax>(device: &Subclass<T>, driver: &Driver, layout: Layout) -> Result {
     // SAFETY: The device is valid, and its lock is held. Readers of uevents do not take that lock.
     let set = |driver| unsafe { (&raw mut (*raw(device)).driver).write_volatile(driver) };
@@ -129,7 +132,8 @@ unsafe fn call_probe<T: DevDax>(device: &Subclass<T>, driver: &Driver, layout: L
 
 /// Makes the files that a driver has for each of its devices, as the driver core does after a probe.
 fn add_files<T: DevDax>(device: &Subclass<T>, driver: &Driver) -> Result {
-    // SAFETY: Device and driver are valid. `Service` has the files only while the driver has the device.
+    // SAFETY: Device and driver are valid. `Service` removes the files before it calls the driver's
+    // remove.
     to_result(unsafe {
         bindings::device_add_groups(raw(device), (*driver.as_drv_raw()).dev_groups)
     })
@@ -137,7 +141,8 @@ fn add_files<T: DevDax>(device: &Subclass<T>, driver: &Driver) -> Result {
 
 /// Frees the private data of a driver in Rust, as the driver core does after an unbind.
 fn free_data<T: DevDax>(device: &Subclass<T>, driver: &Driver) {
-    // SAFETY: The driver is valid. It does not have the instance, or not any more.
+    // SAFETY: The driver is valid. Its probe failed or its remove was called, so nothing uses the
+    // data.
     unsafe {
         if let Some(free) = (*driver.as_drv_raw()).p_cb.post_unbind_rust {
             free(raw(device));

@@ -50,11 +50,11 @@ unsafe impl Owner for Driver {
 }
 
 impl Driver {
-    /// Makes a reference of a pointer of C.
+    /// Creates a reference from a C pointer.
     ///
     /// # Safety
     ///
-    /// `drv` is registered for as long as `'a`.
+    /// `drv` is a driver that stays registered for `'a`.
     pub(super) unsafe fn from_ptr<'a>(drv: *mut bindings::dax_device_driver) -> &'a Self {
         // SAFETY: By the caller; the wrapper is transparent.
         unsafe { &*drv.cast() }
@@ -68,7 +68,8 @@ impl Driver {
 
     /// The kind of the driver, one of `enum dax_driver_type`.
     pub(crate) fn kind(&self) -> bindings::dax_driver_type {
-        // SAFETY: By the type invariant the driver is valid. Its type is set before it is registered.
+        // SAFETY: By the type invariant the driver is valid. Its type is set before it is
+        // registered.
         unsafe { (*self.0.get()).type_ }
     }
 
@@ -141,18 +142,20 @@ pub(crate) struct DriverRef(NonNull<bindings::dax_device_driver>);
 
 // SAFETY: Any thread may take and put a reference to a module.
 unsafe impl Send for DriverRef {}
-// SAFETY: A `&DriverRef` gives a `&Driver`, no more.
+// SAFETY: A `&DriverRef` only gives access to a `&Driver`, which any thread may use.
 unsafe impl Sync for DriverRef {}
 
 impl DriverRef {
-    /// Keeps a driver. [`None`] if its module is about to go.
+    /// Takes a reference to the module of a driver. Returns [`None`] if the module is being
+    /// removed.
     pub(crate) fn new(driver: &Driver) -> Option<Self> {
-        // SAFETY: A `&Driver` is registered as long as it is borrowed. A built-in driver has a null
-        // module, and never goes.
+        // SAFETY: A `&Driver` stays registered while it is borrowed, so its module exists. The
+        // module of a built-in driver is null, for which `try_module_get()` succeeds.
         if !unsafe { bindings::try_module_get((*driver.as_drv_raw()).owner) } {
             return None;
         }
-        // INVARIANT: The reference was taken just now. Only the exit of its module removes a driver.
+        // INVARIANT: The reference was taken above. A module unregisters its driver only when it is
+        // removed, which the reference prevents.
         NonNull::new(driver.0.get()).map(Self)
     }
 

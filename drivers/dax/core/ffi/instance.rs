@@ -2,10 +2,10 @@
 
 //! An instance as drivers in C see it: `struct dev_dax`.
 //!
-//! A driver in C reads the fields of `struct dev_dax`, so the core has to keep them up to date. The
-//! original of what can change is in Rust types under a lock. The fields are a copy, made when a
-//! driver is bound. It stays as it is until the driver is unbound. So a driver, or a fault, cannot see
-//! a change, and needs no lock.
+//! A driver in C reads the fields of `struct dev_dax`, so the core has to fill them in. The values
+//! that can change are kept in Rust types under a lock. The fields are a copy, which is made when a
+//! driver is bound and stays the same until the next bind. So a driver or a fault reads a layout
+//! that does not change, and needs no lock.
 //!
 //! C header: drivers/dax/dax-private.h
 
@@ -52,9 +52,10 @@ pub(crate) const MAX_ID: u32 = c_int::MAX as u32;
 /// A copy of the `struct dev_pagemap` that a provider gave for an instance, kept for its driver.
 pub(crate) struct DevPagemap(KBox<Opaque<bindings::dev_pagemap>>);
 
-// SAFETY: Only the driver that the instance is bound to touches the C struct.
+// SAFETY: Only the driver that the instance is bound to accesses the C struct. Any thread may free
+// it.
 unsafe impl Send for DevPagemap {}
-// SAFETY: Only the driver that the instance is bound to touches the C struct.
+// SAFETY: A shared reference gives access to a pointer only. Only the bound driver dereferences it.
 unsafe impl Sync for DevPagemap {}
 
 impl DevPagemap {
@@ -85,12 +86,13 @@ pub(crate) struct Layout {
 ///
 /// # Invariants
 ///
-/// They change only while a driver is about to be bound. Nobody looks at them then.
+/// The ranges change only when no driver is bound and the devres of the last one are released.
+/// Nothing reads them then.
 pub(crate) struct BoundRanges(UnsafeCell<KVVec<bindings::dev_dax_range>>);
 
-// SAFETY: The ranges are plain data, with a pointer that is null.
+// SAFETY: The ranges are plain data. Their `mapping` pointers are null.
 unsafe impl Send for BoundRanges {}
-// SAFETY: By the type invariant nobody looks at the ranges while they change.
+// SAFETY: By the type invariant nothing reads the ranges while they change.
 unsafe impl Sync for BoundRanges {}
 
 impl BoundRanges {
@@ -102,8 +104,8 @@ impl BoundRanges {
 
 /// What `struct dev_dax` points to.
 ///
-/// The value is behind a shared reference from the moment when the device is made to the moment when
-/// the device is freed. So everything that it lends lives as long as the device.
+/// The value is behind a shared reference from the creation of the device until the device is
+/// freed. So the references that the methods return are valid as long as the device.
 pub(crate) trait DevDax: Type<Raw = bindings::dev_dax> {
     /// The value of the dax device.
     type DaxDevice: Node;
@@ -124,7 +126,7 @@ pub(crate) trait DevDax: Type<Raw = bindings::dev_dax> {
     fn bound_ranges(&self) -> &BoundRanges;
 }
 
-/// Makes the device of an instance that nobody else knows yet, with all that never changes about it.
+/// Makes the device of an instance and fills in the fields that never change.
 ///
 /// `data` gets a pointer to the `struct dev_dax`. Fails with `ENOMEM`, or as `data` does.
 pub(crate) fn new<T: DevDax, I: PinInit<T, Error>>(
@@ -134,8 +136,8 @@ pub(crate) fn new<T: DevDax, I: PinInit<T, Error>>(
     let mut dev = new_device(name, data)?;
     let raw = dev.as_raw();
 
-    // SAFETY: Nobody else knows the device yet. All pointers are to what the value lends, which lives
-    // as long as the device, see `DevDax`.
+    // SAFETY: The device is not registered, so nothing else uses it. The pointers are to objects
+    // that live as long as the device, see `DevDax`.
     unsafe {
         (*raw).region = dev.region_head().as_raw();
         (*raw).dax_dev = dev.dax_dev().as_raw().cast();
@@ -152,14 +154,14 @@ pub(crate) fn new<T: DevDax, I: PinInit<T, Error>>(
 
 /// Copies `layout` to the fields of `struct dev_dax`, and calls the driver's probe.
 ///
-/// The ranges stay until the next call, because faults look at them until the driver's devres have
-/// been released, which is after its remove.
+/// The ranges stay until the next call. Faults read them until the driver's devres are released,
+/// which is after its remove.
 pub(crate) fn probe<B: Bus<Driver = Driver>>(binding: Binding<'_, B>, layout: Layout) -> Result
 where
     B::Device: DevDax,
 {
-    // SAFETY: By its type invariants `binding` shows that no driver is bound. The devres of the last
-    // one have been released.
+    // SAFETY: By the type invariants of `binding` no driver is bound, and the device lock is held.
+    // The driver core released the devres of the last driver when it unbound that.
     unsafe { call_probe(binding.device(), binding.driver(), layout) }
 }
 
@@ -176,7 +178,8 @@ where
 ///
 /// # Safety
 ///
-/// No driver has the instance, nor gets it meanwhile. The devres of the last one have been released.
+/// - No driver has the instance, and no other driver gets it during the call.
+/// - The devres of the last driver have been released.
 pub(super) unsafe fn call_probe<T: DevDax>(
     dev: &Subclass<T>,
     driver: &Driver,
@@ -186,15 +189,16 @@ pub(super) unsafe fn call_probe<T: DevDax>(
     let ranges = dev.bound_ranges().0.get();
     let nr_range = layout.ranges.len().try_into()?;
 
-    // SAFETY: By the caller no fault is under way, and nobody looks at the ranges.
+    // SAFETY: By the caller no driver has the instance, so no fault is running and nothing reads
+    // the ranges.
     unsafe {
         *ranges = layout.ranges;
         (*raw).ranges = (*ranges).as_mut_ptr();
         (*raw).nr_range = nr_range;
         (*raw).align = layout.align;
         (*raw).memmap_on_memory = layout.memmap_on_memory;
-        // In a dynamic region each driver makes its own. A driver in C whose probe failed may have
-        // left a pointer to one that does not exist any more.
+        // In a dynamic region each driver makes its own dev_pagemap. A driver in C whose probe
+        // failed may have left a pointer to one that no longer exists.
         if !dev.region_head().has_flag(IORESOURCE_DAX_STATIC) {
             (*raw).pgmap = core::ptr::null_mut();
         }
@@ -202,7 +206,7 @@ pub(super) unsafe fn call_probe<T: DevDax>(
 
     // SAFETY: By the caller; the device is about to be given to the driver.
     let result = unsafe { driver.probe(dev) };
-    // SAFETY: The ranges stay until the next time.
+    // SAFETY: The ranges stay the same until the next call of this function.
     unsafe { trace::bind(raw, driver.name(), &result) };
     result
 }
@@ -211,12 +215,13 @@ pub(super) unsafe fn call_probe<T: DevDax>(
 ///
 /// # Safety
 ///
-/// `raw` is an instance of the core, and its driver is bound or has faults that are under way.
+/// `raw` is an instance of the core. A driver is bound to it, or faults of the last driver are
+/// still running.
 #[inline]
 pub(super) unsafe fn bound_ranges<'a>(
     raw: *const bindings::dev_dax,
 ) -> &'a [bindings::dev_dax_range] {
-    // SAFETY: By the caller; `call_probe()` set the two.
+    // SAFETY: By the caller `call_probe()` has set both fields, and they do not change.
     unsafe { core::slice::from_raw_parts((*raw).ranges, (*raw).nr_range as usize) }
 }
 
@@ -228,9 +233,9 @@ pub(crate) fn trace_kill<T: DevDax>(dev: &Subclass<T>) {
 
 /// Forgets the `struct dev_pagemap` that the driver of an instance in a dynamic region made for itself.
 ///
-/// To be called for an instance that has just been killed: a driver looks at the field only while the
+/// Called for an instance that has just been killed: a driver reads the field only while the
 /// instance is alive.
 pub(crate) fn forget_pgmap<T: DevDax>(dev: &Subclass<T>) {
-    // SAFETY: The instance is valid. The field changes in one piece, and null is a valid value.
+    // SAFETY: The instance is valid. This is one store of a pointer, and null is a valid value.
     unsafe { (&raw mut (*dev.as_raw()).pgmap).write_volatile(core::ptr::null_mut()) };
 }

@@ -43,7 +43,8 @@ enum Owner {
     Instance(NonNull<bindings::dev_dax>),
 }
 
-// SAFETY: The pointer of a driver is only handed back to it. `Liveness` has the invariant of the other.
+// SAFETY: The core does not dereference the pointer of a driver. `Liveness` guards that of an
+// instance.
 unsafe impl Send for Owner {}
 // SAFETY: As for `Send`.
 unsafe impl Sync for Owner {}
@@ -88,11 +89,11 @@ impl Liveness {
         self.alive.load(Acquire)
     }
 
-    /// Makes the device alive. Everything that its users will find has been set up before.
+    /// Makes the device alive. Its users must find everything set up.
     ///
     /// # Safety
     ///
-    /// An owner that is an instance exists until [`Self::stop`] has returned.
+    /// An owner that is an instance must exist until [`Self::stop`] has returned.
     #[inline]
     pub(super) unsafe fn start(&self) {
         // INVARIANT: By the caller.
@@ -127,8 +128,8 @@ impl Liveness {
             return Err(EOPNOTSUPP);
         };
 
-        // SAFETY: By the type invariant the instance exists: the device was alive after the section
-        // began, and the grace period does not end before the section.
+        // SAFETY: The device was alive after the section began, and the grace period cannot end
+        // before the section. So by the type invariant the instance exists.
         let device = unsafe { Device::get_device(&raw mut (*dev_dax.as_ptr()).dev) };
 
         // INVARIANT: The device is that of an instance.
@@ -150,8 +151,8 @@ impl PinnedInstance {
     pub(crate) fn with_driver<R>(&self, f: impl FnOnce(Option<c_uint>) -> R) -> R {
         let dev = super::device_raw(&self.0);
 
-        // SAFETY: By the type invariant this is a device of the dax bus, and all drivers of that are
-        // a `struct dax_device_driver`. A bound driver cannot go while the device is locked.
+        // SAFETY: By the type invariant this is a device of the dax bus, and each driver of that
+        // bus is a `struct dax_device_driver`. The device lock keeps the driver bound.
         let driver_type = unsafe {
             bindings::device_lock(dev);
             let driver = NonNull::new((*dev).driver);

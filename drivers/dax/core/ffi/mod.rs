@@ -3,12 +3,11 @@
 //! The two layers of the core that touch C. All of the core's `unsafe` is here.
 //!
 //! - The types in this directory are the lowest layer of the core. They stand for C structs that
-//!   the core shares with drivers in C. They use the `kernel` crate, and nothing of the rest of the
-//!   core.
-//! - [`exports`] is the top layer. It has the functions that C calls. They make references of
-//!   pointers and call the safe code of the core. Nothing in the core calls them.
+//!   the core shares with drivers in C. They use the `kernel` crate, and no other part of the core.
+//! - [`exports`] is the top layer: the functions that C calls. They create references from pointers
+//!   and call the safe code of the core. Nothing in the core calls them.
 //!
-//! The `kernel` crate does not have these types, because any module could use them there.
+//! These types are not in the `kernel` crate, because any module could use them there.
 
 use kernel::{
     bindings,
@@ -66,7 +65,7 @@ pub(crate) const fn class(name: &'static CStr) -> Class {
     unsafe { Class::new(name) }
 }
 
-/// Makes a device of the core that nobody else knows yet.
+/// Makes a device of the core that is not registered yet.
 ///
 /// `data` gets a pointer to the C struct, see [`Unregistered::new`]. Fails with `ENOMEM`, or as `data`
 /// does.

@@ -50,7 +50,7 @@ pub(crate) struct DaxOperations<D> {
 unsafe impl<D> Sync for DaxOperations<D> {}
 
 impl<D> DaxOperations<D> {
-    /// Makes a reference of a pointer.
+    /// Creates a reference from a pointer.
     ///
     /// Fails with `EINVAL` when the table lacks a function that it must have.
     ///
@@ -85,8 +85,8 @@ impl<D> DaxOperations<D> {
         kaddr: Option<&mut *mut c_void>,
         pfn: Option<&mut usize>,
     ) -> c_long {
-        // SAFETY: By the type invariant the function is there and takes these arguments; both
-        // addresses for results may be null.
+        // SAFETY: By the type invariant the function is set and takes these arguments. Both
+        // pointers for results may be null.
         unsafe {
             let direct_access = (*self.inner.get()).direct_access.unwrap_unchecked();
             direct_access(
@@ -103,7 +103,7 @@ impl<D> DaxOperations<D> {
     /// Fills pages of the device with zeros.
     #[inline]
     pub(crate) fn zero_page_range(&self, device: &D, pgoff: usize, nr_pages: usize) -> Result {
-        // SAFETY: By the type invariant the function is there and takes these arguments.
+        // SAFETY: By the type invariant the function is set and takes these arguments.
         to_result(unsafe {
             let zero_page_range = (*self.inner.get()).zero_page_range.unwrap_unchecked();
             zero_page_range(ptr::from_ref(device).cast_mut().cast(), pgoff, nr_pages)
@@ -121,7 +121,7 @@ impl<D> DaxOperations<D> {
         window: Window<'_>,
         iter: &mut IovIter,
     ) -> usize {
-        // SAFETY: By the type invariant the function, if it is there, takes these arguments.
+        // SAFETY: By the type invariant the function takes these arguments, if it is set.
         unsafe {
             match (*self.inner.get()).recovery_write {
                 Some(recovery_write) => recovery_write(
@@ -137,11 +137,11 @@ impl<D> DaxOperations<D> {
     }
 }
 
-/// A `struct dax_holder_operations`: what the holder wants to hear of.
+/// A `struct dax_holder_operations`: the callback of a holder for failed memory.
 ///
 /// # Invariants
 ///
-/// The function is set, and keeps the contract that the header has for it.
+/// `notify_failure` is set, and keeps the contract that the header has for it.
 #[repr(transparent)]
 pub(crate) struct HolderOperations<D> {
     inner: Opaque<bindings::dax_holder_operations>,
@@ -152,19 +152,19 @@ pub(crate) struct HolderOperations<D> {
 unsafe impl<D> Sync for HolderOperations<D> {}
 
 impl<D> HolderOperations<D> {
-    /// Makes a reference of a pointer, unless it is null or the table is empty.
+    /// Creates a reference from a pointer. Returns [`None`] if it is null or the table is empty.
     ///
     /// # Safety
     ///
-    /// As for [`DaxOperations::from_raw`], but that `ptr` may be null.
+    /// As for [`DaxOperations::from_raw`], except that `ptr` may be null.
     pub(super) unsafe fn from_raw<'a>(
         ptr: *const bindings::dax_holder_operations,
     ) -> Option<&'a Self> {
-        // SAFETY: By the safety requirement it is valid if it is not null.
+        // SAFETY: By the safety requirements `ptr` is valid or null.
         let inner = unsafe { ptr.as_ref() }?;
         inner.notify_failure?;
 
-        // INVARIANT: The function is set, its contract is up to the caller.
+        // INVARIANT: The function is set. By the safety requirements it keeps the contract.
         // SAFETY: `Self` is transparent.
         Some(unsafe { &*ptr.cast() })
     }
@@ -173,7 +173,7 @@ impl<D> HolderOperations<D> {
     ///
     /// `flags` are the `MF_*` flags of memory failures.
     pub(crate) fn notify_failure(&self, device: &D, offset: u64, len: u64, flags: c_int) -> Result {
-        // SAFETY: By the type invariant the function is there and takes these arguments.
+        // SAFETY: By the type invariant the function is set and takes these arguments.
         to_result(unsafe {
             let notify_failure = (*self.inner.get()).notify_failure.unwrap_unchecked();
             notify_failure(ptr::from_ref(device).cast_mut().cast(), offset, len, flags)
@@ -201,7 +201,7 @@ impl<T: Sync> TableRef<T> {
     /// Returns the table.
     #[inline]
     pub(crate) fn get(&self) -> Option<&'static T> {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the pointer is null or valid forever.
         unsafe { self.0.load(Acquire).as_ref() }
     }
 
@@ -214,7 +214,7 @@ impl<T: Sync> TableRef<T> {
         }
     }
 
-    /// Refers to a table, or to none, whatever was there before.
+    /// Replaces the table, or removes it.
     pub(crate) fn set(&self, table: Option<&'static T>) {
         // INVARIANT: It is null or comes from `table`.
         self.0

@@ -59,7 +59,7 @@ impl RegionHead {
         })
     }
 
-    /// The pointer that C has.
+    /// Returns the pointer for C.
     pub(crate) fn as_raw(&self) -> *mut bindings::dax_region {
         (&raw const self.0).cast_mut()
     }

@@ -21,7 +21,7 @@ pub(crate) type ReadSection<'a> = Held<'a, DaxSrcu>;
 /// Returns the domain.
 #[inline]
 pub(crate) fn domain() -> &'static StaticSrcu<DaxSrcu> {
-    // SAFETY: exports.c defines `dax_srcu` with DEFINE_SRCU(). Only this function uses the name.
+    // SAFETY: exports.c defines `dax_srcu` with `DEFINE_SRCU()`. Only this function uses the name.
     unsafe { StaticSrcu::from_raw(&raw mut bindings::dax_srcu) }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tracepoints of the core. That of a fault is in the `kernel` crate.
+//! The tracepoints of the core. The tracepoint of a fault is in the `kernel` crate.
 //!
 //! A tracepoint that is off is a `nop`. The C header describes the events.
 //!

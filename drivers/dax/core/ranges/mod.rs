@@ -219,7 +219,7 @@ pub(crate) enum Error {
         /// The first allocated address.
         at: u64,
     },
-    /// The caller releases a range with a free part, which is a bug (`ENXIO`).
+    /// The caller releases a range with a free part (`ENXIO`). This is a bug of the caller.
     NotAllocated {
         /// A free address in it.
         at: u64,

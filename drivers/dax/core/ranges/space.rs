@@ -225,7 +225,7 @@ impl Space {
         self.replace([Some(gap), None], [before, behind])
     }
 
-    /// Makes `range` free, and one gap with what is free on either side of it.
+    /// Frees `range`, and merges it with the gaps on either side.
     fn free(&mut self, range: Range) -> Result<(), Error> {
         self.check_inside(&range)?;
 
@@ -244,7 +244,7 @@ impl Space {
         self.replace([before, behind], [Range::new(start, end), None])
     }
 
-    /// Replaces gaps. There is a spare node for each gap more than before.
+    /// Replaces the gaps `old` by `new`. The caller ensures that there are enough spare nodes.
     fn replace(&mut self, old: [Option<Range>; 2], new: [Option<Range>; 2]) -> Result<(), Error> {
         let mut nodes = old.map(|gap| self.remove(gap?));
 
@@ -269,7 +269,7 @@ impl Space {
             .count()
     }
 
-    /// Adds a gap, and to the totals.
+    /// Adds a gap to its tree, and its size to the totals.
     fn insert(&mut self, node: Spare, gap: Range) {
         let level = self.level(&gap);
 
@@ -282,7 +282,7 @@ impl Space {
         }
     }
 
-    /// Removes a gap, also from the totals. Returns its node.
+    /// Removes a gap from its tree, and its size from the totals. Returns the node.
     fn remove(&mut self, gap: Range) -> Option<Spare> {
         let level = self.level(&gap);
         let node = self.levels.get_mut(level)?.remove_node(&gap.start())?;

@@ -180,7 +180,8 @@ impl Region {
             InstanceDevice::Bus(dev.register_on(&provider, &DAX_BUS, devt)?)
         };
         let dev = ARef::from(&*place);
-        // If the instance is gone already, the device is dropped when the region's lock is not held.
+        // If the instance is gone already, this function drops the device after it has released the
+        // region's lock.
         let mut place = Some(place);
         self.with_instance(key, |instance| instance.device = place.take())?;
 
@@ -206,7 +207,8 @@ impl Region {
             };
             let name = Name::new("mapping").number(index as u32);
             let device = ffi::new_device(name, |_| Ok(mapping))?.register(dev.as_ref())?;
-            // If the instance is gone already, the device is dropped when the region's lock is not held.
+            // If the instance is gone already, the device is dropped after the region's lock is
+            // released.
             let mut device = Some(device);
             next = self.with_instance(dev.key(), |instance| {
                 if let Some(device) = device.take() {
@@ -224,7 +226,8 @@ impl Region {
 
     /// Removes the mapping devices beyond the number of ranges.
     pub(super) fn trim_mappings(&self, key: Key) {
-        // Each is dropped, which removes the device, when the region's lock is not held.
+        // The device of each mapping is removed when it is dropped, after the region's lock is
+        // released.
         while let Ok(Some(mapping)) = self.with_instance(key, |instance| {
             if instance.mappings.len() > instance.ranges.len() {
                 instance.mappings.pop()
@@ -315,7 +318,7 @@ impl Region {
         drop(mappings);
         if let Some(device) = device {
             instance::kill(&device);
-            // This unbinds the driver. After it the name is free.
+            // This unbinds the driver. After it the name can be used again.
             drop(device);
         }
 
@@ -325,7 +328,7 @@ impl Region {
         self.free_id(key.id());
     }
 
-    /// Fires the tracepoint for memory that an instance has got.
+    /// Fires the tracepoint for memory that an instance was given.
     pub(super) fn gave(&self, id: u32, range: Range) {
         trace::range_alloc(self.id(), id, range.start(), range.end());
     }

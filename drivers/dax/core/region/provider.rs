@@ -61,7 +61,7 @@ pub(crate) fn init() -> Result {
     Ok(())
 }
 
-/// A region's share of all memory, given back when this is dropped.
+/// A region's share of all memory. Dropping it gives the share back.
 struct Claim(Range);
 
 impl Claim {
@@ -84,8 +84,8 @@ impl Drop for Claim {
 
 /// A region while the provider's driver is bound.
 ///
-/// Dropping this removes the files first, so that nobody divides the region any more. Then it removes the
-/// instances, puts the provider's device, and gives the claim up.
+/// Dropping this removes the files first, so that nobody divides the region any more. Then it
+/// removes the instances, puts the provider's device, and releases the claim.
 struct Registration {
     files: Option<GroupsRegistration<Region>>,
     region: Arc<Region>,
@@ -111,8 +111,8 @@ pub(crate) struct Request {
 
 /// Makes a region below the provider's device, for as long as the provider's driver is bound.
 ///
-/// Refused, with the reason in the log, if the range cannot be mapped with entries of the align, if
-/// another region has some of it, or if the driver of the device has data of its own there.
+/// The region is refused, with the reason in the log, if the range cannot be mapped with entries of
+/// the align, if it overlaps another region, or if the driver of the device uses the driver data.
 pub(crate) fn register(host: AttachTarget<'_>, request: Request) -> Result<Arc<Region>> {
     let Request {
         id,
@@ -144,7 +144,7 @@ pub(crate) fn register(host: AttachTarget<'_>, request: Request) -> Result<Arc<R
         return Err(why.into());
     }
     let claim = Claim::new(range).inspect_err(|&e| {
-        // With another error there is no memory for the bookkeeping.
+        // Any other error means that there is no memory for the bookkeeping.
         if e == EBUSY {
             refused(&"another region has some of it");
         }

@@ -119,7 +119,7 @@ impl Region {
     /// Takes memory back that an instance was just given. `before` is its earlier size.
     fn undo(&self, key: Key, before: u64) {
         let mut state = self.state.lock();
-        // An instance that is gone has given everything back.
+        // An instance that is gone has given back all of its memory.
         let Ok((space, instance)) = state.memory(key) else {
             return;
         };

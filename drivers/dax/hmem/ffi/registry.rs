@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The registry towards C: the functions of include/linux/dax.h and bus.h that it has to have, and the
-//! platform device that it makes.
+//! The C interface of the registry: the functions of include/linux/dax.h and bus.h that it
+//! implements, and its platform device.
 
 use kernel::{
     bindings,
@@ -26,7 +26,7 @@ use core::ops::Range;
 ///
 /// # Safety
 ///
-/// There are no requirements; the binding is an `unsafe` function.
+/// None. The function is `unsafe` because the binding is.
 #[export]
 unsafe extern "C" fn device_hmem_start() -> c_int {
     from_result(|| crate::start().map(|()| 0))
@@ -48,8 +48,8 @@ unsafe extern "C" fn hmem_register_resource(target_nid: c_int, res: *mut binding
     );
 }
 
-/// Calls `visit` with `host` and each range that the registry knows, in ascending order, until it does
-/// not return 0. Returns the result of the last call. May sleep.
+/// Calls `visit` with `host` and each range in the registry, in ascending order, until `visit`
+/// returns another value than 0. Returns the result of the last call. May sleep.
 ///
 /// # Safety
 ///
@@ -75,7 +75,7 @@ unsafe extern "C" fn walk_hmem_resources(
     })
 }
 
-/// Describes memory as C does. The description is where C expects the node.
+/// Describes a range as a C resource, with the description that C has for the target node.
 fn resource(range: &Range<u64>, target_node: NumaNode) -> bindings::resource {
     bindings::resource {
         start: range.start,
@@ -95,12 +95,12 @@ type HostBox = KBox<Opaque<bindings::hmem_platform_device>>;
 pub(crate) fn register_host() -> Result {
     let raw = KBox::into_raw(HostBox::zeroed(GFP_KERNEL)?).cast::<bindings::hmem_platform_device>();
 
-    // SAFETY: Nobody else knows the device before it is registered. From then on it belongs to those
-    // who have references, and `release_host` frees it after the last one.
+    // SAFETY: Nothing else uses the device before it is registered. Then the references own it, and
+    // `release_host` frees it after the last one is put.
     let ret = unsafe {
         (*raw).pdev.name = Host::NAME.as_char_ptr();
         (*raw).pdev.dev.release = Some(release_host);
-        // A driver in C initialises the work again, with its own function.
+        // A driver in C initialises the work again, with a function of its own.
         bindings::init_work_with_key(
             &raw mut (*raw).work,
             Some(no_work),
@@ -112,16 +112,17 @@ pub(crate) fn register_host() -> Result {
     };
 
     to_result(ret).inspect_err(|_| {
-        // SAFETY: A failure leaves the device initialised, with one reference, which is ours.
+        // SAFETY: After a failure the device is still initialised, and this function owns its only
+        // reference.
         unsafe { bindings::platform_device_put(&raw mut (*raw).pdev) }
     })
 }
 
 /// # Safety
 ///
-/// `dev` is the device of [`register_host`], and nobody refers to it any more.
+/// `dev` is the device of [`register_host`], and its last reference was put.
 unsafe extern "C" fn release_host(dev: *mut bindings::device) {
-    // SAFETY: By the caller, the device is in such a box.
+    // SAFETY: By the caller `dev` is embedded in a `HostBox`, which `register_host` leaked.
     drop(unsafe {
         let pdev = container_of!(dev, bindings::platform_device, dev);
         let host = container_of!(pdev, bindings::hmem_platform_device, pdev);
@@ -132,5 +133,5 @@ unsafe extern "C" fn release_host(dev: *mut bindings::device) {
 
 /// # Safety
 ///
-/// There are no requirements; it is of the type of a work function.
+/// None. The type of a work function is `unsafe`.
 unsafe extern "C" fn no_work(_work: *mut bindings::work_struct) {}

@@ -15,7 +15,7 @@ fn expected(block: &InfoBlock, namespace: &Range<u64>) -> Option<(i128, i128)> {
     let start = wide(namespace.start) + start_pad + wide(block.data_offset);
     let end = wide(namespace.end) - end_trunc;
     let align = wide(block.align);
-    let page_map = (end - wide(namespace.start) - start_pad - wide(INFO_BLOCK_RESERVE)) / PAGE
+    let memmap = (end - wide(namespace.start) - start_pad - wide(INFO_BLOCK_RESERVE)) / PAGE
         * wide(PAGE_STRUCT_SIZE);
 
     let is_good = block.is_intact
@@ -28,7 +28,7 @@ fn expected(block: &InfoBlock, namespace: &Range<u64>) -> Option<(i128, i128)> {
         && end % align == 0
         && match block.mode {
             1 => true,
-            2 => wide(block.data_offset) >= wide(INFO_BLOCK_RESERVE) + page_map,
+            2 => wide(block.data_offset) >= wide(INFO_BLOCK_RESERVE) + memmap,
             _ => false,
         };
 

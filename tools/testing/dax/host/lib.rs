@@ -6,6 +6,8 @@
 //! The sources are those of the kernel; `kernel` is a stand-in with the few items that they use.
 
 pub mod agree;
+#[cfg(test)]
+mod dev_dax_range;
 mod info_block;
 #[cfg(test)]
 mod lookup;
@@ -16,8 +18,6 @@ mod model;
 mod page_fit;
 #[cfg(test)]
 mod parse;
-#[cfg(test)]
-mod piece;
 #[cfg(test)]
 mod random;
 mod reference;
@@ -32,12 +32,12 @@ pub mod sysfs;
 #[allow(dead_code)]
 #[path = "../../../../drivers/dax/pmem/data.rs"]
 mod data;
+#[path = "../../../../drivers/dax/hmem/gaps.rs"]
+mod gaps;
 #[path = "../../../../drivers/dax/hmem/offered.rs"]
 mod offered;
 #[cfg(test)]
 pub(crate) use kernel::mm::memremap::pages;
-#[path = "../../../../drivers/dax/hmem/pieces.rs"]
-mod pieces;
 #[allow(dead_code, unused_imports)]
 #[path = "../../../../drivers/dax/core/ranges/mod.rs"]
 mod ranges;

@@ -3,35 +3,35 @@
 //! Tests of the way from a page of a device to its physical address.
 
 use crate::{
+    dev_dax_range::{DevDaxRange, LOOKED_AT},
     model::UNIT,
-    piece::{Piece, LOOKED_AT},
     random::Random,
     ranges::{lookup, size_of_device, Range},
 };
 
 /// Ranges of 1 to 9 pages in no order, none next to the one before.
-fn device(ranges: u64, random: &mut Random) -> Vec<Piece> {
-    let mut places: Vec<u64> = (0..ranges).collect();
-    for n in (1..places.len()).rev() {
-        places.swap(n, random.below(n as u64 + 1) as usize);
+fn device(ranges: u64, random: &mut Random) -> Vec<DevDaxRange> {
+    let mut positions: Vec<u64> = (0..ranges).collect();
+    for n in (1..positions.len()).rev() {
+        positions.swap(n, random.below(n as u64 + 1) as usize);
     }
-    let mut pieces = Vec::new();
-    for place in places {
+    let mut extents = Vec::new();
+    for position in positions {
         let len = (1 + random.below(9)) * UNIT;
-        let range = Range::from_len(0x4000_0000 + place * 16 * UNIT, len).unwrap();
-        pieces.push(Piece::new(size_of_device(&pieces) / UNIT, range));
+        let range = Range::from_len(0x4000_0000 + position * 16 * UNIT, len).unwrap();
+        extents.push(DevDaxRange::new(size_of_device(&extents) / UNIT, range));
     }
-    pieces
+    extents
 }
 
 /// One page after the other.
-fn naive(pieces: &[Piece], pgoff: u64, size: u64) -> Option<u64> {
-    for piece in pieces {
-        for page in 0..piece.range().len() / UNIT {
-            if piece.pgoff + page == pgoff {
-                let address = piece.start + page * UNIT;
+fn naive(extents: &[DevDaxRange], pgoff: u64, size: u64) -> Option<u64> {
+    for extent in extents {
+        for page in 0..extent.range().len() / UNIT {
+            if extent.pgoff + page == pgoff {
+                let address = extent.start + page * UNIT;
                 let last = address.checked_add(size)?.checked_sub(1)?;
-                return (last <= piece.end).then_some(address);
+                return (last <= extent.end).then_some(address);
             }
         }
     }
@@ -42,13 +42,13 @@ fn naive(pieces: &[Piece], pgoff: u64, size: u64) -> Option<u64> {
 fn agrees_with_the_naive_way() {
     let mut random = Random::new(1);
     for ranges in [0, 1, 2, 3, 4, 7, 8, 9, 50] {
-        let pieces = device(ranges, &mut random);
-        let pages = size_of_device(&pieces) / UNIT;
+        let extents = device(ranges, &mut random);
+        let pages = size_of_device(&extents) / UNIT;
         for pgoff in (0..pages + 10).chain([1 << 40, 1 << 52, u64::MAX - 1, u64::MAX]) {
             for size in [1, UNIT, 2 * UNIT, 4 * UNIT, 10 * UNIT, 1 << 63, u64::MAX] {
                 assert_eq!(
-                    lookup(&pieces, pgoff, size),
-                    naive(&pieces, pgoff, size),
+                    lookup(&extents, pgoff, size),
+                    naive(&extents, pgoff, size),
                     "{ranges} ranges, page {pgoff}, {size} bytes"
                 );
             }
@@ -59,8 +59,8 @@ fn agrees_with_the_naive_way() {
 #[test]
 fn an_entry_does_not_straddle_ranges() {
     let touching = [
-        Piece::new(0, Range::from_len(0x20_0000, 0x20_0000).unwrap()),
-        Piece::new(0x200, Range::from_len(0x40_0000, 0x20_0000).unwrap()),
+        DevDaxRange::new(0, Range::from_len(0x20_0000, 0x20_0000).unwrap()),
+        DevDaxRange::new(0x200, Range::from_len(0x40_0000, 0x20_0000).unwrap()),
     ];
     assert_eq!(lookup(&touching, 0x1ff, 0x1000), Some(0x3f_f000));
     assert_eq!(lookup(&touching, 0x1ff, 0x2000), None);
@@ -71,14 +71,14 @@ fn an_entry_does_not_straddle_ranges() {
 }
 
 #[test]
-fn ranges_that_are_none_hold_no_page() {
-    let broken = [Piece {
+fn malformed_ranges_hold_no_page() {
+    let broken = [DevDaxRange {
         pgoff: 0,
         start: 1,
         end: 0,
     }];
     assert_eq!(lookup(&broken, 0, 1), None);
-    let all = [Piece {
+    let all = [DevDaxRange {
         pgoff: 0,
         start: 0,
         end: u64::MAX,
@@ -90,11 +90,11 @@ fn ranges_that_are_none_hold_no_page() {
 fn cost_grows_with_the_logarithm() {
     let mut random = Random::new(2);
     for (ranges, most) in [(1u64, 1), (2, 3), (100, 9), (1_000, 12), (10_000, 16)] {
-        let pieces = device(ranges, &mut random);
-        let worst = (0..size_of_device(&pieces) / UNIT)
+        let extents = device(ranges, &mut random);
+        let worst = (0..size_of_device(&extents) / UNIT)
             .map(|pgoff| {
                 LOOKED_AT.set(0);
-                assert!(lookup(&pieces, pgoff, UNIT).is_some());
+                assert!(lookup(&extents, pgoff, UNIT).is_some());
                 LOOKED_AT.get()
             })
             .max();

@@ -2,7 +2,7 @@
 
 //! Arithmetic of hmem against one unit of memory after the other, and the names of kmem's states.
 
-use crate::{offered, pieces, state};
+use crate::{gaps, offered, state};
 use std::ops::Range;
 
 /// What a CXL region can have, or not.
@@ -31,7 +31,7 @@ pub(crate) fn check_gaps(whole: Range<u64>, lengths: &[u8]) {
     }
     let is_taken = |at: u64| taken.iter().any(|range| range.contains(&at));
     let mut found: Vec<Range<u64>> = Vec::new();
-    for gap in pieces::gaps(whole.clone(), taken.iter()) {
+    for gap in gaps::gaps(whole.clone(), taken.iter()) {
         assert!(!gap.is_empty());
         // Two gaps may touch where a range that is none lies between them.
         match found.last_mut() {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn some_pieces() {
+    fn some_ranges() {
         let unclaimed = |range: Range<u64>, claimed: &[u64]| {
             let found = offered::unclaimed(range, |unit| claimed.contains(&(unit.start / UNIT)));
             found.collect::<Vec<_>>()
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(offered::aligned(&(1..8191), 4096), None);
         assert_eq!(offered::aligned(&(u64::MAX - 4094..u64::MAX), 4096), None);
         let taken = [2..4, 4..5, 9..12];
-        let gaps: Vec<_> = pieces::gaps(3..11, taken.iter()).collect();
+        let gaps: Vec<_> = gaps::gaps(3..11, taken.iter()).collect();
         assert_eq!(gaps, [5..9]);
     }
 

@@ -35,12 +35,12 @@ fn libnvdimm(
     let base = namespace.start + u64::from(start_pad);
     let size = namespace.end - base;
     let most = align.max(UNIT);
-    let page_map = if mode == 2 {
+    let memmap = if mode == 2 {
         size / 4096 * PAGE_STRUCT_SIZE
     } else {
         0
     };
-    let offset = (base + INFO_BLOCK_RESERVE + page_map).next_multiple_of(most) - base;
+    let offset = (base + INFO_BLOCK_RESERVE + memmap).next_multiple_of(most) - base;
     let end = namespace.end - u64::from(end_trunc);
     let end = end - end % most;
     if base + offset >= end {
@@ -97,7 +97,7 @@ fn holds(range: &Range<u64>, altmap: Option<Altmap>, data: &Range<u64>, size: u6
     true
 }
 
-/// Whatever libnvdimm can set up works: each align, each place of the page map, each start of a
+/// Whatever libnvdimm can set up works: each align, each place of the memmap, each start of a
 /// namespace, padded and truncated.
 #[test]
 fn all_namespaces() {
@@ -136,7 +136,7 @@ fn all_namespaces() {
             }
         }
     }
-    // With 1 GiB and the page map in RAM, where a namespace does not begin at a whole GiB.
+    // With 1 GiB and the memmap in RAM, where a namespace does not begin at a whole GiB.
     assert!(tried > 3000 && narrowed > 200, "{tried} {narrowed}");
 }
 

@@ -41,13 +41,14 @@ use kernel::{
     sync::ArcBorrow, //
 };
 
-/// Makes a region below `parent`; null if it is refused, for a reason that is in the log. With
-/// `IORESOURCE_DAX_ERRNO` it is an `ERR_PTR()` then.
+/// Makes a region below `parent`. If the region is refused, the reason is in the log, and the
+/// result is null or, with `IORESOURCE_DAX_ERRNO`, an `ERR_PTR()`.
 ///
 /// # Safety
 ///
-/// `parent` is valid and its driver is being bound; until that is unbound, nobody else sets or reads its
-/// driver data. `range` is valid.
+/// - `parent` is valid and its driver is being bound. Until the unbind nothing but the core sets or
+///   reads its driver data.
+/// - `range` is valid.
 #[export]
 unsafe extern "C" fn alloc_dax_region(
     parent: *mut bindings::device,
@@ -59,7 +60,7 @@ unsafe extern "C" fn alloc_dax_region(
 ) -> *mut bindings::dax_region {
     // SAFETY: By the caller.
     let (parent, range) = unsafe { (Device::<Bound>::from_raw(parent), *range) };
-    // SAFETY: By the contract of this function the driver data of `parent` is the core's.
+    // SAFETY: By the caller only the core uses the driver data of `parent`.
     let parent = unsafe { AttachTarget::new(parent) };
     let request = region::Request {
         id: region_id,
@@ -76,7 +77,8 @@ unsafe extern "C" fn alloc_dax_region(
     }
 }
 
-/// Makes an instance; it goes when the provider of the region is unbound.
+/// Makes an instance. It exists until the provider of the region is unbound, or until it is
+/// deleted.
 ///
 /// # Safety
 ///
@@ -87,8 +89,8 @@ unsafe extern "C" fn devm_create_dev_dax(
 ) -> *mut bindings::dev_dax {
     // SAFETY: By the caller.
     let data = unsafe { &*data };
-    // SAFETY: By the caller. The C struct is at the head of a `Region` in an `Arc`, which lives as
-    // long as the provider is bound.
+    // SAFETY: By the caller the pointer comes from `alloc_dax_region()`, which returned the head of
+    // a `Region` in an `Arc`. The region lives as long as the provider is bound.
     let region = unsafe { ArcBorrow::from_raw(data.dax_region.cast::<Region>()) };
 
     let create = || {
@@ -116,8 +118,8 @@ unsafe extern "C" fn devm_create_dev_dax(
     }
 }
 
-/// The driver of instances in the class, whose module the caller puts when it is done with them;
-/// or an `ERR_PTR()` if it cannot be loaded.
+/// Loads the driver of the instances in the class, and takes a reference to its module, which the
+/// caller puts. Returns an `ERR_PTR()` if the driver cannot be loaded.
 ///
 /// # Safety
 ///
@@ -134,8 +136,8 @@ unsafe extern "C" fn dax_class_driver_get() -> *mut bindings::dax_device_driver 
 ///
 /// # Safety
 ///
-/// `drv` is valid, and stays so until [`dax_driver_unregister`]; `module` and `mod_name` are those
-/// of its module.
+/// `drv` is valid, and stays so until [`dax_driver_unregister`]. `module` and `mod_name` are those
+/// of the module that owns it.
 #[export]
 unsafe extern "C" fn __dax_driver_register(
     drv: *mut bindings::dax_device_driver,
@@ -152,7 +154,8 @@ unsafe extern "C" fn __dax_driver_register(
         driver.drv.owner = module;
         driver.drv.name = mod_name;
         driver.drv.mod_name = mod_name;
-        // SAFETY: By the caller; what the bus needs was set just now.
+        // SAFETY: By the caller the driver is valid and stays so. The fields that the bus needs
+        // were set above.
         unsafe { DAX_BUS.register_driver(&raw mut (*drv).drv) }?;
         Ok(0)
     })
@@ -170,7 +173,7 @@ unsafe extern "C" fn dax_driver_unregister(drv: *mut bindings::dax_device_driver
 
     // SAFETY: By the caller.
     unsafe { bindings::driver_unregister(driver.as_drv_raw()) };
-    // Its files are gone, so nothing is added any more.
+    // The file `new_id` is gone, so no name is added any more.
     bus::forget_driver(driver);
 }
 
@@ -178,7 +181,7 @@ unsafe extern "C" fn dax_driver_unregister(drv: *mut bindings::dax_device_driver
 ///
 /// # Safety
 ///
-/// `dev_dax` is an instance; its driver is being unbound.
+/// `dev_dax` is an instance whose driver is being unbound.
 #[export]
 unsafe extern "C" fn kill_dev_dax(dev_dax: *mut bindings::dev_dax) {
     // SAFETY: By the caller; the core made all instances.
@@ -198,12 +201,13 @@ unsafe extern "C" fn static_dev_dax(dev_dax: *mut bindings::dev_dax) -> bool {
         .is_static()
 }
 
-/// The physical address of a page of an instance, or all ones if the `size` bytes from there on are
-/// not in one range.
+/// The physical address of a page of an instance. All bits are set if the `size` bytes from there
+/// on are not in one range.
 ///
 /// # Safety
 ///
-/// `dev_dax` is an instance that is bound, or has faults that are under way.
+/// `dev_dax` is an instance. A driver is bound to it, or faults of the last driver are still
+/// running.
 #[export]
 unsafe extern "C" fn dax_pgoff_to_phys(
     dev_dax: *mut bindings::dev_dax,

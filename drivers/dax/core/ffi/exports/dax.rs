@@ -3,9 +3,10 @@
 //! The functions of include/linux/dax.h and drivers/dax/dax-private.h that are about dax devices. Those
 //! for file systems are in [`fs`](super::fs).
 //!
-//! Each function makes references of the pointers of its caller and calls safe code. The contract of the
-//! headers is that pointers are valid, and that the caller has a reference to a `struct dax_device`. Some
-//! functions say that the caller must be between [`dax_read_lock`] and [`dax_read_unlock`].
+//! Each function creates references from the pointers of its caller and calls safe code. By the
+//! contract of the headers, pointers are valid, and the caller has a reference to each `struct
+//! dax_device`. Some functions say that the caller must be between [`dax_read_lock`] and
+//! [`dax_read_unlock`].
 
 use crate::{
     dax_device::{
@@ -54,11 +55,10 @@ unsafe extern "C" fn dax_core_start() -> c_int {
 
 /// # Safety
 ///
-/// `dax_dev` comes from [`alloc_dax`] or [`dax_dev_get`], and the caller's reference, or one that
-/// the caller knows of, lasts for `'a`.
+/// `dax_dev` comes from [`alloc_dax`] or [`dax_dev_get`]. A reference to it lasts for `'a`.
 #[inline(always)]
 pub(super) unsafe fn device<'a>(dax_dev: *mut bindings::dax_device) -> &'a DaxInode {
-    // SAFETY: By the safety requirement this is an inode of the core, which is referenced.
+    // SAFETY: By the safety requirement this is an inode of the core, and a reference keeps it.
     unsafe { DaxInode::from_raw(dax_dev.cast()) }
 }
 
@@ -67,11 +67,11 @@ pub(super) fn into_raw(device: DaxRef) -> *mut bindings::dax_device {
     DaxRef::into_raw(device).as_ptr().cast()
 }
 
-/// Takes a reference back from C.
+/// Takes back a reference that [`into_raw`] passed to C.
 ///
 /// # Safety
 ///
-/// `dax_dev` comes from [`into_raw`], and the reference is not used elsewhere any more.
+/// `dax_dev` comes from [`into_raw`], and the caller does not use the reference again.
 pub(super) unsafe fn from_raw(dax_dev: NonNull<bindings::dax_device>) -> DaxRef {
     // SAFETY: By the safety requirement.
     unsafe { DaxRef::from_raw(dax_dev.cast()) }
@@ -99,15 +99,16 @@ unsafe extern "C" fn dax_alive(dax_dev: *mut bindings::dax_device) -> bool {
 
 #[export]
 unsafe extern "C" fn run_dax(dax_dev: *mut bindings::dax_device) {
-    // SAFETY: By the contract of this function. The driver of an instance that calls this calls
-    // `kill_dax()`, by way of `kill_dev_dax()`, before it is unbound; a bound instance exists.
+    // SAFETY: By the contract of this function the pointer is valid. The driver of an instance that
+    // calls this also calls `kill_dev_dax()`, and so `kill_dax()`, before the instance is unbound.
+    // A bound instance exists.
     unsafe { device(dax_dev).liveness().start() };
 }
 
 #[export]
 unsafe extern "C" fn kill_dax(dax_dev: *mut bindings::dax_device) {
     if !dax_dev.is_null() {
-        // SAFETY: By the contract of this function, which includes null.
+        // SAFETY: By the contract of this function. The pointer is not null here.
         unsafe { device(dax_dev) }.kill();
     }
 }
@@ -120,8 +121,8 @@ unsafe extern "C" fn alloc_dax(
     let operations = if ops.is_null() {
         Ok(None)
     } else {
-        // SAFETY: By the contract of this function: the table is a constant of the caller, who
-        // kills the device before it goes away.
+        // SAFETY: By the contract of this function the table is a constant of the caller. The
+        // caller kills the device before the table goes away.
         unsafe { operations(ops) }.map(Some)
     };
 
@@ -133,8 +134,9 @@ unsafe extern "C" fn alloc_dax(
 
 /// The operations that a driver gives to a device.
 ///
-/// Fails with `EOPNOTSUPP` where the kernel's address of the memory would alias that of user space
-/// in the data cache. Device DAX without operations has no address in the kernel.
+/// Fails with `EOPNOTSUPP` where the kernel's address of the memory would alias the address of user
+/// space in the data cache. Device DAX does not need operations, and then the kernel has no
+/// address.
 ///
 /// # Safety
 ///
@@ -173,7 +175,7 @@ unsafe extern "C" fn dax_inode(dax_dev: *mut bindings::dax_device) -> *mut bindi
     unsafe { device(dax_dev) }.as_raw()
 }
 
-/// Takes any inode that the character device of the dax device was opened through.
+/// Accepts any inode through which the character device of the dax device was opened.
 #[export]
 unsafe extern "C" fn inode_dax(inode: *mut bindings::inode) -> *mut bindings::dax_device {
     // SAFETY: By the contract `i_cdev` is the one that is embedded in a dax device.
@@ -200,8 +202,8 @@ unsafe extern "C" fn dax_set_ops(
     let operations = if ops.is_null() {
         Ok(None)
     } else {
-        // SAFETY: By the contract of this function: the table is a constant of the caller, who
-        // kills the device, or takes the table away, before it goes away.
+        // SAFETY: By the contract of this function the table is a constant of the caller. The
+        // caller kills the device, or takes the table away, before the table goes away.
         unsafe { operations(ops) }.map(Some)
     };
 
@@ -224,7 +226,7 @@ unsafe extern "C" fn dax_direct_access(
         return EOPNOTSUPP.to_errno() as c_long;
     }
 
-    // SAFETY: By the contract of this function; the places for results may be null.
+    // SAFETY: By the contract of this function. The pointers for results may be null.
     let (device, section, kaddr, pfn) = unsafe {
         (
             device(dax_dev),
@@ -257,12 +259,13 @@ unsafe extern "C" fn dax_zero_page_range(
     to_errno(alive.and_then(|alive| alive.zero_page_range(pgoff, nr_pages)))
 }
 
-/// Copies by way of `copy`, if the device is alive. Returns how many bytes were copied.
+/// Calls `copy` if the device is alive. Returns the number of bytes that were copied.
 ///
 /// # Safety
 ///
-/// The caller is between [`dax_read_lock`] and [`dax_read_unlock`], `addr` is what
-/// [`dax_direct_access`] returned for `bytes` bytes, and `iter` is valid and nobody else's.
+/// - The caller is between [`dax_read_lock`] and [`dax_read_unlock`].
+/// - [`dax_direct_access`] returned `addr` for `bytes` bytes.
+/// - `iter` is valid, and nothing else uses it.
 unsafe fn copy(
     dax_dev: *mut bindings::dax_device,
     addr: *mut c_void,

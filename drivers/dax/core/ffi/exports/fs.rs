@@ -38,8 +38,8 @@ unsafe extern "C" fn fs_dax_get(
         return ENODEV.to_errno();
     }
 
-    // SAFETY: By the contract of this function: the table is a constant of the holder, who calls
-    // `fs_put_dax()` before it goes away.
+    // SAFETY: By the contract of this function the table is a constant of the holder. The holder
+    // calls `fs_put_dax()` before the table goes away.
     let (device, operations) = unsafe { (device(dax_dev), HolderOperations::from_raw(hops)) };
     to_errno(device.open_instance(holder, operations).map(|device| {
         // The holder gives this reference back with `fs_put_dax()`.
@@ -68,8 +68,8 @@ unsafe extern "C" fn fs_dax_get_by_bdev(
     holder: *mut c_void,
     ops: *const bindings::dax_holder_operations,
 ) -> *mut bindings::dax_device {
-    // SAFETY: By the contract of this function: the block device is open, and the table is a
-    // constant of the holder, who calls `fs_put_dax()` before it goes away.
+    // SAFETY: By the contract of this function the block device is open, and the table is a
+    // constant of the holder. The holder calls `fs_put_dax()` before the table goes away.
     let (bdev, operations) =
         unsafe { (BlockDevice::from_raw(bdev), HolderOperations::from_raw(ops)) };
     let Ok(hosts) = Registry::hosts() else {
@@ -79,7 +79,7 @@ unsafe extern "C" fn fs_dax_get_by_bdev(
     let section = read_lock();
     match hosts.open(section.held(), bdev, holder, operations) {
         Some((device, start)) => {
-            // SAFETY: By the contract of this function it is valid.
+            // SAFETY: By the contract of this function the pointer is valid.
             unsafe { *start_off = start };
             into_raw(device)
         }

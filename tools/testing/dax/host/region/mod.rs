@@ -23,7 +23,7 @@ pub use self::{
 
 use std::{collections::BTreeMap, fmt};
 
-/// The unit in which memory is given to devices, whatever their align is: that of the page map.
+/// The unit in which memory is given to devices, whatever their align is: the unit of the memmap.
 pub const UNIT: u64 = 2 << 20;
 
 /// The sizes of page table entries.
@@ -117,7 +117,7 @@ pub struct Fixed {
     pub align: u64,
     /// The size of a memory block.
     pub block: u64,
-    /// Whether the kernel can put the page map of System RAM into the memory itself.
+    /// Whether the kernel can put the memmap of System RAM into the memory itself.
     pub memmap_on_memory: bool,
 }
 

@@ -147,7 +147,7 @@ impl Amount {
 
 /// A range, relative to the region.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum RelativeRange {
     /// From a unit on; the region may not have it.
     At(i16, u16),
     /// From a GiB on.
@@ -160,7 +160,7 @@ enum Place {
     Any(u64, u64),
 }
 
-impl Place {
+impl RelativeRange {
     fn range(self, view: &View, fixed: &Fixed, id: u32) -> (u64, u64) {
         let at = |start: u64, len: u64| (start, start.wrapping_add(len).wrapping_sub(1));
         match self {
@@ -221,7 +221,7 @@ enum Kind {
     Delete(Named, Spelling),
     Size(Who, Amount, Spelling),
     Align(Who, u64, Spelling),
-    Mapping(Who, Place, Spelling),
+    Mapping(Who, RelativeRange, Spelling),
     MemmapOnMemory(Who, &'static str, Meaning),
     Bind(Driver, Named, bool),
     Unbind(Driver, Named, bool),
@@ -394,15 +394,15 @@ fn amount() -> impl Strategy<Value = Amount> {
     ]
 }
 
-fn place() -> impl Strategy<Value = Place> {
+fn relative_range() -> impl Strategy<Value = RelativeRange> {
     prop_oneof![
-        10 => (0i16..2048, 1u16..=40).prop_map(|(first, units)| Place::At(first, units)),
-        6 => (0i16..200, 1u16..=20).prop_map(|(first, units)| Place::At(first, units)),
-        2 => (-4i16..2060, 0u16..=600).prop_map(|(first, units)| Place::At(first, units)),
-        1 => (0u8..5).prop_map(Place::Gig),
-        3 => (0u8..20).prop_map(Place::Behind),
-        2 => (0u16..2048, -3i8..=3, -3i8..=3).prop_map(|(at, start, end)| Place::Skewed(at, start, end)),
-        1 => any::<(u64, u64)>().prop_map(|(start, end)| Place::Any(start, end)),
+        10 => (0i16..2048, 1u16..=40).prop_map(|(first, units)| RelativeRange::At(first, units)),
+        6 => (0i16..200, 1u16..=20).prop_map(|(first, units)| RelativeRange::At(first, units)),
+        2 => (-4i16..2060, 0u16..=600).prop_map(|(first, units)| RelativeRange::At(first, units)),
+        1 => (0u8..5).prop_map(RelativeRange::Gig),
+        3 => (0u8..20).prop_map(RelativeRange::Behind),
+        2 => (0u16..2048, -3i8..=3, -3i8..=3).prop_map(|(at, start, end)| RelativeRange::Skewed(at, start, end)),
+        1 => any::<(u64, u64)>().prop_map(|(start, end)| RelativeRange::Any(start, end)),
     ]
 }
 
@@ -444,7 +444,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         7 => (named(), spelling(NO_NAME)).prop_map(|(n, s)| Kind::Delete(n, s)),
         24 => (who(), amount(), number()).prop_map(|(w, a, s)| Kind::Size(w, a, s)),
         6 => (who(), align, number()).prop_map(|(w, a, s)| Kind::Align(w, a, s)),
-        10 => (who(), place(), spelling(NO_RANGE)).prop_map(|(w, p, s)| Kind::Mapping(w, p, s)),
+        10 => (who(), relative_range(), spelling(NO_RANGE)).prop_map(|(w, p, s)| Kind::Mapping(w, p, s)),
         3 => (who(), switch()).prop_map(|(w, (text, meaning))| Kind::MemmapOnMemory(w, text, meaning)),
         6 => (driver(), named(), any::<bool>()).prop_map(|(d, n, l)| Kind::Bind(d, n, l)),
         2 => (driver(), named(), any::<bool>()).prop_map(|(d, n, l)| Kind::Unbind(d, n, l)),

@@ -13,13 +13,13 @@ thread_local! {
 /// What C's `struct dev_dax_range` is to the kernel.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct DevDaxRange {
     pub(crate) pgoff: u64,
     pub(crate) start: u64,
     pub(crate) end: u64,
 }
 
-impl Piece {
+impl DevDaxRange {
     pub(crate) fn new(pgoff: u64, range: Range) -> Self {
         Self {
             pgoff,
@@ -33,7 +33,7 @@ impl Piece {
     }
 }
 
-impl Extent for Piece {
+impl Extent for DevDaxRange {
     fn pgoff(&self) -> u64 {
         LOOKED_AT.set(LOOKED_AT.get() + 1);
         self.pgoff
