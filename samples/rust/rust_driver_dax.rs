@@ -44,7 +44,7 @@ use kernel::{
 use pin_init::pin_init_scope;
 
 /// The number of the region. A real provider gets a number from its bus or from
-/// `memregion_alloc()`, which counts from 0.
+/// [`kernel::memregion`], which counts from 0.
 const REGION: i32 = 1000;
 
 module! {
