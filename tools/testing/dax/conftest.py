@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What all tests share: which of them run and where, machines as fixtures, and the count of cases.
+"""Hooks and fixtures for all tests: selection and order, the booted machines, and the count of cases.
 
-A test of the machines is one item of pytest. Those with the same machine and command line share a boot:
-the fixture "machine" boots it for the first one. With -n 2, which needs pytest-xdist, two processes run
-tests; all tests of a boot go to one of them, and those of a large one to both.
+Each selftest on each machine is one item of pytest. Items with the same machine and kernel command
+line share a boot: the fixture "machine" boots it for the first one. With -n 2, which needs
+pytest-xdist, two processes run tests. All tests of a boot go to one process; a boot whose tests take
+longer than LARGE is divided between both.
 """
 
 import collections
@@ -19,33 +20,33 @@ import selftests
 import vm
 from env import JOBS, KERNEL
 
-# Tests of one boot that take longer than this, in seconds of their limits, are divided.
+# A boot is divided if the limits of its tests add up to more than this, in seconds.
 LARGE = 1200
 
 
 def name_of(nodeid):
-    """How a test is called: nvdimm/mmap in a machine, docs or check[lint] on this one."""
+    """The short name of a test: nvdimm/mmap in a machine, docs or check[lint] on the host."""
     inside = re.search(r"\[([\w-]+/\w+)\]$", nodeid)
     return inside[1] if inside else nodeid.split("::")[-1].removeprefix("test_")
 
 
 def boot_of(name):
-    """What a test has to have booted; None for one of this machine."""
+    """The boot that a test needs; None for a test on the host."""
     if "/" not in name:
         return None
     test = selftests.selftests().get(name)
     return test.boot if test else selftests.boot(name.split("/")[0])
 
 
-# ---- which tests, and in which order ----
+# ---- selection and order of the tests ----
 
 def pytest_addoption(parser):
     group = parser.getgroup("dax")
     group.addoption("--test", default="", metavar="NAMES",
-                    help="these tests: by their whole names, or by a part if there is no such name")
-    group.addoption("--all", action="store_true", help="also those that take long")
+                    help="run these tests. A name that no test has selects the tests that contain it")
+    group.addoption("--all", action="store_true", help="also run the tests that take long")
     group.addoption("--results", type=Path, metavar="FILE",
-                    help="keep what comes of each test there, and leave out what is there already")
+                    help="write the result of each test to FILE, and skip the tests that it lists")
 
 
 def pytest_configure(config):
@@ -59,7 +60,7 @@ def pytest_itemcollected(item):
 
 
 def words(item):
-    """By what T= finds a test as a whole."""
+    """The names by which T= selects exactly this test."""
     name = name_of(item.nodeid)
     return {name, name.split("/")[-1], item.path.stem.removeprefix("test_"),
             *re.findall(r"\w+", name) * ("/" not in name)}
@@ -93,7 +94,8 @@ def pytest_collection_modifyitems(config, items):
     done = results(config)
     here = {item.nodeid: item for item in here if name_of(item.nodeid) not in done}
 
-    # Those of this machine keep only one processor busy, so they are first. Then the largest boots.
+    # Tests on the host keep only one processor busy, so they come first. Then come the boots, the
+    # longest first.
     tests = selftests.selftests()
     limits = collections.Counter()
     for nodeid in here:
@@ -105,7 +107,7 @@ def pytest_collection_modifyitems(config, items):
         test = tests.get(name)
         boot = boot_of(name)
         return (boot is not None, -limits[boot], str(boot),
-                # A reboot in between would leave the others a machine of several boots.
+                # A test that reboots comes last: the other tests then get a freshly booted machine.
                 test.boots if test else 1, -test.limit if test else 0)
 
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in here])
@@ -113,7 +115,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def results(config):
-    """What an interrupted run left in --results, by name."""
+    """The results that an interrupted run left in --results, by name."""
     file = config.option.results
     if not file or not file.is_file():
         return {}
@@ -125,7 +127,7 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadScopeScheduling
 
     class ByBoot(LoadScopeScheduling):
-        """All tests of a boot go to one process, in their order."""
+        """Give all tests of a boot to one process, in order."""
 
         def _split_scope(self, nodeid):
             tests, name = selftests.selftests(), name_of(nodeid)
@@ -150,12 +152,12 @@ def pytest_sessionfinish(session):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
-# ---- what tests use ----
+# ---- fixtures ----
 
 @pytest.fixture(scope="session")
 def machine(request):
-    """The machine that is booted as the parameter says."""
-    it = guest.Guest(request.param)
+    """The machine, booted as the parameter describes."""
+    it = guest.Session(request.param)
     yield it
     at_the_end = it.close()
     assert not at_the_end.wrong, "\n".join(at_the_end.wrong)
@@ -163,7 +165,7 @@ def machine(request):
 
 @pytest.fixture
 def report(request):
-    """How a test that is made of cases says what came of them."""
+    """A function with which a test that consists of cases reports their results."""
     def done(found):
         found = found if isinstance(found, outcome.Outcome) else outcome.cases(found)
         node = request.node
@@ -177,14 +179,14 @@ def report(request):
                                     for case in found.known)
             pytest.xfail(f"{len(found.known)} cases: {'; '.join(reasons)}")
         if found.skipped and not found.passed:
-            pytest.skip("all of its cases were")
+            pytest.skip("all of its cases were skipped")
     return done
 
 
 # ---- the count of cases ----
 
 class Count:
-    """Of a whole run; kept by the process that prints."""
+    """The counts of a whole run. Only the process that prints has one."""
 
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
@@ -246,7 +248,7 @@ def pytest_terminal_summary(terminalreporter):
     for what, number in COUNT.counts.items():
         terminalreporter.write_line(f"{number:,} {what}")
     for stall in COUNT.stalls:
-        terminalreporter.write_line(f"started again, since it did not come up: {stall}")
+        terminalreporter.write_line(f"restarted a machine that did not come up: {stall}")
     for wrong in COUNT.wrong:
         terminalreporter.write_line(f"FAILED: {wrong}")
     if COUNT.unknown:
@@ -254,6 +256,6 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_unconfigure(config):
-    # Behind all that pytest says.
+    # This line comes after all output of pytest.
     if not is_worker(config) and not config.option.collectonly and not config.option.help:
         print(COUNT.line(), flush=True)

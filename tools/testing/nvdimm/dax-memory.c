@@ -51,7 +51,7 @@ phys_addr_t nfit_test_dax_addr(struct dev_dax *dev_dax, phys_addr_t addr)
 	at = res->buf + (addr - res->res.start);
 	/*
 	 * The page may belong to the file of a device that is gone: unlike the
-	 * pages of a page map, it outlives the device. The fault sets it anew.
+	 * pages of a memmap, it outlives the device. The fault sets it anew.
 	 */
 	vmalloc_to_page(at)->mapping = NULL;
 

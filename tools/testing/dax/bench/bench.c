@@ -3,21 +3,22 @@
  * Counts the instructions that operations on device DAX take.
  *
  * It runs in a machine whose TSC advances one tick per instruction (QEMU's
- * icount), so a difference of two readings is the number of instructions in
- * between, user and kernel together, the same on every run. Readings with a
- * timer interrupt in between exist; medians leave them out.
+ * icount). The difference of two readings is the number of instructions
+ * between them, in user space and kernel together, and is the same on every
+ * run. A timer interrupt between two readings adds to it; the median is not
+ * affected by such outliers.
  *
  *   bench mapping ALIGN=DEVICE...	faults, mmap, open, of devices by align
  *   bench ranges			a device of more and more ranges
  *   bench devices COUNT...		a dynamic region of more and more devices
  *   bench lifecycle			a device of 4 GiB comes and goes
- *   bench guard			a little of all this, in one boot
+ *   bench guard			a few rows of each, in one boot
  *
  * One line per row on standard output:
  *
  *   KEY MEDIAN MINIMUM MAXIMUM SAMPLES
- *   KEY - WHY		the kernel does not do this
- *   followed KEY	what comes next between two calls of marked() is this
+ *   KEY - WHY		the kernel refused this
+ *   followed KEY	the next operation between two calls of marked() is KEY
  *
  * BENCH_ROUNDS in the environment is the number of samples of a row. With
  * BENCH_FOLLOW some operations are done once more, to be followed from outside.
@@ -70,7 +71,7 @@ static inline __attribute__((always_inline)) uint64_t now(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static int followed;		/* what is counted now is followed from outside, too */
+static int followed;		/* the current operation is also followed from outside */
 
 __attribute__((noinline)) void marked(void)
 {
@@ -90,7 +91,7 @@ __attribute__((noinline)) void marked(void)
 	count_; \
 })
 
-/* Do what counts something once more, to be followed as KEY. */
+/* Run an operation once more, to be followed as KEY. */
 #define FOLLOW(key, what) do { \
 	printf("followed %s\n", key); \
 	followed = 1; \
@@ -98,7 +99,7 @@ __attribute__((noinline)) void marked(void)
 	followed = 0; \
 } while (0)
 
-/* What was counted of one operation; it must not grow while something is counted. */
+/* The counts of one operation. The size is fixed: an allocation would disturb the counts. */
 struct series {
 	int n;
 	uint64_t at[MAX_SAMPLES];
@@ -123,7 +124,7 @@ static uint64_t median(struct series *s)
 	return s->at[s->n / 2];
 }
 
-/* Print the row KEY-NAME of what was counted, and begin anew. */
+/* Print the counts as row KEY-NAME, and clear them. */
 static void row(const char *key, const char *name, struct series *s)
 {
 	if (!s->n)
@@ -174,11 +175,11 @@ static void unmap(void *p, size_t length)
 struct device {
 	const char *name, *path;
 	size_t align, window;
-	size_t stride;		/* between touches that have nothing to do with each other */
+	size_t stride;		/* distance of touches that do not affect each other */
 	int fd;
 };
 
-/* The first address from P on at which an entry and a page table begin. */
+/* The first address at or after P at which an entry and a page table begin. */
 static char *aligned(char *p, size_t align)
 {
 	if (align < MIB2)
@@ -199,7 +200,7 @@ static void first_touch(const struct device *d, int write, struct series *s)
 		for (size_t at = 0; at < d->window; at += d->stride) {
 			uint64_t count = write ? COUNT(WRITE(p + at)) : COUNT(READ(p + at));
 
-			if (i >= 2)	/* what came before is the warm-up */
+			if (i >= 2)	/* the first rounds are the warm-up */
 				add(s, count);
 		}
 		unmap(p, d->window);
@@ -216,7 +217,7 @@ static void touch_all(char *p, char *end, int write)
 	}
 }
 
-/* First touches, page after page; what is counted is one page's share of all of them. */
+/* First touches of consecutive pages. The count is the average per page. */
 static void touch_in_sequence(const struct device *d, int write, struct series *s)
 {
 	for (int i = 0; i < 13; i++) {
@@ -384,7 +385,7 @@ static void mapping_rows(struct device *d)
 	touch_after_mremap(d, &s);
 	row("mremap", d->name, &s);
 	if (d->align < GIB) {
-		/* An entry of 1 GiB is copied by fork; there is no fault. */
+		/* fork() copies an entry of 1 GiB, so there is no fault. */
 		touch_after_fork(d, &s);
 		row("fork", d->name, &s);
 		populate(d, d->window, &s, &clear);
@@ -410,10 +411,10 @@ static void mapping(char **devices)
 #define DRIVER "/sys/bus/dax/drivers/device_dax"
 #define KMEM "/sys/bus/dax/drivers/kmem"
 
-static char region[4096];		/* the folder of the region's attributes */
-static const char *failed = "nothing";	/* what refused; errno says why */
+static char region[4096];		/* the directory of the region's attributes */
+static const char *failed = "nothing";	/* the attribute that refused; errno has the reason */
 
-/* The folder of a device's attributes. */
+/* The directory of a device's attributes. */
 static const char *device(int id)
 {
 	static char path[64];
@@ -424,12 +425,13 @@ static const char *device(int id)
 
 /*
  * Write VALUE to an attribute, or read it to TEXT: open, write or read, and
- * close as one operation, without the way to the folder; -1 when it is refused.
+ * close as one operation, without the path lookup to the directory. Returns -1
+ * on failure.
  */
-static int64_t access_attribute(const char *folder, const char *name, const char *value,
+static int64_t access_attribute(const char *directory, const char *name, const char *value,
 				char *text, size_t size)
 {
-	int at = open(folder, O_PATH | O_DIRECTORY), fd, error;
+	int at = open(directory, O_PATH | O_DIRECTORY), fd, error;
 	ssize_t length = value ? strlen(value) : 0, n;
 	int64_t count;
 
@@ -454,14 +456,14 @@ static int64_t access_attribute(const char *folder, const char *name, const char
 	return -1;
 }
 
-static int64_t put(const char *folder, const char *name, const char *value)
+static int64_t put(const char *directory, const char *name, const char *value)
 {
-	return access_attribute(folder, name, value, NULL, 0);
+	return access_attribute(directory, name, value, NULL, 0);
 }
 
-static int64_t get(const char *folder, const char *name, char *text, size_t size)
+static int64_t get(const char *directory, const char *name, char *text, size_t size)
 {
-	return access_attribute(folder, name, NULL, text, size);
+	return access_attribute(directory, name, NULL, text, size);
 }
 
 static int64_t set_size(int id, const char *size)
@@ -482,7 +484,7 @@ static int64_t delete_device(int id)
 	return put(region, "delete", name);
 }
 
-/* The address of a device's first range, 0 when that cannot be told. */
+/* The address of a device's first range; 0 on failure. */
 static uint64_t first_address(int id)
 {
 	char text[64];
@@ -495,7 +497,7 @@ static uint64_t first_address(int id)
 	return cost < 0 ? 0 : strtoull(text, NULL, 0);
 }
 
-/* Take a device's memory away. */
+/* Set the size of a device to 0. */
 static int64_t empty(int id)
 {
 	int was = followed;
@@ -507,21 +509,21 @@ static int64_t empty(int id)
 	return cost;
 }
 
-/* The same to dax0.0, which may have a driver. */
+/* Unbind dax0.0 if it is bound, and set its size to 0. */
 static int empty_device(void)
 {
 	put(DRIVER, "unbind", "dax0.0");
 	return empty(0) < 0 ? -1 : 0;
 }
 
-/* Print that the kernel does not do these rows, and why. */
+/* Print that the kernel refused a row, and the reason. */
 static int refuse(const char *key, int where)
 {
 	printf("%s-%d - %s: %s\n", key, where, failed, strerror(errno));
 	return -1;
 }
 
-/* This driver, and no other, for dax0.0: that binds it. */
+/* Bind dax0.0 to this driver, by name. */
 static int bind_to(const char *driver)
 {
 	return put(driver, "new_id", "dax0.0") < 0 ? -1 : 0;
@@ -554,11 +556,11 @@ static void touch_last(int count, struct series *s)
 	close(fd);
 }
 
-/* Give dax0.0 more ranges, until there are COUNT; what the last few took is a row. */
+/* Add ranges to dax0.0 until it has COUNT. The cost of the last few is a row. */
 static int add_ranges(int from, int count, uint64_t start, struct series *s)
 {
 	for (int i = from; i < count; i++) {
-		/* Every other 2 MiB, so that no two ranges can be taken for one. */
+		/* Every other 2 MiB, so that ranges are not merged. */
 		uint64_t at = start + 2 * i * MIB2;
 		int64_t cost;
 		char text[64];
@@ -595,7 +597,7 @@ static void ranges(void)
 	}
 }
 
-/* The last of the devices loses its memory and gets it again, by size or as a range. */
+/* Set the size of the last device to 0, and count how it gets its memory back, by size or mapping. */
 
 static int64_t count_size(int count)
 {
@@ -623,7 +625,7 @@ static int64_t count_available(int count)
 	return get(region, "available_size", text, sizeof(text));
 }
 
-/* One more device, without memory, or away with it. */
+/* Create one more device, without memory, or delete it. */
 
 static int64_t count_create(int count)
 {
@@ -636,7 +638,7 @@ static int64_t count_delete(int count)
 	return delete_device(count);
 }
 
-/* Of these, the second of two that belong together undoes the first. */
+/* "delete" undoes "create". */
 static const struct operation {
 	const char *key;
 	int64_t (*count)(int count);
@@ -691,7 +693,7 @@ static uint64_t allocated(void)
 	char line[512];
 	FILE *f;
 
-	/* What was freed is gone when the others have seen it. */
+	/* Wait for objects that are freed after a grace period. */
 	sleep(1);
 	f = fopen("/proc/slabinfo", "r");
 	while (f && fgets(line, sizeof(line), f)) {
@@ -715,7 +717,7 @@ static uint64_t allocated(void)
 	if (!f || !all)
 		die("/proc/meminfo says nothing");
 	fclose(f);
-	/* Large ones are pages of their own, which count as slab memory as well. */
+	/* Large allocations are whole pages. meminfo counts them as slab, slabinfo does not. */
 	return objects + all * 1024 - slabs + vmalloc * 1024;
 }
 
@@ -736,7 +738,7 @@ static void devices(char **stops)
 		have = count;
 		if (device_rows(count))
 			return;
-		/* Create and delete sleep, and who follows holds the clock. */
+		/* Create and delete sleep, but the clock stands still while they are followed. */
 		if (first && following)
 			for (size_t o = 0; operations[o].count != count_create; o++)
 				FOLLOW(operations[o].key, operations[o].count(count));
@@ -748,7 +750,7 @@ static void lifecycle(void)
 {
 	static struct series s;
 
-	/* Whoever was there first. */
+	/* Unbind the driver that bound at boot. */
 	put(KMEM, "unbind", "dax0.0");
 	put(DRIVER, "unbind", "dax0.0");
 	for (int i = 0; i < 6; i++) {
@@ -765,7 +767,7 @@ static void lifecycle(void)
 	if (put(KMEM, "bind", "dax0.0") < 0)
 		die("bind to kmem: %s", strerror(errno));
 	put(device(0), "state", "unplugged");
-	/* It differs by one in a thousand from one time to the next. */
+	/* The counts vary by one in a thousand. */
 	for (int i = 0; i < 12; i++) {
 		int64_t online = put(device(0), "state", "online_movable");
 		int64_t offline = put(device(0), "state", "unplugged");
@@ -805,7 +807,7 @@ int main(int argc, char **argv)
 	struct sched_param first = { .sched_priority = 50 };
 	const char *text = getenv("BENCH_ROUNDS");
 
-	/* The same addresses on each run: the shape of the kernel's trees depends on them. */
+	/* Disable address randomisation: the shape of the kernel's trees depends on addresses. */
 	if (!(personality(0xffffffff) & ADDR_NO_RANDOMIZE)) {
 		personality(ADDR_NO_RANDOMIZE);
 		execv("/proc/self/exe", argv);

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""What operations on device DAX cost, in C and in Rust, in instructions.
+"""Count the instructions that operations on device DAX take, in C and in Rust.
 
-  bench.py [--quick] [--c FOLDER] [--rust FOLDER] [--part PART] [--follow] [--output FOLDER]
+  bench.py [--quick] [--c DIRECTORY] [--rust DIRECTORY] [--part PART] [--follow] [--output DIRECTORY]
 
-Boots the kernel of upstream's C and the one of Rust, made from the same source and
-configuration, counts in each (see bench.c), prints both side by side, and writes
+Boots a kernel with upstream's C and a kernel with Rust, built from the same source and
+configuration, and counts in each (see bench.c). Prints both side by side, and writes
 Documentation/performance/ and the baseline of the test "cost". A row that misses its
 goal is marked with "!".
 
-QUICK=1 in the environment is --quick: fewer repetitions, and nothing is written.
+QUICK=1 in the environment has the effect of --quick: fewer repetitions, and no files
+are written.
 """
 
 import argparse
@@ -36,31 +37,31 @@ import report  # noqa: E402
 from vm import Machine  # noqa: E402
 
 ROUNDS, FEW_ROUNDS = 101, 15
-# Seconds of wall-clock time for one boot; it takes a tenth of that on an idle machine.
+# The time limit of one boot, in seconds of wall-clock time. An idle host needs a tenth of it.
 LIMIT = 1800
-# Counting makes a machine slower.
+# Counting slows a machine down by about this factor.
 PACE = 4
 
 
 @dataclass
 class Part:
-    """What is measured in one boot."""
+    """The measurements of one boot."""
 
     machine: str
     append: str = ""
     stops: tuple = ()           # numbers of devices
-    few_stops: tuple = ()       # the same when it has to be quick
+    few_stops: tuple = ()       # the same with --quick
     impls: tuple = ("c", "rust")
-    program: str = ""           # what bench.c calls it, if not by the same name
+    program: str = ""           # the name in bench.c, if it is another one
     follow: bool = False
 
     def follows(self, quick):
-        # Requests to a region take many times what faults do.
+        # Following requests to a region takes much longer than following faults.
         return self.follow and not (quick and self.stops)
 
 
-# kmem would take the soft-reserved memory for itself at boot; what is not there
-# cannot be asked whether it wants a device, either.
+# kmem would bind to the soft-reserved memory at boot. The other modules would be asked to match
+# each new device, which costs instructions.
 NO_OTHERS = "module_blacklist=kmem,fsdev_dax,cxl_acpi"
 PARTS = {
     "mapping": Part("nvdimm", follow=True),
@@ -68,45 +69,45 @@ PARTS = {
     "devices": Part("hmem", NO_OTHERS, (10, 100, 200, 500, 1000, 1500, 2000), (10, 2000),
                     follow=True),
     "lifecycle": Part("hmem", "module_blacklist=fsdev_dax,cxl_acpi"),
-    # What takes C ever longer.
+    # Upstream's C takes too long for this many devices.
     "many": Part("hmem-large", NO_OTHERS, (10, 100, 1000, 2000, 5000, 10000), (10, 10000),
                  ("rust",), "devices"),
 }
 GUARD = Part("hmem", NO_OTHERS)
 BASELINE = HERE / "baseline.toml"
-# At most so many for the test "cost".
+# The test "cost" boots at most this often.
 BOOTS = 8
-# By how much an operation may grow before the test "cost" fails.
+# The test "cost" fails if an operation grows by more than this.
 TOLERANCE = 0.02
 
 
 class Failed(Exception):
-    """Why there is no table: one sentence."""
+    """The measurement failed; the text is one sentence that says why."""
 
 
 class OtherKernel(Exception):
-    """Why there is nothing to compare with: one sentence."""
+    """The baseline is of another kernel version; the text is one sentence that says so."""
 
 
 @dataclass
 class Count:
-    """What the program in the guest says about one row."""
+    """The result that bench.c prints for one row."""
 
     median: int | None
-    why: str = ""       # there is no median
+    why: str = ""       # the reason if there is no median
 
 
 @dataclass
 class Boot:
-    """What came of one boot."""
+    """The results of one boot."""
 
-    counts: dict        # of each row, by its key
-    version: str        # of the kernel
-    followed: dict      # of each followed operation, a Counter of follow.Symbol
+    counts: dict        # key of a row -> Count
+    version: str        # version of the kernel
+    followed: dict      # key of a followed operation -> Counter of follow.Symbol
 
 
 def compile_program(lab):
-    """bench.c for the guest."""
+    """Compile bench.c for the guest; returns its path."""
     lab.logs.mkdir(exist_ok=True)
     program = lab.build / "bench" / "bench"
     program.parent.mkdir(exist_ok=True)
@@ -139,22 +140,22 @@ def parse(output):
 def boot(lab, impl, kernel, name, program, quick):
     """Boot one kernel for one part of the benchmark."""
     part = PARTS.get(name, GUARD)
-    folder = Path(tempfile.mkdtemp(prefix=f"{impl}-{name}-", dir=program.parent))
+    directory = Path(tempfile.mkdtemp(prefix=f"{impl}-{name}-", dir=program.parent))
     follower = None
     arguments = []
     environment = f"BENCH_ROUNDS={FEW_ROUNDS if quick else ROUNDS}"
     stops = " ".join(map(str, part.few_stops if quick else part.stops))
     try:
-        shutil.copy(program, folder)
-        shutil.copy(HERE / "guest.sh", folder)
-        # A socket's path has room for 107 characters.
+        shutil.copy(program, directory)
+        shutil.copy(HERE / "guest.sh", directory)
+        # The path of a socket has at most 107 characters.
         with tempfile.TemporaryDirectory(prefix="dax-") as run:
             if part.follows(quick):
                 follower = follow.Follower(f"{run}/gdb", address_of(lab, program, "marked"))
                 arguments = ["-gdb", f"unix:{run}/gdb,server=on,wait=off"]
                 environment += " BENCH_FOLLOW=1"
             with Machine(lab.build, part.machine, kernel=kernel, icount=True,
-                         shares={"bench": folder}, append=f"nokaslr {part.append}",
+                         shares={"bench": directory}, append=f"nokaslr {part.append}",
                          args=arguments, pace=PACE) as machine:
                 if follower:
                     follower.start()
@@ -162,7 +163,7 @@ def boot(lab, impl, kernel, name, program, quick):
                                      f"{part.program or name} {stops}", LIMIT)
         (lab.logs / f"bench-{impl}-{name}.log").write_text(result.output + result.console)
         if not result.ok:
-            raise Failed(f"{impl} kernel, {name}: {result.why()} (what it printed: "
+            raise Failed(f"{impl} kernel, {name}: {result.why()} (read "
                          f"{lab.logs}/bench-{impl}-{name}.log)")
         followed = {}
         if follower:
@@ -171,7 +172,7 @@ def boot(lab, impl, kernel, name, program, quick):
             if len(follower.traces) != len(keys):
                 raise Failed(f"{impl} kernel, {name}: {len(follower.traces)} of {len(keys)} "
                              f"operations could be followed: {follower.error}")
-            owners = follow.Owners((folder / "kallsyms").read_text(),
+            owners = follow.Owners((directory / "kallsyms").read_text(),
                                    follow.areas(lambda command: lab.inside(command, impl)))
             followed = {key: owners.of(trace) for key, trace in zip(keys, follower.traces)}
         counts = parse(result.output)
@@ -179,15 +180,15 @@ def boot(lab, impl, kernel, name, program, quick):
             counts = {f"{name}/{key}": count for key, count in counts.items()}
         return Boot(counts, result.output.split("\n", 1)[0], followed)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def measure(lab, kernels, parts, quick):
-    """Boot all; Boot by (implementation, part)."""
+    """Run all parts; returns a Boot for each (implementation, part)."""
     program = compile_program(lab)
     jobs = {}
     boots = {}
-    # Counting does not mind who else is running.
+    # Other load on the host does not change the counts, so boots can run in parallel.
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         for part in parts:
             for impl in PARTS[part].impls:
@@ -205,15 +206,16 @@ def measure(lab, kernels, parts, quick):
 
 
 def few(lab):
-    """What the test "cost" counts in the kernel of Rust: its version, and medians by key."""
+    """Count the operations of the test "cost" in one boot of the Rust kernel; returns the kernel's
+    version and the medians by key."""
     one = boot(lab, "rust", lab.kernel("rust"), "guard", compile_program(lab), True)
     return one.version, {key: count.median for key, count in one.counts.items()
                          if count.median is not None}
 
 
 def least(lab, enough):
-    """The same, of as many boots as it takes to be enough, the least of each. In some boots the
-    allocators have little at hand, and an operation takes more than in all others."""
+    """The same over several boots, with the minimum for each key, until ENOUGH(counts) is true. In
+    some boots the allocators have few free objects, and an operation takes more instructions."""
     version, counts = few(lab)
     for _ in range(BOOTS - 1):
         if enough(counts):
@@ -224,7 +226,7 @@ def least(lab, enough):
 
 
 def compare(lab):
-    """For each operation of the baseline: what is expected, and a complaint if it is not so."""
+    """Yields for each operation of the baseline a description and a complaint, empty if it passed."""
     baseline = tomllib.loads(BASELINE.read_text())
     before = baseline["instructions"]
 
@@ -233,7 +235,7 @@ def compare(lab):
 
     version, counts = least(lab, lambda counts: all(fits(key, counts) for key in before))
     if version != baseline["kernel"]:
-        raise OtherKernel(f"the baseline is of Linux {baseline['kernel']}, this is {version}; "
+        raise OtherKernel(f"the baseline is from Linux {baseline['kernel']}, but this is {version}; "
                           "'make bench' records a new one")
     for key, count in before.items():
         what = f"{key} takes no more than {TOLERANCE:.0%} above {count} instructions"
@@ -248,22 +250,22 @@ def record(lab):
     version, counts = least(lab, lambda counts: False)
     BASELINE.write_text("\n".join([
         "# SPDX-License-Identifier: GPL-2.0",
-        '# Written by "make bench": what the test "cost" compares with.',
+        '# Written by "make bench". The test "cost" compares with these numbers.',
         f'kernel = "{version}"', "", "[instructions]",
         *(f"{key} = {count}" for key, count in counts.items()), ""]))
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description="Count what C and Rust take, side by side.")
+    parser = argparse.ArgumentParser(description="Count instructions of C and Rust, side by side.")
     parser.add_argument("--quick", action="store_true", default=bool(os.environ.get("QUICK")),
                         help="fewer repetitions; writes nothing")
-    parser.add_argument("--c", type=Path, metavar="FOLDER", help="another kernel of C")
-    parser.add_argument("--rust", type=Path, metavar="FOLDER", help="another kernel of Rust")
+    parser.add_argument("--c", type=Path, metavar="DIRECTORY", help="use this C kernel")
+    parser.add_argument("--rust", type=Path, metavar="DIRECTORY", help="use this Rust kernel")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part")
     parser.add_argument("--follow", action="store_true",
-                        help="print whose instructions they are, function by function")
-    parser.add_argument("--output", type=Path, metavar="FOLDER",
-                        help="of the document (default Documentation/performance)")
+                        help="print the instructions of each function")
+    parser.add_argument("--output", type=Path, metavar="DIRECTORY",
+                        help="write the document there (default Documentation/performance)")
     return parser.parse_args()
 
 

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Draw what operations cost against how much there is, with gnuplot."""
+"""Draw the cost of operations against the number of ranges and devices, with gnuplot."""
 
 import re
 import subprocess
 
-# Of each picture: file, title, what is to be seen, name of the x axis, and the panels:
-# the prefix of the rows' keys, and a title.
+# For each picture: file, title, caption, name of the x axis, and panels. A panel is the prefix of
+# the keys of its rows, and a title.
 PICTURES = (
     ("ranges.svg", "Cost against the number of ranges of a device",
-     "C goes through all ranges of the device, from the first one on. The binary search in Rust "
-     "adds a few instructions each time the number doubles.",
+     "C searches the ranges of the device one after the other, from the first. The binary search in "
+     "Rust adds a few instructions each time the number of ranges doubles.",
      "ranges of the device",
      (("last", "2 MiB fault in the last range"), ("range", "adding the last range by mapping"))),
     ("devices.svg", "Cost against the number of devices of a region",
-     "C goes through a list of all allocations, compares the names of all devices, and walks over "
-     "all that is to be undone when the region goes. What is left of this in Rust is the driver "
-     "core's.",
+     "C walks the list of all allocations, compares the names of all devices, and walks the devres "
+     "list of the region's parent. The growth that remains in Rust is in the driver core.",
      "devices of the region",
      (("create", "create"), ("delete", "delete"), ("size", "set size"),
       ("mapping", "add a range by mapping"), ("available", "read available_size"))),
@@ -38,7 +37,7 @@ set ylabel "instructions" offset 0.5,0
 
 
 def points(counts, key):
-    """Ascending (how many, instructions) of the rows KEY-how many; MANY has what the others lack."""
+    """The pairs (N, instructions) from the rows KEY-N, ascending in N. Rows "many/KEY-N" fill the gaps."""
     found = {}
     for name, count in counts.items():
         number = re.fullmatch(rf"(many/)?{key}-(\d+)", name)
@@ -48,7 +47,7 @@ def points(counts, key):
 
 
 def panel(counts, key, title):
-    """The commands for one panel, None when there is nothing to be drawn."""
+    """The commands for one panel; None if there are too few points."""
     blocks, plots, most, least = [], [], 0, 1 << 62
     for impl, name, colour in KERNELS:
         data = points(counts[impl], key)
@@ -61,7 +60,7 @@ def panel(counts, key, title):
         least = min(least, *(y for _, y in data))
     if not plots:
         return None
-    # At least a decade, so that what does not grow looks like that.
+    # The y axis covers at least a decade, so that a constant looks constant.
     low, high = least / 1.5, max(most * 2.5, least * 10)
     steps = [step * 10 ** power for power in range(8) for step in (1, 2, 5)]
     tics = ", ".join(f'"{step:,}" {step}' for step in steps if low <= step <= high)
@@ -69,8 +68,8 @@ def panel(counts, key, title):
                       f"set yrange [{low:.0f}:{high:.0f}]", f"plot {', '.join(plots)}", ""])
 
 
-def draw(lab, counts, folder):
-    """Make the pictures of which something was counted: file, title and text of each."""
+def draw(lab, counts, directory):
+    """Draw the pictures for which there are counts; returns the file, title and caption of each."""
     drawn = []
     for name, title, text, x, panels in PICTURES:
         commands = [panel(counts, key, what) for key, what in panels]
@@ -86,5 +85,5 @@ def draw(lab, counts, folder):
                        env=["LD_LIBRARY_PATH=/build/plot/usr/lib/x86_64-linux-gnu"]),
             input="".join([head, *commands, "unset multiplot\n"]), text=True, check=True)
         drawn.append((name, title, text))
-        (folder / name).write_text((lab.build / "bench/picture.svg").read_text())
+        (directory / name).write_text((lab.build / "bench/picture.svg").read_text())
     return drawn

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Follow an operation, instruction by instruction, and tell whose they are.
+"""Follow an operation instruction by instruction, and count them by area of the kernel.
 
-QEMU's debugger port steps through the machine from one call of marked() in
-bench.c to the next; interrupts and timers are held back meanwhile.
+QEMU's gdb stub single-steps the machine from one call of marked() in bench.c to the
+next. It holds back interrupts and timers meanwhile.
 """
 
 import bisect
@@ -13,25 +13,26 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-# Whose an instruction can be, and the folders of the kernel's source that make it so.
+# The areas that an instruction can belong to, with their directories in the kernel source.
 DAX, REST = "DAX", "Rest"
-FOLDERS = {
+DIRECTORIES = {
     "mm": ("mm", "arch/x86/mm"),
     "Driver core": ("drivers/base", "fs/kernfs", "fs/sysfs"),
     "VFS": ("fs",),
 }
-AREAS = (DAX, *FOLDERS, REST)
+AREAS = (DAX, *DIRECTORIES, REST)
 
 OWN_MODULES = {"device_dax", "dax_pmem", "dax_hmem"}
-# Built-in functions of the core that C and Rust both have: in C what lies between them is the
-# core's, too. Rust that is not in a module is the core's, or the kernel crate's on its behalf.
+# Built-in functions that the core has in C and in Rust. In the C kernel all functions between the
+# lowest and the highest of them count as the core. Built-in Rust code always counts as DAX: it is
+# the core, or functions of the kernel crate that the core calls.
 CORE = {"dax_read_lock", "alloc_dax", "kill_dax", "put_dax", "kill_dev_dax", "alloc_dax_region",
         "devm_create_dev_dax", "__dax_driver_register", "dax_driver_unregister", "do_id_store"}
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """A function of the kernel."""
+    """A function of the kernel and its area."""
 
     name: str
     module: str
@@ -39,7 +40,7 @@ class Symbol:
 
 
 class Debugger:
-    """The part of the remote protocol of gdb that this needs."""
+    """A client of gdb's remote protocol, as far as it is needed here."""
 
     def __init__(self, path, patience=30):
         end = time.monotonic() + patience
@@ -63,7 +64,7 @@ class Debugger:
         return byte
 
     def ask(self, text):
-        """Send a packet; the answer to it, which may take as long as the machine runs."""
+        """Send a packet; returns the answer. Waits for it without a limit."""
         self.socket.sendall(b"$%s#%02x" % (text.encode(), sum(text.encode()) % 256))
         while self._byte() != b"$":
             pass
@@ -80,7 +81,7 @@ class Debugger:
 
 
 class Follower(threading.Thread):
-    """Notes each instruction from one visit to ADDRESS to the next, as long as the machine runs."""
+    """Records each instruction from one visit to ADDRESS to the next, until the machine stops."""
 
     TOO_MANY = 50000
 
@@ -94,18 +95,18 @@ class Follower(threading.Thread):
         try:
             gdb = Debugger(self.path)
             while True:
-                # Where there is a breakpoint, there is no stepping.
+                # QEMU cannot step away from a breakpoint, so remove it first.
                 gdb.ask(f"Z1,{self.address:x},1")
                 gdb.ask("c")
                 gdb.ask(f"z1,{self.address:x},1")
                 self.traces.append(self.one(gdb))
-                # Past the second visit, which is not the next first one.
+                # Step past ADDRESS: this visit ends a trace and must not start the next.
                 gdb.ask("s")
         except (OSError, EOFError) as why:
             self.error = why
 
     def one(self, gdb):
-        """From where the machine has stopped."""
+        """One trace, from the instruction at which the machine has stopped."""
         trace = []
         while len(trace) < self.TOO_MANY:
             gdb.ask("s")
@@ -113,15 +114,15 @@ class Follower(threading.Thread):
             if rip == self.address:
                 return trace
             trace.append(rip)
-        raise EOFError("it takes too many instructions")
+        raise EOFError(f"the operation takes more than {self.TOO_MANY} instructions")
 
 
 def areas(inside):
-    """Names of built-in functions by area; INSIDE is the command that runs one in the toolchain,
-    with the kernel's objects at /out."""
+    """A dictionary from built-in functions to areas. INSIDE(command) is the command that runs COMMAND
+    in the toolchain tree, with the kernel's objects at /out."""
     found = {}
-    for area, folders in FOLDERS.items():
-        archives = [f"/out/{folder}/built-in.a" for folder in folders]
+    for area, directories in DIRECTORIES.items():
+        archives = [f"/out/{directory}/built-in.a" for directory in directories]
         done = subprocess.run(inside(["llvm-nm", "--defined-only", *archives]),
                               capture_output=True, text=True, check=False)
         for line in done.stdout.splitlines():
@@ -132,7 +133,7 @@ def areas(inside):
 
 
 class Owners:
-    """Which function is where, by /proc/kallsyms, and whose it is."""
+    """Maps addresses to functions, from /proc/kallsyms, and functions to areas."""
 
     def __init__(self, kallsyms, areas):
         table, core = [], []
@@ -158,7 +159,7 @@ class Owners:
         return areas.get(name, REST)
 
     def of(self, trace):
-        """Counter of Symbol over a trace; user space is one of them."""
+        """A Counter of Symbol over a trace. User space counts as one symbol."""
         count = Counter()
         for rip in trace:
             if rip < 1 << 63:
@@ -169,7 +170,7 @@ class Owners:
 
 
 def demangle(names, inside):
-    """Names that people can read; INSIDE is the command that runs one in the toolchain."""
+    """A dictionary from mangled to readable names. INSIDE(command) runs COMMAND in the toolchain tree."""
     done = subprocess.run(inside(["llvm-cxxfilt-19"]), input="\n".join(names) + "\n",
                           capture_output=True, text=True, check=False)
     out = done.stdout.splitlines()

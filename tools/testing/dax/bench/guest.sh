@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# In the guest: prepares the devices of one part of the benchmark and runs it.
+# Runs in the guest: prepares the devices of one part of the benchmark and runs it.
 # usage: guest.sh PART [STOP...]
 
 set -eu
@@ -14,7 +14,7 @@ namespace() {
 		jq -r '"/dev/" + .daxregion.devices[0].chardev'
 }
 
-# Nothing of a file is read while the program counts.
+# Copy the program, so that page faults in it do not read from the host while it counts.
 cp /mnt/bench/bench /tmp/bench
 
 if [ "$part" = mapping ]; then
@@ -27,7 +27,7 @@ else
 	modprobe -a dax_hmem device_dax
 fi
 
-# The only one who would listen to what happens to a device.
+# Stop the only listener for uevents, so that it costs no instructions.
 udevadm settle
 kill "$(pidof systemd-udevd)"
 

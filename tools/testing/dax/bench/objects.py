@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How large the objects of drivers/dax are, as llvm-size, llvm-readelf and llvm-nm tell."""
+"""The sizes of the objects of drivers/dax, from llvm-size, llvm-readelf and llvm-nm."""
 
 import re
 import subprocess
@@ -7,29 +7,29 @@ from collections import Counter
 
 from report import MODULES
 
-# What of drivers/dax is in the kernel image.
+# The objects of drivers/dax in the kernel image.
 CORE = {"c": ["super.o", "bus.o", "hmem/device.o"],
         "rust": ["core/dax_core.o", "core/exports.o", "hmem/device_hmem_main.o",
                  "hmem/device_hmem_exports.o"]}
 
 
-# Where the objects in Rust are, if not by their own names in drivers/dax.
+# The Rust objects whose path is not drivers/dax/NAME.o.
 OBJECTS = {"core": CORE["rust"], "dax_hmem": ["hmem/dax_hmem.o"]}
 
 
 def measured(command):
-    """Text, and data with bss, of all objects together that COMMAND prints."""
+    """The sums of text, and of data with bss, over all objects that COMMAND lists."""
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [list(map(int, line.split()[:3])) for line in out.splitlines()[1:]]
     return sum(text for text, _, _ in rows), sum(data + bss for _, data, bss in rows)
 
 
 def sizes(lab, impl, kernel):
-    """Bytes by key."""
+    """A dictionary from the keys of rows to bytes."""
     found = {}
     for name in MODULES:
         [module] = (kernel / "modules/lib").rglob(f"{name}.ko")
-        # By its own name, wherever the kernel is.
+        # The module comes on stdin: the kernel may be outside the directories that are mounted.
         command = lab.inside(["sh", "-c", "cat >/tmp/module; llvm-size /tmp/module"])
         with open(module, "rb") as file:
             out = subprocess.run(command, stdin=file, capture_output=True, text=True, check=True)
@@ -42,14 +42,14 @@ def sizes(lab, impl, kernel):
     return found
 
 
-# What text consists of, and the sections with it; everything else that is read only is "other".
+# The kinds of text, with the prefixes of their sections; other read-only sections are "other".
 KINDS = {"code": (".text", ".init.text", ".exit.text"), "constants": (".rodata",), "unwind": (".orc_",)}
 
 
 def divide(lab, impl, kernel):
-    """Of the core and of each module, a Counter: bytes of each of KINDS and "other". In Rust, besides,
-    what there would not be without messages ("messages"), functions that are from the kernel crate or
-    Rust's core library ("crate"), and those of the tree of free memory ("tree")."""
+    """A dictionary from the core and each module to a Counter of bytes for each of KINDS and "other".
+    Rust has three more: the bytes that messages take ("messages"), the functions from the kernel crate
+    and Rust's core library ("crate"), and the functions of the tree of free memory ("tree")."""
     found = {}
     for name in MODULES:
         [module] = (kernel / "modules/lib").rglob(f"{name}.ko")
@@ -67,7 +67,7 @@ def divide(lab, impl, kernel):
 
 
 def parts(lab, read, data=None, impl=None):
-    """The same of one object, that the command READ prints there."""
+    """The Counter of one object. The command READ prints the object in the toolchain tree."""
     script = f"{' '.join(read)} >/tmp/it; llvm-readelf -SW /tmp/it; llvm-nm -S /tmp/it"
     out = subprocess.run(lab.inside(["sh", "-c", script], impl), input=data, capture_output=True,
                          check=True).stdout.decode()
@@ -87,14 +87,14 @@ def parts(lab, read, data=None, impl=None):
 
 def is_of_crate(name):
     """Whether a function is from the kernel crate or Rust's core library. The first crate in a mangled
-    name is the one that has the function, or the implementation; what C calls has a plain name."""
+    name has the function or the impl. Functions that C calls have a plain name."""
     first = re.search(r"Cs[0-9A-Za-z]*_(\d+)", name) if name.startswith("_R") else None
 
     return bool(first) and name[first.end():][:int(first[1])] in ("kernel", "core")
 
 
 def crate(lab, impl):
-    """Bytes of our functions in the kernel crate."""
+    """The bytes of this project's functions in the kernel crate."""
     out = subprocess.run(lab.inside(["llvm-nm", "-S", "/out/rust/kernel.o"], impl),
                          capture_output=True, text=True, check=True).stdout
     ours = lab.in_crate()

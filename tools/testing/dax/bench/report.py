@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The rows of the benchmark, their goals, and how they are shown."""
+"""The rows of the benchmark, their goals, and their tables and document."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ import follow
 
 @dataclass(frozen=True)
 class Row:
-    """One number against another one."""
+    """The comparison of two numbers."""
 
-    key: str                    # as bench.c prints it
+    key: str                    # the key that bench.c prints
     title: str
     goal: float | None = None   # the largest ratio that is good
-    base: str = ""              # compared with this one of Rust, instead of C's
+    base: str = ""              # compare with this key of Rust, not with C
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ SIZES = {"4k": "4 KiB", "2m": "2 MiB", "1g": "1 GiB"}
 
 
 def sizes(title, key, goals):
-    """GOALS by the name of the size."""
+    """A row for each size. GOALS is a dictionary from names of sizes to goals."""
     return [Row(f"{key}-{name}", title.format(SIZES[name]), goal) for name, goal in goals.items()]
 
 
 def at(title, key, places, goal=None):
-    """GOAL is that of the last place; at the others there is more of the driver core than of us."""
+    """A row for each number in PLACES. GOAL is for the last; at the others the driver core dominates."""
     return [Row(f"{key}-{place}", title.format(place), goal if place == places[-1] else None)
             for place in places]
 
 
 def many(title, key):
-    """What it takes at 10,000 devices, against 10."""
+    """The cost at 10,000 devices, compared with 10 devices."""
     return Row(f"many/{key}-10000", title, 1.10, f"many/{key}-10")
 
 
@@ -96,20 +96,20 @@ GROUPS = [
         *(Row(f"text-{name}", f"{name}: text", 1.25) for name in MODULES),
         Row("data-core", "core, built in: data", 1.00),
         *(Row(f"data-{name}", f"{name}: data", 1.00) for name in MODULES),
-        Row("text-crate", "kernel crate, what is ours in it: text"),
+        Row("text-crate", "kernel crate, all of our modules: text"),
         Row("memory-2000", "memory per device of a region", 1.00),
     ], unit="bytes"),
 ]
 
 
 class Table:
-    """Both kernels' counts, by the rows' keys."""
+    """The counts of both kernels, by key."""
 
     def __init__(self, c, rust):
         self.c, self.rust = c, rust
 
     def groups(self):
-        """Each group of which something was measured, and the rows."""
+        """Yields each group that has counts, and its rows with counts."""
         for group in GROUPS:
             rows = [row for row in group.rows if row.key in self.c or row.key in self.rust]
             if rows:
@@ -130,7 +130,7 @@ class Table:
         return [row for _, rows in self.groups() for row in rows if self.misses(row)]
 
     def refusals(self):
-        """What a kernel does not do: rows by the sentence that says so."""
+        """A dictionary from the reason why a kernel has no number to the rows concerned."""
         out = {}
         for name, counts in (("C", self.c), ("Rust", self.rust)):
             for _, rows in self.groups():
@@ -168,8 +168,8 @@ class Table:
         return "\n".join(out)
 
 
-# What is followed, in the order of the tables. Where the goal is for more devices than there are
-# then, it is the row with the number that the least has to be compared with.
+# The followed operations, in the order of the tables: title, and the row whose C number "Least" is
+# compared with, if its goal is for more devices than are followed.
 FOLLOWED = {
     "read-4k": ("first touch, read, 4 KiB", None),
     "next-read-4k": ("first touch of the page behind it (*)", None),
@@ -183,7 +183,7 @@ FOLLOWED = {
 
 
 def share_rows(followed, table):
-    """Of each followed operation in each kernel: title, kernel, the areas' counts, and the least."""
+    """Yields for each followed operation and kernel: title, kernel, counts of the areas, and "Least"."""
     for key, (title, row) in FOLLOWED.items():
         whole = 0
         for impl, name in (("c", "C"), ("rust", "Rust")):
@@ -195,7 +195,7 @@ def share_rows(followed, table):
             least = ""
             if impl == "c":
                 whole = table.c[row].median if row in table.c else sum(parts)
-            # What maps others with it cannot be compared.
+            # A fault that also maps other pages cannot be compared.
             elif whole and key != "next-read-4k":
                 least = f"{(sum(parts) - parts[0]) / whole:.3f}"
             yield [title, name, str(sum(parts)), *map(str, parts), least]
@@ -205,8 +205,8 @@ SHARES = ["Operation", "Kernel", "All", *follow.AREAS, "Least"]
 
 
 def text_rows(divided):
-    """Of the text of each part in each kernel: what it consists of, the ratio without messages, and the
-    least."""
+    """Yields for the core and each module, and each kernel: bytes of text by kind, the ratio without
+    messages, and "Least"."""
     for part in ("core", *MODULES):
         c = divided["c"][part]
         for impl, name in (("c", "C"), ("rust", "Rust")):
@@ -242,7 +242,7 @@ def columns(rows):
 
 
 def functions(followed, demangle):
-    """Every function of what was followed, DAX's first."""
+    """The functions of the followed operations, those of DAX first."""
     out = []
     for key, (title, _) in FOLLOWED.items():
         for impl, name in (("c", "C"), ("rust", "Rust")):
@@ -260,7 +260,7 @@ def functions(followed, demangle):
 
 
 def grid(header, rows):
-    """A simple table of reStructuredText; the first column is text, the others numbers."""
+    """A simple table in reStructuredText. The first column is text, the others are numbers."""
     rows = [header, *rows]
     width = [max(len(row[i]) or 1 for row in rows) for i in range(len(header))]
     rule = "  ".join("=" * w for w in width)
@@ -282,77 +282,76 @@ DOCUMENT = """\
 {title}
 {rule}
 
-This file is written by ``make bench``. It compares Linux {version} with
-upstream's C in drivers/dax with the same kernel with Rust there: same source,
-same configuration but for that choice, same compilers, same virtual machine.
+``make bench`` writes this file. It compares two kernels of Linux {version}: one with
+upstream's C in drivers/dax, one with Rust there. Source, configuration (except for
+that choice), compilers and virtual machine are the same.
 
 How it is measured
 ==================
 
 The numbers are instructions of the guest, not time. Both kernels run in QEMU
-with ``-accel tcg,thread=single -icount shift=0,sleep=off -smp 1``: the TSC
-advances one tick per guest instruction, so ``rdtsc`` before and after an
-operation counts what it took, in user space and the kernel together. The cost
+with ``-accel tcg,thread=single -icount shift=0,sleep=off -smp 1``. The TSC then
+advances one tick per guest instruction. ``rdtsc`` before and after an operation
+therefore counts its instructions, in user space and the kernel together. The cost
 of ``rdtsc`` itself is measured and subtracted. A number is the median of many
-repetitions; those with a timer interrupt in between do not weigh. Addresses are
-not randomised. The numbers do not depend on the machine that runs QEMU, nor on
-its load. Those of a single fault are the same on every run; where an operation
-allocates much, what the allocators have at hand makes a few per cent.
+repetitions, so repetitions with a timer interrupt do not matter. Addresses are
+not randomised. The numbers depend neither on the machine that runs QEMU nor on
+its load. A single fault takes the same number on every run. An operation that
+allocates much varies by a few per cent with the state of the allocators.
 
-Instructions are not time: they say nothing about caches and branch prediction.
-What they do say is exact, so that a change of one per cent is seen. Two things
-shift all numbers, C's and Rust's alike: the processor that QEMU shows, as the
-kernel chooses its code by what that offers (each round of a string instruction
-counts as one), and the number of mappings that the process has, as a fault
-looks up its own among them.
+Instructions are not time: they do not include the effects of caches and branch
+prediction. They are exact, so a change of one per cent is visible. Two things
+shift all numbers of C and Rust alike. The first is the processor that QEMU
+emulates: the kernel selects code by its features, and each round of a string
+instruction counts as one instruction. The second is the number of VMAs of the
+process, because a fault looks up its VMA among them.
 
 To repeat it::
 
-	make bench              # all of it; writes this file and the pictures
+	make bench              # everything; writes this file and the pictures
 	make bench QUICK=1      # fewer repetitions, for use while working
 
 What the rows mean
 ==================
 
 First touch
-	One load from, or store to, an address of a mapping that is there but
-	has no page-table entry at that place yet. The page table that holds the
-	entry exists. "4 KiB", "2 MiB" and "1 GiB" are the align of the device,
-	which is an NVDIMM namespace in devdax mode. The touches of 4 KiB are
-	128 KiB apart.
+	One load from, or store to, an address of an existing mapping that has no page
+	table entry yet. The page table for the entry exists. "4 KiB", "2 MiB" and
+	"1 GiB" are the align of the device, an NVDIMM namespace in devdax mode. The
+	touches of 4 KiB are 128 KiB apart.
 First touch in sequence
-	Of the pages of 4 MiB, one after the other: what one of them takes, the
-	loop included.
+	A loop touches all pages of 4 MiB in order. The number is the cost per page,
+	including the loop.
 First touch after fork
-	The same in a child, of what the parent had touched. Entries of 1 GiB are
-	copied by fork, so there is no fault.
+	A child process touches pages that its parent had touched before fork(). fork()
+	copies entries of 1 GiB, so these do not fault.
 First touch after mremap
-	Of an entry of a mapping that was moved before it was touched there.
+	mremap() moves an untouched mapping; then the process touches it.
 The last of n ranges
-	A device of soft-reserved memory that consists of n ranges of 2 MiB, made
-	by its ``mapping`` attribute; the touch is in the last. "Range n": making
-	it.
+	The device is soft-reserved memory and has n ranges of 2 MiB, created through
+	its ``mapping`` attribute. The touch is in the last range. "Range n" is the
+	creation of that range.
 mmap + munmap
-	Of one entry of the device's align.
+	Both calls, for one entry of the device's align.
 Set size, create, delete, mapping, available_size
-	Open, write (or read) and close of the attribute, without the way through
-	the file system to its folder. Devices have 2 MiB each, of one dynamic
-	region of soft-reserved memory. "Set size of device n": of the last of n
-	devices, which has none. "Create at n devices": one more, without memory;
-	"delete" takes that one away. kmem is not loaded.
+	Open, write (or read) and close of the attribute. The path lookup to its
+	directory is not included. Each device has 2 MiB of one dynamic region of
+	soft-reserved memory. "Set size of device n" sets the size of the last of n
+	devices, which has no memory before. "Create at n devices" creates one more
+	device, without memory; "delete" deletes it. kmem is not loaded.
 Bind + unbind, online + offline
-	Of a device of all 4 GiB of a region, by the files of its driver, and by
-	its own file ``state``.
+	A device with all 4 GiB of a region is bound and unbound through the files of
+	its driver, or brought online and offline through its file ``state``.
 Text and data
-	As ``size`` counts them, data with bss: of the modules, and of the objects
-	of drivers/dax in the kernel image. What the kernel crate has of ours is
-	used by the core and by modules; there is nothing like it in C.
+	The numbers of ``size`` for the modules and for the objects of drivers/dax in
+	the kernel image; data includes bss. The core and the modules use this project's
+	part of the kernel crate. C has no counterpart to that part.
 Memory per device
-	What the kernel's allocators have given out, by /proc/slabinfo and
-	/proc/meminfo, from one number of devices to the next.
+	The growth of the kernel's allocations (/proc/slabinfo and /proc/meminfo) from
+	one number of devices to the next, per device.
 
-The ratio is Rust divided by C: below 1 Rust takes fewer. The goal is the
-largest ratio that is good; where it is missed, the row has a "!".
+The ratio is Rust divided by C; below 1, Rust takes fewer. The goal is the
+largest ratio that is good. A row that misses its goal has a "!".
 
 Results
 =======
@@ -360,7 +359,7 @@ Results
 
 
 def document(table, followed, divided, version, pictures):
-    """PICTURES are the file names, the titles and what is to be seen of each."""
+    """The document. PICTURES has a file name, a title and a caption for each picture."""
     title = "Performance of device DAX in C and in Rust"
     out = [DOCUMENT.format(title=title, rule="=" * len(title), version=version)]
     for group, rows in table.groups():
@@ -387,40 +386,39 @@ def document(table, followed, divided, version, pictures):
     return "\n".join(out + [LOOK])
 
 
-# Of rows that miss their goal, by how their keys begin, why.
+# The reasons why rows miss their goal, by the start of their keys.
 REASONS = (
     (("mmap-", "open-", "available-"), """\
 Open and close, mmap and munmap, ``available_size``
-	Of these instructions in Rust less than two in a hundred are DAX's.
-	"Least", below, is the ratio without any; it is above the goal.
+	DAX executes less than two per cent of these instructions in Rust. "Least" in
+	the table below is the ratio without them; it is above the goal.
 """),
     ("text-", """\
 Text
 	The table in `What the text is`_ divides it. Messages weigh most: each refusal
-	says what was wrong, with its numbers, and what would be right, where C often
-	says nothing. "Without" is what would be left if there were none, "Least" what a
-	module would be that is as small as C, and has these messages; the core, also the
-	tree of the free memory, with all its ways to balance itself, that makes ``size``
-	and ``available_size`` as fast as they are. It is above the goal for all that miss
-	it.
-	The rest is code. Of the core it is, among other things, the parser that
-	tells what is wrong with an input (1,600 bytes, where C calls kstrtoull());
-	device_dax also maps pages ahead of the program; dax_hmem
-	decides piece by piece and undoes what failed; everywhere there are tests of
-	indices that are always in bounds, since no code may panic, and generic
-	functions of the kernel crate ("crate"), which are compiled once more into
-	each module. That code was not shown to be the least that there could be. Compiled
-	for size (``opt-level=s``) all but dax_pmem (-6 %) are larger, kmem by 4 %,
-	since less of the glue dissolves; so are they if less is inlined (LLVM's
-	``-inline-threshold`` of 20, 50 or 100): the core by 2 %, dax_hmem by 8 to 12 %.
-	With the functions made for speed but encoded
-	for size (``forceattrs`` of LLVM's ``opt``, optsize, between rustc and the code
-	generator) the objects are 6 to 11 % smaller: no row meets its goal by that.
+	names the error, the numbers and the remedy, where C often says nothing.
+	"Without" is the ratio without all messages. "Least" is the ratio of a module
+	that is as small as C and has these messages. For the core it also includes the
+	tree of free memory, which balances itself and makes ``size`` and
+	``available_size`` fast. "Least" is above the goal for each module that misses
+	its goal.
+	The rest is code. The core has a parser that tells what is wrong with an input
+	(1,600 bytes, where C calls kstrtoull()). device_dax also maps pages ahead of the
+	program. dax_hmem decides on each range by itself and undoes what failed. All
+	modules test indices that are always in bounds, because no code may panic. Each
+	module has its own copy of generic functions of the kernel crate ("crate").
+	Nobody has shown that this code could not be smaller. With ``opt-level=s`` all
+	modules but dax_pmem (-6 %) become larger, kmem by 4 %, because LLVM inlines less
+	of the glue code. Less inlining (LLVM's ``-inline-threshold`` of 20, 50 or 100)
+	also makes them larger: the core by 2 %, dax_hmem by 8 to 12 %. If functions are
+	optimised for speed but encoded for size (``forceattrs`` of LLVM's ``opt``,
+	optsize, between rustc and the code generator), the objects are 6 to 11 %
+	smaller. No further row meets its goal that way.
 """),
     ("data-", """\
 Data
-	A module in Rust has room for what its macros register (in C these are
-	pointers to constants), and dax_hmem keeps its list of ranges in place.
+	A Rust module has room for what its macros register, where C has pointers to
+	constants. dax_hmem stores its list of ranges in place.
 """),
 )
 
@@ -428,51 +426,53 @@ SHARED = """\
 Whose instructions they are
 ===========================
 
-Some operations, followed instruction by instruction through QEMU's debugger
-port; those on devices in a region of 10. DAX is what device_dax and the core
-(dax) execute themselves, what they use of the kernel crate and of Rust's core
-library included. The driver core is drivers/base, kernfs and sysfs; the rest is
-entry code, user space, locks, lib/, and clearing of memory, one instruction for
-each byte or word. "Least" is the ratio that would be if DAX in Rust took nothing
-at all; of an operation on a region, against C at 2,000 devices. Where the goal of
-a row is below that, no driver can meet it. (*) In Rust this is the fault that maps
-pages ahead of the program. Create and delete sleep, so they are
-not followed. ``bench.py --part mapping --follow`` lists it by function.
+QEMU's gdb stub followed some operations instruction by instruction. The operations
+on devices ran in a region with 10 devices. "DAX" is code of device_dax and the core
+(dax), including functions of the kernel crate and Rust's core library that they use.
+"Driver core" is drivers/base, kernfs and sysfs. "Rest" is entry code, user space,
+locks, lib/ and the clearing of memory, which takes one instruction per byte or
+word. "Least" is the ratio if DAX in Rust took no instructions at all; for operations
+on a region, it compares with C at 2,000 devices. If "Least" is above the goal of a
+row, no driver can meet that goal. (*) In Rust this fault maps pages ahead of the
+program. Create and delete sleep, so they cannot be followed. ``bench.py --part mapping
+--follow`` lists the functions.
 """
 
 DIVIDED = """\
 What the text is
 ================
 
-In bytes. "Constants" are the words of messages, and tables of callbacks, which C
-has in its data. "Unwind" is what walks the stack by, made by objtool from the code;
-for what is built in it is not counted. "Other" is what a module says about itself.
-Of the objects in Rust, "messages" is what they take: that much smaller they are when
-compiled with an ``if false`` in the kernel crate around all that prints. Sentences
-that are data, and what words an error behind a pointer, stay in, so it is less than
-what messages really take. "Crate" are functions of the kernel crate and of Rust's core
-library that are compiled into the object. "Tree" is the search tree of the free memory,
-which finds and sums up in O(log n) what C finds by a loop over all. "Without" is the
-ratio to C without the messages. "Least" is the ratio that would be if all but the
-messages and the tree were as large as in C without its constants.
+The numbers are bytes. "Constants" are the texts of messages, and tables of callbacks,
+which C has in its data. "Unwind" is the unwind information that objtool makes from the
+code; for built-in code it is not counted. "Other" is the module information.
+"Messages" applies to Rust objects only. It is the difference to an object that is
+compiled with ``if false`` around all message macros of the kernel crate. Sentences
+that are data stay in that object, and so do texts behind an error pointer. Messages
+therefore take more than this. "Crate" is the functions of the kernel crate and of Rust's
+core library that are compiled into the object. "Tree" is the search tree of the free
+memory, which finds and sums up in O(log n) what C finds with a loop over all
+allocations. "Without" is the ratio to C without the messages. "Least" is the ratio if
+everything except the messages and the tree were as large as C without its constants.
 """
 
 LOOK = """\
 The code of the fault path
 ==========================
 
-What the compiler made of a function is to be seen in the objects::
+To see the machine code of a function::
 
 	make objdump OBJECT=drivers/dax/device_dax.o FUNCTION=huge_fault
 	make objdump OBJECT=vmlinux FUNCTION=dax_pgoff_to_phys IMPL=c
 
-The first shows every function of the object whose name has "huge_fault" in it.
-Things to look for: a ``call`` to a small helper, which should have been inlined;
-calls to ``dax_read_lock`` and ``dax_read_unlock``, one each on any way through; a
-load of the same field again after a call, which mmap or probe could have
-prepared; and anything with "panic" in its name, which the test ``panics`` refuses.
+The first command shows all functions of the object that have "huge_fault" in their names.
+Look for:
 
-A tracepoint that is off costs nothing: without the five of them in the source, the
-fault of 4 KiB took the same 2131 instructions, that of 2 MiB 1513 instead of 1512,
-and mmap, munmap, open and close as many as with them.
+- a ``call`` to a small helper that should have been inlined;
+- more than one call to ``dax_read_lock`` or ``dax_read_unlock`` on one path;
+- a second load of the same field after a call, which mmap or probe could have prepared;
+- a name with "panic" in it, which the test ``panics`` refuses.
+
+A disabled tracepoint costs nothing. Without the five tracepoints in the source, the fault
+of 4 KiB took the same 2131 instructions, the fault of 2 MiB took 1513 instead of 1512, and
+mmap, munmap, open and close took the same.
 """

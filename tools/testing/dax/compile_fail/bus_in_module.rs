@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0133 call to unsafe function `BusType::<B>::new` is unsafe
 
-//! A bus is never unregistered; the module that it is in would be gone.
+//! A bus is never unregistered. If it were in a module, unloading the module would free it.
 
 use kernel::bus::{
     Bus,

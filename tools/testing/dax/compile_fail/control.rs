@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // compiles
 
-//! What drivers do with the interfaces that the other programs here misuse.
+//! The correct use of the interfaces that the other programs here misuse.
 
 use kernel::{
     dax::{
@@ -22,7 +22,7 @@ module! {
     type: Control,
     name: "control",
     authors: ["The device DAX in Rust authors"],
-    description: "What compiles",
+    description: "A program that compiles",
     license: "GPL",
 }
 
@@ -48,7 +48,7 @@ impl kernel::Module for Control {
     }
 }
 
-/// How many faults there were.
+/// The number of faults.
 pub fn faults(dev: &dax::Device) -> usize {
     dev.live().map_or(0, |live| live.counted(Count::Pte))
 }

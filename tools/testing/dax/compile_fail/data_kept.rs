@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: none lifetime may not live long enough
 
-//! The buffer of a write to a file in sysfs is gone when the write has ended.
+//! The driver would use the buffer of a sysfs write after the write has ended.
 
 use kernel::{
     dax::{
@@ -16,7 +16,7 @@ use kernel::{
 
 struct Keeper;
 
-/// What was written last.
+/// The last input.
 #[pin_data]
 pub struct Kept<'a> {
     #[pin]
@@ -39,7 +39,7 @@ fn store(owner: &BoundTo<Keeper>, input: &[u8]) {
     owner.with_data(|kept| *kept.last.lock() = Some(input));
 }
 
-/// Uses it.
+/// Uses `store`, so that the compiler checks it.
 pub const STORE: fn(&'static ThisModule) = |_| {
     let _ = store;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0603 struct `Adapter` is private
 
-//! Two drivers would take namespaces from each other: one is registered without a
+//! Two drivers would compete for namespaces, because one of them is registered without a
 //! `DriverToken`.
 
 use kernel::{

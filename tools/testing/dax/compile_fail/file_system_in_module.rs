@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0133 call to unsafe function `FileSystem::<T>::new` is unsafe
 
-//! Anybody may refer to an inode when the module that frees it is gone.
+//! Somebody may still hold a reference to an inode after the module that frees it was unloaded.
 
 use kernel::fs::pseudo::{
     FileSystem,

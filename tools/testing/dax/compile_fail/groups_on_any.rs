@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0133 call to unsafe function `AttachTarget::<'a>::new` is unsafe
 
-//! The adapter of a bus would store the private data of a driver where the attributes look for
-//! theirs.
+//! A bus adapter would store the private data of a driver where the attributes expect their own
+//! data.
 
 use kernel::{
     device::{
@@ -18,7 +18,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Puts attributes on any device.
+/// Adds attributes to any device.
 pub fn put<A: Attachment>(
     dev: &Device<Bound>,
     attachment: Arc<A>,

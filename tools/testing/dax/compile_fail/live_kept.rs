@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0515 cannot return value referencing local variable `live`
 
-//! The memory may go as soon as the section has ended.
+//! The driver would use the memory of an instance after the end of the SRCU section.
 
 use kernel::dax::{
     live::LiveMemory,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0277 cannot be sent between threads safely
 
-//! A read-side critical section of SRCU ends on the processor's thread that began it.
+//! The thread that began an SRCU read-side section must also end it.
 
 use kernel::dax::live::Live;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0451 of struct `Reserved` is private
 
-//! The memory of an instance would be mapped while somebody else uses it: it was not reserved.
+//! A driver would map the memory of an instance without a reservation, while another user has it.
 
 use kernel::{
     dax::{

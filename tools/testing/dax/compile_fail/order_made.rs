@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0616 field `order` of struct `OwnedDevPagemap` is private
 
-//! Compound pages would begin between two page-table entries: nobody looked at the ranges.
+//! Compound pages could begin in the middle of a page table entry, because nothing checked the
+//! ranges.
 
 use kernel::mm::memremap::OwnedDevPagemap;
 
-/// Struct pages of 1 GiB, wherever they begin.
+/// Compound pages of 1 GiB at any address.
 pub fn compound(map: &mut OwnedDevPagemap) {
     map.order = 18;
 }

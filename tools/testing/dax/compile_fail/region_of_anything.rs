@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0308 expected `Memory`, found `Range<{integer}>`
 
-//! User space would map, and the page allocator get, what is memory of somebody else, or none.
+//! User space or the page allocator would get memory of another user, or addresses without memory.
 
 use kernel::{
     dax::region::{

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0308 expected `&Device<Core<'_>>`, found `&Device<Bound>`
 
-//! Each access to a file in sysfs would add a character device.
+//! Each access to a sysfs file would add another char device.
 
 use kernel::{
     dax::{
@@ -12,7 +12,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// What a file of a bound instance would do.
+/// A show callback of a bound instance.
 pub fn show<T: mapping::Operations>(dev: &Device<Bound>) -> Result {
     mapping::register::<T>(dev)
 }

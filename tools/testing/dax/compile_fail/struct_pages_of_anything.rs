@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0624 associated function `new` is private
 
-//! Struct pages would be made for memory of somebody else.
+//! A driver would create a memmap for memory of another user.
 
 use kernel::{
     bindings,
@@ -9,7 +9,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// The description of pages for all of memory.
+/// A dev_pagemap for all of memory.
 pub fn create() -> Result<OwnedDevPagemap> {
     let all = bindings::range {
         start: 0,

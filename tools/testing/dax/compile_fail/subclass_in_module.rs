@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0133 call to unsafe function `Unregistered::<T>::new`
 
-//! Anybody may refer to a device when the module whose code frees it is gone.
+//! Somebody may still hold a reference to a device after the module that frees it was unloaded.
 
 use kernel::{
     device::{
@@ -14,7 +14,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// A device for a type of a module.
+/// A device with a type from a module.
 pub fn device<T: Type>(value: T) -> Result<Unregistered<T>> {
     Unregistered::new(Name::new("device"), |_| Ok(value))
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0423 cannot initialize a tuple struct which contains private fields
 
-//! Two drivers would take namespaces from each other: one makes a `DriverToken` instead of taking it.
+//! Two drivers would compete for namespaces, because one of them forges a `DriverToken`.
 
 use kernel::nvdimm::DriverToken;
 
-/// Makes a second token.
+/// Forges a token.
 pub fn token() -> DriverToken {
     DriverToken(())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // fails: E0382 use of moved value: `token`
 
-//! Two drivers would take namespaces from each other: both have the same `DriverToken`.
+//! Two drivers would compete for namespaces, because both use the same `DriverToken`.
 
 use kernel::{
     nvdimm::{

@@ -2,9 +2,9 @@
 /*
  * Functions that device DAX calls and that may fail for another reason than a lack of memory.
  *
- * While this is loaded, fail_function can make them fail, and with it fail-nth, as it does with
- * allocations. Each caller of one has to get along without what the function does, which is what
- * the tests are about. What the kernel does not export cannot be here.
+ * While this module is loaded, fail_function and fail-nth can make them fail, as they do with
+ * allocations. The tests check that each caller handles the failure. Functions that the kernel
+ * does not export cannot be here.
  */
 #include <linux/cdev.h>
 #include <linux/dax.h>

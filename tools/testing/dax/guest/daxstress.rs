@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Processes that map a device of a dynamic region and fault in all ways, against one that takes it
-//! from them: unbind, resize, another align, other ranges, delete, kmem, module, provider.
+//! Several processes map a device of a dynamic region and fault on it. Meanwhile another process
+//! changes the device: unbind, resize, another align, other ranges, delete, kmem, module, provider.
 //!
-//! `daxstress DAX_REGION ROUNDS PROCESSES SEED`. Each round is a change, and so many touches by the
-//! processes. Whoever touches memory while nothing changes gets the page that the device has there: by
-//! its physical address, and by what is in it, which is that address. An access may fail, never be
-//! wrong. The status is 1 if one was.
+//! `daxstress DAX_REGION ROUNDS PROCESSES SEED`. Each round is one change, and `TOUCHES` touches by the
+//! processes. A touch while the device does not change must reach the right page: its physical address
+//! and its contents, which are that address, are checked. A touch may fail, but must not reach a wrong
+//! page. If one does, the status is 1.
 
 use dax_host::sysfs::{number, open, physical, put, text};
 use std::{
@@ -28,19 +28,19 @@ use std::{
 const PAGE: u64 = 4096;
 const UNIT: u64 = 2 << 20;
 const ALIGNS: [u64; 3] = [PAGE, UNIT, 1 << 30];
-/// Pages of each unit that have their address written to them.
+/// The pages of each unit whose contents are their own address.
 const TAGGED: [u64; 4] = [0, 1, 255, 511];
-/// Touches in a round, of all processes.
+/// The number of touches in a round, by all processes together.
 const TOUCHES: u64 = 300;
 const RANGES: usize = 64;
 
-/// What the processes share: where the memory of the device is, and what they did.
+/// State shared by the processes: the memory of the device, and counters.
 struct Shared {
     /// Odd while the device changes.
     generation: AtomicU64,
     align: AtomicU64,
     size: AtomicU64,
-    /// Page of the device, first address, bytes.
+    /// Page offset in the device, physical address, length in bytes.
     ranges: [[AtomicU64; 3]; RANGES],
     count: AtomicU64,
     stop: AtomicBool,
@@ -51,9 +51,10 @@ struct Shared {
 }
 
 impl Shared {
-    /// A new one, in memory that child processes have, too.
+    /// Creates one in memory that child processes share.
     fn new() -> &'static Self {
-        // SAFETY: The kernel chooses the address; memory of zeroes is a `Shared`, and stays.
+        // SAFETY: The kernel chooses a free address. All zeroes are a valid `Shared`, and the memory
+        // is never unmapped.
         unsafe {
             let at = libc::mmap(
                 ptr::null_mut(),
@@ -101,13 +102,13 @@ struct Map {
     at: u64,
     len: u64,
     offset: u64,
-    /// The align when it was made.
+    /// The align of the device when the mapping was made.
     align: u64,
 }
 
 impl Map {
     fn new(file: &File, offset: u64, len: u64, align: u64) -> Option<Self> {
-        // SAFETY: The kernel chooses the address, and only it accesses the memory.
+        // SAFETY: The kernel chooses a free address, and only the kernel accesses the memory.
         let at = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -126,13 +127,13 @@ impl Map {
         })
     }
 
-    /// One entry, any of them.
+    /// The offset of a random entry.
     fn entry(&self, random: &mut Random) -> u64 {
         random.below(self.len / self.align) * self.align
     }
 
     fn advise(&self, at: u64, advice: i32) {
-        // SAFETY: Only of the mapping, which nobody refers to.
+        // SAFETY: The range is inside the mapping, and no reference to its memory exists.
         unsafe { libc::madvise((self.at + at) as *mut _, self.align as usize, advice) };
     }
 
@@ -141,9 +142,10 @@ impl Map {
         unsafe { libc::mprotect((self.at + at) as *mut _, self.align as usize, protection) };
     }
 
-    /// Moves it to an address that suits its entries.
+    /// Moves the mapping to an address with the alignment of its entries.
     fn relocate(&mut self) {
-        // SAFETY: To what was just reserved for it; the rest of that goes again.
+        // SAFETY: The target is a free range that the kernel has just chosen, and no reference to the
+        // mapping exists.
         unsafe {
             let room = (self.len + self.align) as usize;
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -169,15 +171,15 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // SAFETY: Nobody refers to it.
+        // SAFETY: No reference to the memory exists.
         unsafe { libc::munmap(self.at as *mut _, self.len as usize) };
     }
 }
 
-/// For the reader, and for the writer.
+/// A pipe: the descriptors for the reader and the writer.
 fn pipe() -> [i32; 2] {
     let mut pipe = [0; 2];
-    // SAFETY: Room for two.
+    // SAFETY: The array has room for two descriptors.
     let status = unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) };
     assert_eq!(status, 0, "pipe");
     pipe
@@ -209,11 +211,11 @@ impl User {
 
     fn run(&mut self) {
         while !self.shared.stop.load(Relaxed) {
-            self.turn();
+            self.step();
         }
     }
 
-    fn turn(&mut self) {
+    fn step(&mut self) {
         match self.random.below(40) {
             0 => self.files.clear(),
             1 | 2 => self.open(),
@@ -234,7 +236,7 @@ impl User {
         }
         match open(&self.node) {
             Ok(file) => self.files.push(file),
-            // Nobody has it at present; give the other one time.
+            // No driver is bound; give the owner time.
             Err(_) => thread::sleep(Duration::from_millis(1)),
         }
     }
@@ -253,7 +255,7 @@ impl User {
         if align == 0 {
             return;
         }
-        // Up to one entry behind the end.
+        // Up to one entry after the end.
         let first = self.random.below(size / align + 1);
         let len = (1 + self.random.below(4)) * align;
         if self.maps.len() > 6 {
@@ -262,9 +264,9 @@ impl User {
         self.maps.extend(Map::new(file, first * align, len, align));
     }
 
-    /// The child has its own page table with the same mappings; it touches them, and is gone.
+    /// Forks. The child has the same mappings in a page table of its own; it touches them and exits.
     fn fork(&mut self) {
-        // SAFETY: There is one thread only.
+        // SAFETY: This process has one thread only.
         match unsafe { libc::fork() } {
             -1 => (),
             0 => {
@@ -273,12 +275,12 @@ impl User {
                 for _ in 0..4 {
                     self.touch();
                 }
-                // SAFETY: Nothing is left to be done.
+                // SAFETY: The child exits without running destructors, which is intended.
                 unsafe { libc::_exit(0) };
             }
             child => {
                 self.touch();
-                // SAFETY: Waits for the child, whose status is of no interest.
+                // SAFETY: A null pointer for the status is allowed.
                 unsafe { libc::waitpid(child, ptr::null_mut(), 0) };
             }
         }
@@ -300,9 +302,9 @@ impl User {
             6 => map.protect(at, libc::PROT_READ),
             7 => map.protect(at, libc::PROT_READ | libc::PROT_WRITE),
             _ => {
-                // The first entry goes.
+                // Unmap the first entry.
                 if map.len > map.align {
-                    // SAFETY: Nobody refers to it.
+                    // SAFETY: No reference to the memory exists.
                     unsafe { libc::munmap(map.at as *mut _, map.align as usize) };
                     map.at += map.align;
                     map.offset += map.align;
@@ -312,8 +314,8 @@ impl User {
         }
     }
 
-    /// Touches a tagged page, through the kernel, so that there is an errno and no signal; if nothing
-    /// changed meanwhile, it has to be the right one.
+    /// Touches a tagged page through the kernel, so that a failure is an errno and not a signal. If the
+    /// device did not change meanwhile, it must be the right page.
     fn touch(&mut self) {
         if self.maps.is_empty() {
             return self.map();
@@ -342,13 +344,13 @@ impl User {
         let Some(expected) = expected.filter(|_| same) else {
             if same {
                 self.shared
-                    .wrong(format!("{content:#x} behind the end of the device"));
+                    .wrong(format!("{content:#x} after the end of the device"));
             }
             return;
         };
         self.shared.checked.fetch_add(1, Relaxed);
         let what = || format!("offset {:#x}", map.offset + inside);
-        // To ask for the address of an entry of 1 GiB drops it; the content is what is left then.
+        // mm zaps an entry of 1 GiB when pagemap is read, so only its contents can be checked.
         if physical.is_some_and(|physical| physical != expected) {
             let what = what();
             self.shared.wrong(format!(
@@ -361,17 +363,17 @@ impl User {
         }
     }
 
-    /// The first word of the page; before that, perhaps, a write to where nobody looks.
+    /// Reads the first word of the page. With `write`, first writes to a word that nothing checks.
     fn access(&self, at: u64, write: bool) -> Option<u64> {
         let [from, to] = self.pipe;
         let mut word = 0u64;
         let mine = (&raw mut word).cast();
-        // SAFETY: The kernel accesses the page, or fails.
+        // SAFETY: Only the kernel accesses the page, and it returns an error if it cannot.
         unsafe {
             if write {
                 libc::write(to, mine, 8);
                 if libc::read(from, (at + 64) as *mut _, 8) != 8 {
-                    // It is still in the pipe.
+                    // The word is still in the pipe.
                     libc::read(from, mine, 8);
                     return None;
                 }
@@ -385,10 +387,10 @@ impl User {
     }
 }
 
-/// Who changes the device.
+/// The process that changes the device.
 struct Owner {
     shared: &'static Shared,
-    /// The folder `dax_region`.
+    /// The directory `dax_region`.
     region: PathBuf,
     devices: PathBuf,
     name: String,
@@ -418,7 +420,7 @@ impl Owner {
         self.name = text(self.region.join("create"));
     }
 
-    /// Some memory, in one range or several, of any align.
+    /// Gives the device a random align, and memory in one or more ranges.
     fn shape(&mut self) {
         let align = ALIGNS[[0, 0, 1, 1, 1, 2][self.random.below(6) as usize]];
         if self.random.below(3) == 0 {
@@ -430,7 +432,7 @@ impl Owner {
         }
         if align < 1 << 30 {
             for _ in 0..self.random.below(4) {
-                // It may be taken.
+                // The write fails if the range is in use.
                 let first = self.start + self.random.below(512) * UNIT;
                 let last = first + (1 + self.random.below(16)) * UNIT - 1;
                 self.put(self.file("mapping"), format!("{first:x}-{last:x}"));
@@ -445,7 +447,7 @@ impl Owner {
         }
     }
 
-    /// Takes the device away from all, changes it, and gives it back.
+    /// Unbinds the device, changes it, and binds it again.
     fn round(&mut self) {
         self.shared.generation.fetch_add(1, SeqCst);
         self.shared.align.store(0, SeqCst);
@@ -478,7 +480,7 @@ impl Owner {
                 3
             }
             14 => {
-                // In use, it stays; it is the attempt that counts.
+                // If the module is in use, it stays loaded. The attempt matters.
                 run("modprobe", &["-r", "device_dax"]);
                 run("modprobe", &["device_dax"]);
                 self.driver("device_dax", "unbind");
@@ -493,13 +495,13 @@ impl Owner {
         self.give();
     }
 
-    /// As System RAM, and back: onlined, offlined, removed.
+    /// Makes the device System RAM and back: online, offline, remove.
     fn system_ram(&mut self) {
         assert!(self.driver("kmem", "bind"), "bind to kmem");
         let state = self.file("state");
         self.put(&state, "unplugged");
         self.put(&state, "online_movable");
-        // Somebody may have got a page of it that does not move.
+        // A page of it may be pinned for a while.
         for _ in 0..100 {
             if self.put(&state, "unplugged") {
                 break;
@@ -511,7 +513,7 @@ impl Owner {
         self.tag();
     }
 
-    /// Its driver is unbound, and everything is gone; it is bound again.
+    /// Unbinds the provider's driver, which removes the region, and binds it again.
     fn provider(&mut self) {
         let device = self.devices.file_name().expect("a name").to_owned();
         let driver = fs::canonicalize(self.devices.join("driver")).expect("the provider's driver");
@@ -525,11 +527,11 @@ impl Owner {
         self.tag();
     }
 
-    /// A first device without memory, and the one that is for the processes.
+    /// Empties the first device, and creates the device for the processes.
     fn begin(&mut self) {
         let id = number(self.region.join("id"));
         let first = self.devices.join(format!("dax{id}.0"));
-        // What comes back may be kmem's.
+        // kmem may have bound to the new device.
         if first.join("driver").exists() {
             self.put(first.join("driver/unbind"), format!("dax{id}.0"));
         }
@@ -543,9 +545,9 @@ impl Owner {
         self.shape();
     }
 
-    /// Binds the device and says where its memory is.
+    /// Binds the device and publishes its ranges.
     fn give(&mut self) {
-        // Its name may be in the list already.
+        // If its name is already in the driver's list, the device is bound already.
         if !self.file("driver").exists() {
             self.driver("device_dax", "new_id");
         }
@@ -578,7 +580,8 @@ impl Owner {
         self.shared.generation.fetch_add(1, SeqCst);
     }
 
-    /// Writes to pages of the whole region their address, with a device of all that is free.
+    /// Writes to the tagged pages of the whole region their own address, through a device that has all
+    /// memory.
     fn tag(&mut self) {
         let before = self.name.clone();
         let id = number(self.region.join("id"));
@@ -594,7 +597,7 @@ impl Owner {
         for unit in 0..self.len / UNIT {
             for page in TAGGED {
                 let inside = unit * UNIT + page * PAGE;
-                // SAFETY: It is mapped, and nobody else has it.
+                // SAFETY: The address is mapped, and no other code accesses it.
                 unsafe { *((map.at + inside) as *mut u64) = self.start + inside };
             }
         }
@@ -611,14 +614,14 @@ impl Owner {
     }
 }
 
-/// If the owner fails, its users have no reason to go on.
+/// Makes the kernel kill a user process when the owner dies.
 fn die_with_parent() {
     // SAFETY: No memory is involved.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
 fn run(program: &str, arguments: &[&str]) {
-    // In use: it says so, and that is all.
+    // The command may fail if the module is in use.
     let _ = std::process::Command::new(program)
         .args(arguments)
         .stderr(std::process::Stdio::null())
@@ -637,10 +640,10 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let shared = Shared::new();
-    let region = fs::canonicalize(&arguments[1]).expect("the folder dax_region");
+    let region = fs::canonicalize(&arguments[1]).expect("the directory dax_region");
     let mut owner = Owner {
         shared,
-        devices: region.parent().expect("it is in a folder").to_owned(),
+        devices: region.parent().expect("it is in a directory").to_owned(),
         region,
         name: String::new(),
         random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
@@ -656,7 +659,7 @@ fn main() -> ExitCode {
     let node = Path::new("/dev").join(&owner.name);
     let users: Vec<i32> = (0..processes)
         .map(|user| {
-            // SAFETY: There is one thread only.
+            // SAFETY: This process has one thread only.
             match unsafe { libc::fork() } {
                 0 => {
                     die_with_parent();
@@ -679,19 +682,20 @@ fn main() -> ExitCode {
     let mut ended = 0;
     for user in users {
         let mut status = 0;
-        // SAFETY: Room for a status.
+        // SAFETY: `status` is valid for writes.
         unsafe { libc::waitpid(user, &mut status, 0) };
         ended += u64::from(status == 0);
     }
 
     let [rebound, shaped, made, onlined, module, provider] = owner.counts;
     println!(
-        "# bound again {rebound} times, in another shape {shaped}, made anew {made}, after being \
-         System RAM {onlined}, after its driver's module {module}, after its provider {provider}"
+        "# bound again {rebound} times; after a change of its ranges {shaped}, after delete and create \
+         {made}, after being System RAM {onlined}, after a reload of device_dax {module}, after an \
+         unbind of its provider {provider}"
     );
     let load = |counter: &AtomicU64| counter.load(SeqCst);
     println!(
-        "# {} touches failed, of a device that was away",
+        "# {} touches failed because the device was unbound",
         load(&shared.failed)
     );
     println!("# count: {rounds} changes of a device under processes that use it");

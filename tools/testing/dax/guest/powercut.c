@@ -5,17 +5,16 @@
  *	powercut count  PATH SEED [SIZE]
  *	powercut append PATH SEED NAME [SIZE] [nosync] [early]
  *
- * "count" prints how many records are whole, from the first one on. "append" goes on behind
- * these until it is killed, and reports each record on descriptor 3, as "NAME NUMBER", when
- * clwb and sfence have made it durable. With a SIZE, the log is a device of so many bytes.
- * Without one it is a file that grows as it is written, mapped with MAP_SYNC: blocks
- * are allocated by page faults.
+ * "count" prints the number of complete records before the first incomplete one. "append"
+ * appends records after these until it is killed. It reports each record on descriptor 3, as
+ * "NAME NUMBER", when clwb and sfence have made it durable. With SIZE, the log is a device of
+ * SIZE bytes. Without SIZE it is a growing file, mapped with MAP_SYNC; page faults allocate its
+ * blocks.
  *
- * To show that the test notices: with "nosync" the file is mapped without MAP_SYNC, with
- * "early" a record is reported before it is written.
+ * To prove that the test can fail, "nosync" maps the file without MAP_SYNC, and "early" reports
+ * a record before it is written.
  *
- * What a record has to look like follows from the seed and its number, so nothing else can
- * be taken for it.
+ * The seed and its number determine the contents of a record, so other data cannot pass for it.
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
@@ -43,7 +42,7 @@ struct record {
 	uint64_t seed;
 	uint64_t number;
 	uint64_t len;
-	/* Of all words before and after this one. */
+	/* The checksum of all other words. */
 	uint64_t checksum;
 	uint64_t data[(64 * LINE - 32) / 8];
 };
@@ -52,10 +51,10 @@ struct log {
 	const char *path;
 	uint64_t seed;
 	int fd;
-	/* A file; it has this size so far. */
+	/* The log is a file that grows; its size so far. */
 	bool grows;
 	uint64_t size;
-	/* What of it is mapped, and where. */
+	/* The mapped part of the file, and its address. */
 	char *map;
 	uint64_t from, to;
 	int flags;
@@ -100,7 +99,7 @@ static void map(struct log *log, uint64_t from, uint64_t to)
 		err(1, "mmap %s from %#lx to %#lx", log->path, from, to);
 }
 
-/* How many records are whole; *AT is the end of the last one. */
+/* Count the complete records; *AT becomes the end of the last one. */
 static uint64_t count(struct log *log, uint64_t *at)
 {
 	struct record want;
@@ -115,7 +114,7 @@ static uint64_t count(struct log *log, uint64_t *at)
 	}
 }
 
-/* Another piece of the file, mapped afresh together with the page that the log ends in. */
+/* Extend the file, and map the new part and the page in which the log ends. */
 static void grow(struct log *log, uint64_t at)
 {
 	if (!log->grows)
@@ -177,7 +176,7 @@ static void open_log(struct log *log)
 	if (!log->grows)
 		return;
 	log->size = st.st_size;
-	/* The name of the file is not what MAP_SYNC is about. */
+	/* MAP_SYNC does not make the directory entry durable; fsync() does. */
 	*strrchr(dir, '/') = 0;
 	fd = open(dir, O_RDONLY);
 	if (fd < 0 || fsync(log->fd) || fsync(fd))

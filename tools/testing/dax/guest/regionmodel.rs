@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random requests to a dynamic region of this machine, and to two models of it: after each request
-//! all three have to say, and to show, the same.
+//! Makes random requests to a dynamic region of this machine and to two models of it. After each
+//! request all three must return the same result and show the same state.
 //!
-//! `regionmodel DAX_REGION STEPS SEED`: the region's folder `dax_region`; at least so many requests. A
-//! sequence that fails is reduced and printed, and the status is 1.
+//! `regionmodel DAX_REGION STEPS SEED`: DAX_REGION is the region's directory `dax_region`, STEPS the
+//! minimum number of requests. A sequence that fails is reduced and printed, and the status is 1.
 
 use dax_host::{
     region::{op, Logic, Model, Op, Region, Units},
@@ -21,12 +21,12 @@ use std::{
     process::ExitCode,
 };
 
-/// Requests in a sequence, at most.
+/// The maximum number of requests in a sequence.
 const LONGEST: usize = 200;
-/// Sequences that are tried to make one that fails shorter. Each may take a second.
+/// The maximum number of attempts to shorten a sequence that fails. Each may take a second.
 const ATTEMPTS: u32 = 600;
 
-/// Makes the requests, and counts them.
+/// Makes the requests and counts them.
 fn run(sysfs: &mut Sysfs, ops: &[Op], made: &Cell<u64>) -> Result<(), String> {
     sysfs.empty();
     let fixed = sysfs.fixed();
@@ -47,7 +47,7 @@ fn run(sysfs: &mut Sysfs, ops: &[Op], made: &Cell<u64>) -> Result<(), String> {
     Ok(())
 }
 
-/// The same sequence once more, in words.
+/// Runs the sequence again and describes each request.
 fn tell(sysfs: &Sysfs, ops: &[Op]) {
     let fixed = sysfs.fixed();
     let mut simple = Model::<Units>::new(fixed);

@@ -1,34 +1,33 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in a booted machine for lib/guest.py: takes one order after the other and carries it out. An
-# order is a line in the file "order" of /mnt/session:
+# Runs in a booted machine for lib/guest.py: receives orders and carries them out, one after the
+# other. An order is a line in the file "order" of /mnt/session:
 #
-#   test NAME BOOT   a test of the kernel's tools/testing/selftests/dax; looks afterwards whether it left
-#                    anything behind
-#   script NAME      a script in /mnt/session
-#   leaks            have memory that is lost reported, in a kernel that looks for that
+#   test NAME BOOT   run a test of tools/testing/selftests/dax, and check that it leaves nothing behind
+#   script NAME      run a script in /mnt/session
+#   leaks            let kmemleak report leaks, if the kernel has it
 #   end              power off
 #
-# The lines of its output with ## are for guest.py. From there: IN_C, MACHINE, PERSIST, and PACE, by
-# which time limits are multiplied.
+# Output lines with ## are for guest.py. It sets IN_C, MACHINE, PERSIST and PACE; time limits are
+# multiplied by PACE.
 
 cd /mnt/tests/dax || exit 1
 . ./machine.sh
 mkfifo /tmp/never
 exec {never}<>/tmp/never
 
-# The next order, in "order".
+# Wait for the next order and read it into the array "order".
 take_order()
 {
 	local file=/mnt/session/order
-	# A pause that starts no process.
+	# Sleep without starting a process.
 	until [ -e $file ]; do read -rt 0.05 <&$never; done
 	read -ra order <$file
 	rm $file
 }
 
-# What has to be the same after a test as before.
+# Print the state that must be the same before and after a test.
 state()
 {
 	ls /sys/bus/dax/devices /sys/bus/dax/drivers
@@ -40,21 +39,21 @@ state()
 	grep -E '/dev/(pmem|dax)' /proc/mounts
 }
 
-# What it finds is in the kernel's log; the stack of each allocation tells whose it was.
+# Let kmemleak scan, and copy its report with the allocation stacks to the kernel's log.
 leaks()
 {
 	local file=/sys/kernel/debug/kmemleak
 	[ -w $file ] || return
 	echo scan >$file
-	# It takes an object for lost when it is older than this, in milliseconds.
+	# kmemleak reports only objects that are older than five seconds.
 	sleep 5
 	echo scan >$file
 	cat $file >/dev/kmsg
 	echo clear >$file
 }
 
-# limited LIMIT COMMAND...: run it; if it does not even end by itself some time after its limit, say what
-# is blocked, and power off
+# limited LIMIT COMMAND...: run COMMAND, which should end by itself after LIMIT. If it does not, log the
+# blocked tasks and power off.
 limited()
 {
 	local limit=$1 pid dog status
@@ -89,7 +88,7 @@ run_test()
 	limited $((${limit:-120} * PACE)) bash "./$file"
 	status=$?
 	udevadm settle
-	# What is to live through a reboot may stay.
+	# Tests with several boots may leave things for the next boot.
 	if [ -z "$(head_of "$file" boots)$(head_of "$file" leaves)" ] && ! left=$(diff <(echo "$before") <(state)); then
 		echo "not ok 0 nothing is left behind, and nothing is missing"
 		sed 's/^/# /' <<<"$left"
@@ -98,7 +97,7 @@ run_test()
 }
 
 prepare
-# It is asked at the end.
+# "leaks" starts scans; turn automatic scans off.
 [ ! -w /sys/kernel/debug/kmemleak ] || echo scan=off >/sys/kernel/debug/kmemleak
 echo "## ready"
 while take_order; do

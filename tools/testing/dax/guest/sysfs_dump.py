@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Print what there is of DAX in /sys, /dev and /proc/iomem, in the guest.
+"""Print the files of DAX in /sys, /dev and /proc/iomem of the guest.
 
-One line for each file: its path, mode, and what it says. What differs from boot to
-boot, or says how busy a device was, is left out.
+Prints one line for each file: path, mode and contents. Leaves out values that differ
+from boot to boot, and statistics of runtime power management.
 """
 
 import os
 import stat
 import sys
 
-# Of modules: what the compiler made of them. Of "power": how long a device did what.
+# Files of modules that depend on the compiler or on the use of the module.
 VOLATILE = {"sections", "notes", "coresize", "initsize", "refcnt", "srcversion", "taint",
             "initstate", "version", "holders"}
 
@@ -43,12 +43,12 @@ def show(path):
 def tree(root):
     root = os.path.realpath(root)
     show(root)
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in VOLATILE)
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        for name in sorted(set(files) - VOLATILE) + folders:
-            show(os.path.join(folder, name))
-        folders[:] = [name for name in folders if name not in links]
+    for directory, directories, files in os.walk(root):
+        directories[:] = sorted(name for name in directories if name not in VOLATILE)
+        links = [name for name in directories if os.path.islink(os.path.join(directory, name))]
+        for name in sorted(set(files) - VOLATILE) + directories:
+            show(os.path.join(directory, name))
+        directories[:] = [name for name in directories if name not in links]
 
 
 def main():

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's logic and what it is tested against say the same, whatever is asked: for random
-//! requests, and for those that a fuzzer chooses.
+//! Compares the kernel's logic with models and reference code, for random requests and for requests
+//! that a fuzzer chooses.
 
 use crate::{
     info_block, memory, reference,
@@ -13,7 +13,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-/// A region whose ends are at no multiple of the largest align.
+/// A region whose ends are not multiples of the largest align.
 const REGION: Fixed = Fixed {
     id: 0,
     start: (6 << 30) + (6 << 20),
@@ -23,7 +23,7 @@ const REGION: Fixed = Fixed {
     memmap_on_memory: true,
 };
 
-/// A region by the kernel's logic does what one by the simple model does.
+/// Checks that the kernel's logic and the simple model behave the same for these requests.
 fn region(ops: &[Op]) {
     let mut simple = Model::<Units>::new(REGION);
     let mut logic = Model::<Logic>::new(REGION);
@@ -37,7 +37,7 @@ fn region(ops: &[Op]) {
     }
 }
 
-/// A fuzzer's bytes: the choices that are made when requests to a region are thought up.
+/// Generates requests to a region from a fuzzer's bytes, and checks them.
 pub fn fuzz_region(bytes: &[u8]) {
     let random = TestRng::from_seed(RngAlgorithm::PassThrough, bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), random);
@@ -46,20 +46,20 @@ pub fn fuzz_region(bytes: &[u8]) {
     }
 }
 
-/// A fuzzer's bytes: a text that is written to a file.
+/// Checks the parsers with a fuzzer's bytes as the written text.
 pub fn fuzz_text(bytes: &[u8]) {
     reference::check(bytes);
     memory::check_state(bytes);
 }
 
-/// A fuzzer's bytes: an info block, and ranges of memory.
+/// Makes an info block and ranges of memory from a fuzzer's bytes, and checks them.
 pub fn fuzz_memory(bytes: &[u8]) {
     let (block, namespace) = info_block::made_of(bytes);
     info_block::check(&block, &namespace);
     memory::check(bytes);
 }
 
-/// Makes a function of a fuzzer's bytes what libFuzzer calls.
+/// Defines libFuzzer's entry point, which calls a function with the fuzzer's bytes.
 #[macro_export]
 macro_rules! fuzz_target {
     ($function:path) => {
@@ -68,7 +68,7 @@ macro_rules! fuzz_target {
             let bytes = if size == 0 {
                 &[][..]
             } else {
-                // SAFETY: libFuzzer passes so many bytes, which stay as they are.
+                // SAFETY: libFuzzer passes `size` bytes, and does not change them during the call.
                 unsafe { std::slice::from_raw_parts(data, size) }
             };
             $function(bytes);

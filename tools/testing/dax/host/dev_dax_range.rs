@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A range of a device, on the host.
+//! A stand-in for C's `struct dev_dax_range`, on the host.
 
 use crate::ranges::{Extent, Range};
 use std::cell::Cell;
 
 thread_local! {
-    /// How often this thread has looked at one.
-    pub(crate) static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+    /// The number of ranges whose page offset this thread has read.
+    pub(crate) static VISITS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What C's `struct dev_dax_range` is to the kernel.
+/// A range of a device.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct DevDaxRange {
@@ -35,7 +35,7 @@ impl DevDaxRange {
 
 impl Extent for DevDaxRange {
     fn pgoff(&self) -> u64 {
-        LOOKED_AT.set(LOOKED_AT.get() + 1);
+        VISITS.set(VISITS.get() + 1);
         self.pgoff
     }
 

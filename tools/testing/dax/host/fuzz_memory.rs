@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! For libFuzzer: info blocks, and ranges of memory.
+//! A fuzz target: info blocks and ranges of memory.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! For libFuzzer: choices when requests to a region are thought up.
+//! A fuzz target: requests to a region.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! For libFuzzer: a text that is written to a file.
+//! A fuzz target: texts that user space writes to sysfs files.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The check of info blocks against the rules as a person would say them, in numbers without end.
+//! Compares the check of info blocks with a plain form of its rules, in integers that cannot overflow.
 
 use crate::data::Data;
 use kernel::nvdimm::{InfoBlock, INFO_BLOCK_RESERVE, PAGE_STRUCT_SIZE};
@@ -8,7 +8,7 @@ use std::ops::Range;
 
 const PAGE: i128 = 4096;
 
-/// What the data is, if the block is one of this namespace.
+/// The range of the data, if the block is valid for this namespace.
 fn expected(block: &InfoBlock, namespace: &Range<u64>) -> Option<(i128, i128)> {
     let wide = |number: u64| i128::from(number);
     let (start_pad, end_trunc) = (i128::from(block.start_pad), i128::from(block.end_trunc));
@@ -35,7 +35,7 @@ fn expected(block: &InfoBlock, namespace: &Range<u64>) -> Option<(i128, i128)> {
     is_good.then_some((start, end))
 }
 
-/// The check takes the block for what it is, and if it refuses it, it has a sentence for that.
+/// Compares the result of the check with the rules. A refusal must come with a sentence.
 pub(crate) fn check(block: &InfoBlock, namespace: &Range<u64>) -> bool {
     let found = Data::new(block, namespace);
 
@@ -61,7 +61,7 @@ pub(crate) fn check(block: &InfoBlock, namespace: &Range<u64>) -> bool {
     found.is_some()
 }
 
-/// A block and a namespace, from bytes: each field is what ndctl would write, or what the bytes say.
+/// Makes a block and a namespace from bytes. Each field has ndctl's value or one from the bytes.
 pub(crate) fn made_of(bytes: &[u8]) -> (InfoBlock, Range<u64>) {
     let mut bytes = bytes.iter().copied();
     let mut byte = || bytes.next().unwrap_or(0);
@@ -80,7 +80,7 @@ pub(crate) fn made_of(bytes: &[u8]) -> (InfoBlock, Range<u64>) {
     let namespace = start..start.saturating_add(size);
     let mode = any(odd & 4 != 0, u64::from(more >> 2 & 1) + 1) as u32;
     let align = any(odd & 8 != 0, align);
-    // Not a page too much, or some too few.
+    // The right number of pages, or a few too many or too few.
     let missing = if more & 0xc0 == 0x40 {
         u64::from(more >> 4 & 3) << 12
     } else {
@@ -128,7 +128,7 @@ fn random_info_blocks() {
     for _ in 0..500_000 {
         let bytes: Vec<u8> = (0..40).map(|_| random.number() as u8).collect();
         let mut bytes = bytes;
-        // Few fields that are not as usual.
+        // Only a few fields have unusual values.
         bytes[0] &= random.number() as u8 & random.number() as u8;
         let (block, namespace) = made_of(&bytes);
         good += u32::from(check(&block, &namespace));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the logic of drivers/dax on the host, and what they share with the tests of a real
+//! Tests of the logic of drivers/dax on the host, and code that they share with the tests of a real
 //! region.
 //!
-//! The sources are those of the kernel; `kernel` is a stand-in with the few items that they use.
+//! The logic is compiled from the kernel's sources. `kernel` is a stand-in for the few items of the
+//! kernel crate that they use.
 
 pub mod agree;
 #[cfg(test)]
@@ -28,7 +29,7 @@ mod resize;
 mod space;
 pub mod sysfs;
 
-// Some of it is for the tests alone.
+// Only the tests use some of it.
 #[allow(dead_code)]
 #[path = "../../../../drivers/dax/pmem/data.rs"]
 mod data;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the way from a page of a device to its physical address.
+//! Tests of the lookup from a page of a device to its physical address.
 
 use crate::{
-    dev_dax_range::{DevDaxRange, LOOKED_AT},
+    dev_dax_range::{DevDaxRange, VISITS},
     model::UNIT,
     random::Random,
     ranges::{lookup, size_of_device, Range},
 };
 
-/// Ranges of 1 to 9 pages in no order, none next to the one before.
+/// Ranges of 1 to 9 pages in random order. No two are adjacent.
 fn device(ranges: u64, random: &mut Random) -> Vec<DevDaxRange> {
     let mut positions: Vec<u64> = (0..ranges).collect();
     for n in (1..positions.len()).rev() {
@@ -24,7 +24,7 @@ fn device(ranges: u64, random: &mut Random) -> Vec<DevDaxRange> {
     extents
 }
 
-/// One page after the other.
+/// A lookup that walks all pages.
 fn naive(extents: &[DevDaxRange], pgoff: u64, size: u64) -> Option<u64> {
     for extent in extents {
         for page in 0..extent.range().len() / UNIT {
@@ -93,9 +93,9 @@ fn cost_grows_with_the_logarithm() {
         let extents = device(ranges, &mut random);
         let worst = (0..size_of_device(&extents) / UNIT)
             .map(|pgoff| {
-                LOOKED_AT.set(0);
+                VISITS.set(0);
                 assert!(lookup(&extents, pgoff, UNIT).is_some());
-                LOOKED_AT.get()
+                VISITS.get()
             })
             .max();
         assert!(worst <= Some(most), "{ranges} ranges: {worst:?}");

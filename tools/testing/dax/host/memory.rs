@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arithmetic of hmem against one unit of memory after the other, and the names of kmem's states.
+//! Compares hmem's arithmetic with a walk over all units, and checks the parser of kmem's states.
 
 use crate::{gaps, offered, state};
 use std::ops::Range;
 
-/// What a CXL region can have, or not.
+/// CXL regions claim memory in multiples of this size.
 const UNIT: u64 = 256 << 20;
 
-/// The units of `range` that are left when `taken` are gone, as ranges that do not touch.
+/// The units of `range` without those that are `taken`, as ranges that are not adjacent.
 fn left(range: Range<u64>, taken: impl Fn(u64) -> bool) -> Vec<Range<u64>> {
     let mut found: Vec<Range<u64>> = Vec::new();
     for at in range.filter(|at| !taken(*at)) {
@@ -20,7 +20,7 @@ fn left(range: Range<u64>, taken: impl Fn(u64) -> bool) -> Vec<Range<u64>> {
     found
 }
 
-/// Gaps are what is left: for numbers so small that all can be looked at.
+/// Checks `gaps()` with numbers so small that a walk over all units is possible.
 pub(crate) fn check_gaps(whole: Range<u64>, lengths: &[u8]) {
     let mut at = 0;
     let mut taken = Vec::new();
@@ -33,7 +33,7 @@ pub(crate) fn check_gaps(whole: Range<u64>, lengths: &[u8]) {
     let mut found: Vec<Range<u64>> = Vec::new();
     for gap in gaps::gaps(whole.clone(), taken.iter()) {
         assert!(!gap.is_empty());
-        // Two gaps may touch where a range that is none lies between them.
+        // Two gaps may be adjacent if an empty range lies between them.
         match found.last_mut() {
             Some(last) if last.end == gap.start => last.end = gap.end,
             _ => found.push(gap),
@@ -46,7 +46,7 @@ pub(crate) fn check_gaps(whole: Range<u64>, lengths: &[u8]) {
     );
 }
 
-/// What is unclaimed of `range` is each unit of it that is not, no more and no less.
+/// Checks that `unclaimed()` returns exactly the unclaimed units of `range`.
 pub(crate) fn check_unclaimed(range: Range<u64>, claimed: &[u8]) {
     let is_claimed = |unit: u64| {
         claimed
@@ -72,7 +72,7 @@ pub(crate) fn check_unclaimed(range: Range<u64>, claimed: &[u8]) {
     assert_eq!(found, expected, "{range:x?}");
 }
 
-/// What can be mapped lies within, and not another entry does.
+/// Checks that `aligned()` returns the largest aligned range within `range`.
 pub(crate) fn check_aligned(range: Range<u64>, align: u64) {
     let wide = i128::from;
     let first = (wide(range.start) + wide(align) - 1) / wide(align) * wide(align);
@@ -85,7 +85,7 @@ pub(crate) fn check_aligned(range: Range<u64>, align: u64) {
     );
 }
 
-/// A state is asked for by its name alone, perhaps with a newline.
+/// Checks that the parser accepts the name of a state, with or without a newline, and nothing else.
 pub(crate) fn check_state(text: &[u8]) {
     let names = ["online", "online_kernel", "online_movable", "unplugged"];
     let known = names.iter().map(|name| (name.as_bytes(), *name));
@@ -96,7 +96,7 @@ pub(crate) fn check_state(text: &[u8]) {
     assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(text));
 }
 
-/// Ranges, from bytes.
+/// Makes ranges from bytes and checks them.
 pub(crate) fn check(bytes: &[u8]) {
     let mut fields = bytes.chunks(8).map(|chunk| {
         chunk

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The space of a region in the most obvious way: a flag for each unit.
+//! A simple model of the free space of a region: a flag for each unit.
 
 use crate::ranges::{Align, Error, Range};
 
@@ -98,7 +98,7 @@ impl Model {
         gaps
     }
 
-    /// The parts of the gaps that are aligned at both ends.
+    /// The gaps, reduced to ranges that are aligned at both ends.
     pub(crate) fn usable(&self, align: Align) -> Vec<Range> {
         let unit = align.bytes();
         let aligned = |gap: Range| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pages of a dev_pagemap and the data that they are for, in all combinations.
+//! Tests that the pages of a dev_pagemap fit the data of a namespace, in all combinations.
 
 use crate::{
     data::Data,
@@ -13,7 +13,7 @@ const UNIT: u64 = 2 << 20;
 const ALIGNS: [u64; 3] = [4 << 10, UNIT, 1 << 30];
 const GIB: u64 = 1 << 30;
 
-/// What `memmap_init_zone_device()` does: the address of each compound page.
+/// The address of each compound page that `memmap_init_zone_device()` creates.
 fn compound_pages(
     range: &Range<u64>,
     altmap: Option<Altmap>,
@@ -24,8 +24,8 @@ fn compound_pages(
     (first..range.end).step_by(size as usize)
 }
 
-/// What `nd_pfn_init()` and `__nvdimm_setup_pfn()` make of a namespace: the info block, the range
-/// and the altmap; nothing if it is too small.
+/// The info block, the range and the altmap that `nd_pfn_init()` and `__nvdimm_setup_pfn()` make for
+/// a namespace; `None` if it is too small.
 fn libnvdimm(
     namespace: &Range<u64>,
     align: u64,
@@ -56,13 +56,13 @@ fn libnvdimm(
         end_trunc: (namespace.end - end) as u32,
         align,
     };
-    // `base_pfn` and `reserve` are as for a base at a multiple of the unit, `free` is the rest.
+    // `base_pfn` and `reserve` have the values for a base at a multiple of the unit; `free` is the rest.
     let altmap = (mode == 2).then_some(Altmap { base, size: offset });
 
     Some((block, base..end, altmap))
 }
 
-/// The result of `fit` is what it says it is, whatever it was asked for.
+/// Checks the guarantees of `fit()`; returns whether it accepted the arguments.
 fn holds(range: &Range<u64>, altmap: Option<Altmap>, data: &Range<u64>, size: u64) -> bool {
     let fitting = match fit(range, altmap, data, size, UNIT) {
         Ok(fitting) => fitting,
@@ -85,7 +85,7 @@ fn holds(range: &Range<u64>, altmap: Option<Altmap>, data: &Range<u64>, size: u6
         pages.start <= data.start && data.end <= pages.end,
         "{what}"
     );
-    // One by one; small pages are too many.
+    // Check each page, unless there are too many.
     if size > 4096 || data.end - data.start < 64 << 20 {
         let mut seen = pages.start;
         for page in compound_pages(&fitting, altmap, size) {
@@ -97,8 +97,8 @@ fn holds(range: &Range<u64>, altmap: Option<Altmap>, data: &Range<u64>, size: u6
     true
 }
 
-/// Whatever libnvdimm can set up works: each align, each place of the memmap, each start of a
-/// namespace, padded and truncated.
+/// Everything that libnvdimm can set up works: each align, the memmap in RAM or in the namespace, and
+/// each start of a namespace, padded and truncated.
 #[test]
 fn all_namespaces() {
     let mut tried = 0;
@@ -136,17 +136,18 @@ fn all_namespaces() {
             }
         }
     }
-    // With 1 GiB and the memmap in RAM, where a namespace does not begin at a whole GiB.
+    // `narrowed` counts 1 GiB aligns with the memmap in RAM in namespaces that do not begin at a whole
+    // GiB.
     assert!(tried > 3000 && narrowed > 200, "{tried} {narrowed}");
 }
 
-/// What a provider could say: nothing that is accepted puts a compound page between two multiples.
+/// Arguments that a provider could pass. No accepted ones lead to a misaligned compound page.
 #[test]
 fn random_ranges() {
     let mut random = crate::random::Random::new(7);
     let mut good = 0;
     for _ in 0..300_000 {
-        // Few steps, so that it fits often enough.
+        // Few different values, so that they fit often enough.
         let step = [4096, UNIT, UNIT, 512 << 20, GIB][random.below(5) as usize];
         let mut at = |most: u64| (random.below(most / step + 2)) * step;
         let start = GIB + at(2 * GIB);

@@ -165,7 +165,7 @@ fn create() {
     }
 }
 
-/// Mostly what could be in such a text, so that a good part is accepted.
+/// Fragments for random texts. Most are from valid texts, so that the parsers accept enough of them.
 fn noise(random: &mut Random) -> Vec<u8> {
     const WORDS: [&[u8]; 20] = [
         b"dax",

@@ -28,14 +28,14 @@ impl Random {
         (self.number() >> 16) % limit
     }
 
-    /// One of the elements.
+    /// A random element.
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
 }
 
-/// Runs `property` on `cases` sequences of up to `longest` random steps. If one fails, fails with the
-/// shortest and simplest that does.
+/// Runs `property` on `cases` sequences of up to `longest` random steps. Reduces a sequence that fails
+/// before it reports it.
 pub(crate) fn check_sequences<S: Strategy>(
     cases: u32,
     longest: usize,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a text means, from the standard library's parsers and regular structure alone.
+//! Reference parsers for texts, made from the parsers of the standard library.
 
 use crate::ranges::{
     parse::{self, Name},
@@ -26,7 +26,7 @@ pub(crate) fn number(text: &str, hexadecimal: bool) -> Option<u128> {
         (None, false) if text.starts_with('0') => (8, text),
         (None, false) => (10, text),
     };
-    // The standard library takes a sign here.
+    // The standard library would accept a second sign here.
     if digits.starts_with('+') {
         return None;
     }
@@ -53,7 +53,7 @@ pub(crate) fn name(bytes: &[u8]) -> Option<Name> {
     (printed == text && is_int).then_some(name)
 }
 
-/// Every parser takes the text for what it is.
+/// Compares every parser with its reference.
 pub(crate) fn check(bytes: &[u8]) {
     let shown = String::from_utf8_lossy(bytes);
 

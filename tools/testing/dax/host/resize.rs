@@ -22,7 +22,7 @@ fn units(first: u64, count: u64) -> Range {
     range(START + first * UNIT, count * UNIT)
 }
 
-/// A device as the bus has it.
+/// A device on the bus.
 struct Device(InstanceRanges);
 
 impl Device {
@@ -48,11 +48,11 @@ fn fills_gaps_from_the_lowest_address() {
     let mut device = Device::new();
     device.resize(&mut space, 18 * UNIT, align(UNIT)).unwrap();
     assert_eq!(device.ranges(), [units(0, 10), units(20, 5), units(30, 3)]);
-    // The lowest gap is now right behind its last range.
+    // The lowest gap is now directly after the last range.
     device.resize(&mut space, 30 * UNIT, align(UNIT)).unwrap();
     let grown = [units(0, 10), units(20, 5), units(30, 10), units(60, 5)];
     assert_eq!(device.ranges(), grown);
-    // It is not any more when a lower one appears, though the one behind it would do.
+    // After a lower gap appears, that one is used, although the gap after the last range would fit.
     space.release(units(25, 5)).unwrap();
     device.resize(&mut space, 37 * UNIT, align(UNIT)).unwrap();
     assert_eq!(device.ranges()[4..], [units(25, 5), units(65, 2)]);
@@ -196,7 +196,7 @@ fn an_exact_range() {
     assert_eq!(space.available(), 64 * UNIT);
 }
 
-/// What a device gains joins its last range only if it lies right behind that.
+/// A new range is merged with the last range of a device only if it is directly after that.
 #[test]
 fn a_device_grows_range_by_range() {
     let mut space = region_of(64);
@@ -218,8 +218,9 @@ fn a_device_grows_range_by_range() {
     assert_eq!(space.checked_gaps(), before);
 }
 
-/// How Linux's C places what a device gains, for a region in which everything is aligned: it starts
-/// over at the lowest allocation for each piece, and looks before the first and behind each.
+/// The placement of new memory by upstream's C, in a region in which everything is aligned. For each
+/// new range it starts again at the lowest allocation, and checks the gap before the first allocation
+/// and after each one.
 fn as_c_does(region: Range, allocated: &[Range], device: &[Range], by: u64) -> Vec<Range> {
     let mut allocated = allocated.to_vec();
     let mut device = device.to_vec();
@@ -264,7 +265,7 @@ struct Step {
     device: usize,
     units: u64,
     class: usize,
-    /// How many allocations succeed.
+    /// The number of memory allocations that succeed.
     memory: u64,
 }
 
@@ -309,7 +310,7 @@ fn places_as_c_does() {
     });
 }
 
-/// A device that has the ranges `mine`, after it got `by` bytes of what is usable, lowest first.
+/// The ranges of a device with the ranges `mine`, after it got `by` bytes of `usable`, lowest first.
 fn grown(mine: &[Range], usable: Vec<Range>, mut by: u64) -> Vec<Range> {
     let mut ranges = mine.to_vec();
     for part in usable {
@@ -318,16 +319,16 @@ fn grown(mine: &[Range], usable: Vec<Range>, mut by: u64) -> Vec<Range> {
             break;
         }
         by -= len;
-        let piece = range(part.start(), len);
-        match ranges.last().and_then(|last| last.joined(&piece)) {
+        let gained = range(part.start(), len);
+        match ranges.last().and_then(|last| last.joined(&gained)) {
             Some(joined) => *ranges.last_mut().unwrap() = joined,
-            None => ranges.push(piece),
+            None => ranges.push(gained),
         }
     }
     ranges
 }
 
-/// Sizes are set at any alignment, with any amount of memory, on devices with and without ranges.
+/// Sets sizes with any align, with failing allocations, on devices with and without ranges.
 #[test]
 fn all_or_nothing_at_any_align() {
     check_sequences(400, 120, step(), |steps| {
@@ -378,7 +379,7 @@ fn all_or_nothing_at_any_align() {
             }
             for new in after.ranges() {
                 model.reserve(new).unwrap();
-                // Whatever was not there before can be mapped with such entries.
+                // Entries of this align can map all new ranges.
                 assert!(unit.fits(&new) || mine.contains(&new));
             }
             assert_eq!(space.checked_gaps(), model.gaps());

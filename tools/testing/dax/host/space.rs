@@ -21,7 +21,7 @@ fn space(region: Range) -> Space {
     Space::new(region, aligns()).unwrap()
 }
 
-/// Compares everything that can be asked.
+/// Compares the results of all queries.
 fn compare(space: &Space, model: &Model) {
     let gaps = model.gaps();
     assert_eq!(space.checked_gaps(), gaps);
@@ -85,7 +85,7 @@ fn ends_move() {
     let mut more = |last, len| space.allocate(last, len, align(UNIT));
     let (two, next) = (units(2, 2), units(4, 2));
     assert_eq!(more(Some(mine), 2 * UNIT), Ok(two));
-    // Less than is asked for, up to the next allocation.
+    // Up to the next allocation there is less free memory than wanted.
     assert_eq!(more(mine.joined(&two), 5 * UNIT), Ok(next));
     let full = Error::NoSpace { available: 0 };
     assert_eq!(more(Some(other), UNIT), Err(full));
@@ -111,7 +111,7 @@ fn alignment_is_that_of_addresses_not_of_offsets() {
 
 #[test]
 fn a_gap_that_goes_is_forgotten_all_the_way_up() {
-    // Gaps of one unit, and one, anywhere among them, for an entry of the largest align.
+    // Gaps of one unit, and at each possible place one gap for an entry of the largest align.
     let gap = |n: u64, long: u64| {
         let units = if n == long { 64 } else { 1 };
         range(START + n * 128 * UNIT, units * UNIT)
@@ -158,7 +158,7 @@ fn the_ends_of_the_address_space() {
     assert_eq!(space.available(), 0x10_0000);
 }
 
-/// A step that a test makes on a region of `UNITS` units.
+/// A step of a test on a region of `UNITS` units.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Reserve {
@@ -219,7 +219,7 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
-        // Not at a multiple of the larger alignments.
+        // The start is not a multiple of the larger aligns.
         let region = range(START + 3 * UNIT, UNITS * UNIT);
         Self {
             space: space(region),
@@ -228,7 +228,7 @@ impl Both {
         }
     }
 
-    /// Makes the step on both; what either says must be the same. Returns whether memory failed.
+    /// Makes the step on both; their results must be the same. Returns whether an allocation failed.
     fn make(&mut self, step: Step) -> bool {
         let start = |first| START + first * UNIT;
         match step {
@@ -264,11 +264,11 @@ impl Both {
                     Err(Error::NoMemory) => return true,
                     result => assert_eq!(result.ok(), expected),
                 }
-                let Some(piece) = expected else { return false };
-                self.model.reserve(piece).unwrap();
-                match last.and_then(|last| last.joined(&piece)) {
+                let Some(gained) = expected else { return false };
+                self.model.reserve(gained).unwrap();
+                match last.and_then(|last| last.joined(&gained)) {
                     Some(joined) => self.owned[which] = joined,
-                    None => self.owned.push(piece),
+                    None => self.owned.push(gained),
                 }
                 false
             }
@@ -340,7 +340,7 @@ fn a_failed_allocation_changes_nothing() {
     check_sequences(200, 150, step(), |steps| {
         let mut both = Both::new();
         for step in steps {
-            // The step must fail for want of memory, or succeed without any.
+            // The step must fail because an allocation failed, or succeed without an allocation.
             succeed(Some(0));
             let failed = both.make(*step);
             succeed(None);
@@ -370,7 +370,7 @@ fn the_nodes_follow_the_allocations() {
     }
     assert_eq!(space.nodes(), 20_001);
     for n in 0..20_000 {
-        // Out of order, as devices are deleted.
+        // Delete devices in random order.
         space.release(every_other(n * 7919 % 20_000)).unwrap();
         assert_eq!(space.nodes() as u64, 20_000 - n);
     }
@@ -378,7 +378,7 @@ fn the_nodes_follow_the_allocations() {
     assert_eq!(bytes(), before);
 }
 
-/// The average number of looks at nodes by an operation in a region of `gaps` gaps.
+/// The average number of node visits of each operation in a region with `gaps` gaps.
 fn cost(gaps: u64) -> [f64; 4] {
     let mut space = space(range(START, (2 * gaps + 192) * UNIT));
     let every_other = |n: u64| range(START + 2 * n * UNIT, UNIT);
@@ -408,7 +408,7 @@ fn cost(gaps: u64) -> [f64; 4] {
 fn cost_grows_with_the_logarithm() {
     let sizes = [10u64, 100, 1_000, 10_000, 100_000];
     let costs = sizes.map(cost);
-    println!("looks at nodes per operation: release, reserve, find, totals");
+    println!("node visits per operation: release, reserve, find, totals");
     for (gaps, cost) in sizes.iter().zip(&costs) {
         println!("{gaps:>7} gaps: {cost:.1?}");
     }
@@ -438,7 +438,7 @@ fn cost_of_a_packed_region_grows_no_faster() {
         space.reserve(range(at, UNIT)).unwrap();
         visits()
     });
-    println!("looks at nodes to allocate in a packed region of 10 and 10,000 devices: {costs:?}");
-    // There is one gap; only the stack of spare nodes is deeper.
+    println!("node visits of an allocation in a packed region of 10 and 10,000 devices: {costs:?}");
+    // There is one gap in both cases; only the stack of spare nodes is deeper.
     assert!(costs[1] < 4 * costs[0]);
 }

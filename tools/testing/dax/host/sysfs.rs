@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A dynamic region of this machine, by its files.
+//! A dynamic region of this machine, accessed through its files in sysfs.
 
 use crate::region::{
     Device, Driver, Errno, Fixed, Region, Span, Target, Text, View, EFAULT, UNTOLD,
@@ -16,16 +16,16 @@ use std::{
 
 const DRIVERS: &str = "/sys/bus/dax/drivers";
 
-/// A region in /sys.
+/// A region in sysfs.
 pub struct Sysfs {
     fixed: Fixed,
-    /// The folder `dax_region`.
+    /// The directory `dax_region`.
     region: PathBuf,
-    /// The folder that the devices are in.
+    /// The directory with the devices.
     devices: PathBuf,
-    /// What this process has mapped, by address.
+    /// `/proc/self/pagemap`, the physical pages that this process has mapped.
     pagemap: File,
-    /// What was written to `new_id`, with success.
+    /// The names that were successfully written to the `new_id` of a driver.
     named: Vec<(Driver, Vec<u8>)>,
 }
 
@@ -33,14 +33,14 @@ fn errno(error: io::Error) -> Errno {
     Errno(error.raw_os_error().unwrap_or(0))
 }
 
-/// What is in a small file.
+/// The contents of a small file.
 pub fn text(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     let text = fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     text.trim_end_matches('\n').to_owned()
 }
 
-/// The same as a number.
+/// The contents of a file as a number.
 pub fn number(path: impl AsRef<Path>) -> u64 {
     let text = text(path);
     match text.strip_prefix("0x") {
@@ -51,10 +51,10 @@ pub fn number(path: impl AsRef<Path>) -> u64 {
 }
 
 impl Sysfs {
-    /// The region with this folder `dax_region`. It is emptied, and stays so.
+    /// Opens the region with this directory `dax_region`, and empties it.
     pub fn new(region: &Path) -> Self {
-        let region = fs::canonicalize(region).expect("the folder dax_region");
-        let devices = region.parent().expect("it is in a folder").to_owned();
+        let region = fs::canonicalize(region).expect("the directory dax_region");
+        let devices = region.parent().expect("it is in a directory").to_owned();
         let mut fixed = Fixed {
             id: number(region.join("id")) as u32,
             start: 0,
@@ -77,7 +77,7 @@ impl Sysfs {
             named: Vec::new(),
         };
         sysfs.empty();
-        // Of a device without memory this is where the region starts.
+        // For a device without memory, `resource` is the start of the region.
         fixed.start = number(first.join("resource"));
         sysfs.fixed = fixed;
         sysfs
@@ -87,7 +87,7 @@ impl Sysfs {
         self.fixed
     }
 
-    fn folder(&self, id: u32) -> PathBuf {
+    fn directory(&self, id: u32) -> PathBuf {
         self.devices.join(self.name(id))
     }
 
@@ -95,23 +95,23 @@ impl Sysfs {
         format!("dax{}.{id}", self.fixed.id)
     }
 
-    /// As it was before anything was asked of it.
+    /// Restores the initial state of the region.
     pub fn empty(&mut self) {
         for (driver, name) in std::mem::take(&mut self.named) {
             let file = Path::new(DRIVERS).join(driver.name()).join("remove_id");
             put(&file, &name).expect("remove_id takes what new_id took");
         }
         for id in self.ids() {
-            let folder = self.folder(id);
+            let directory = self.directory(id);
             let name = self.name(id);
-            if folder.join("driver").exists() {
-                put(&folder.join("driver/unbind"), name.as_bytes()).expect("unbind");
+            if directory.join("driver").exists() {
+                put(&directory.join("driver/unbind"), name.as_bytes()).expect("unbind");
             }
-            put(&folder.join("size"), b"0").expect("size 0");
+            put(&directory.join("size"), b"0").expect("size 0");
             if id == 0 {
-                put(&folder.join("memmap_on_memory"), b"0").expect("memmap_on_memory 0");
+                put(&directory.join("memmap_on_memory"), b"0").expect("memmap_on_memory 0");
                 put(
-                    &folder.join("align"),
+                    &directory.join("align"),
                     self.fixed.align.to_string().as_bytes(),
                 )
                 .expect("align");
@@ -124,7 +124,7 @@ impl Sysfs {
     fn ids(&self) -> Vec<u32> {
         let prefix = format!("dax{}.", self.fixed.id);
         let mut ids: Vec<u32> = fs::read_dir(&self.devices)
-            .expect("the folder of the devices")
+            .expect("the directory of the devices")
             .filter_map(|entry| {
                 let name = entry.expect("an entry").file_name();
                 name.to_str()?.strip_prefix(&prefix)?.parse().ok()
@@ -135,18 +135,18 @@ impl Sysfs {
     }
 
     fn device(&self, id: u32, iomem: &str) -> Device {
-        let folder = self.folder(id);
+        let directory = self.directory(id);
         let name = self.name(id);
         let mut mappings = Vec::new();
         for index in 0.. {
-            let mapping = folder.join(format!("mapping{index}"));
+            let mapping = directory.join(format!("mapping{index}"));
             if !mapping.exists() {
                 break;
             }
             let span = (number(mapping.join("start")), number(mapping.join("end")));
             mappings.push((span, number(mapping.join("page_offset"))));
         }
-        let driver = fs::read_link(folder.join("driver")).ok();
+        let driver = fs::read_link(directory.join("driver")).ok();
         let driver = driver.as_deref().and_then(Path::file_name).map(|name| {
             Driver::ALL
                 .into_iter()
@@ -154,10 +154,10 @@ impl Sysfs {
                 .unwrap_or_else(|| panic!("a driver {name:?}"))
         });
         Device {
-            size: number(folder.join("size")),
-            align: number(folder.join("align")),
-            resource: number(folder.join("resource")),
-            memmap_on_memory: number(folder.join("memmap_on_memory")) == 1,
+            size: number(directory.join("size")),
+            align: number(directory.join("align")),
+            resource: number(directory.join("resource")),
+            memmap_on_memory: number(directory.join("memmap_on_memory")) == 1,
             mappings,
             driver,
             reserved: reserved(iomem, &name),
@@ -170,15 +170,15 @@ impl Sysfs {
     }
 }
 
-/// One write(2).
+/// Writes with one write(2).
 pub fn put(path: &Path, bytes: &[u8]) -> Result<(), Errno> {
     let mut file = OpenOptions::new().write(true).open(path).map_err(errno)?;
     let written = file.write(bytes).map_err(errno)?;
-    assert_eq!(written, bytes.len(), "{} took only a part", path.display());
+    assert_eq!(written, bytes.len(), "short write to {}", path.display());
     Ok(())
 }
 
-/// Opens a device for all that can be done to it.
+/// Opens a device for reading and writing.
 pub fn open(node: &Path) -> Result<File, Errno> {
     OpenOptions::new()
         .read(true)
@@ -187,7 +187,7 @@ pub fn open(node: &Path) -> Result<File, Errno> {
         .map_err(errno)
 }
 
-/// The physical address that this process has mapped at `at`, from its pagemap.
+/// The physical address that this process has mapped at `at`, from `/proc/self/pagemap`.
 pub fn physical(pagemap: &File, at: u64) -> Option<u64> {
     let mut entry = [0; 8];
     pagemap
@@ -197,7 +197,7 @@ pub fn physical(pagemap: &File, at: u64) -> Option<u64> {
     (entry >> 63 == 1).then_some((entry & ((1 << 55) - 1)) * 4096 + at % 4096)
 }
 
-/// What /proc/iomem has under a name.
+/// The entries with this name in /proc/iomem.
 fn reserved(iomem: &str, name: &str) -> Vec<Span> {
     let mut found: Vec<Span> = iomem
         .lines()
@@ -218,10 +218,10 @@ impl Region for Sysfs {
         let path = match target {
             Target::Create => self.region.join("create"),
             Target::Delete => self.region.join("delete"),
-            Target::Size(id) => self.folder(*id).join("size"),
-            Target::Align(id) => self.folder(*id).join("align"),
-            Target::Mapping(id) => self.folder(*id).join("mapping"),
-            Target::MemmapOnMemory(id) => self.folder(*id).join("memmap_on_memory"),
+            Target::Size(id) => self.directory(*id).join("size"),
+            Target::Align(id) => self.directory(*id).join("align"),
+            Target::Mapping(id) => self.directory(*id).join("mapping"),
+            Target::MemmapOnMemory(id) => self.directory(*id).join("memmap_on_memory"),
             Target::Bind(of) => driver(of, "bind"),
             Target::Unbind(of) => driver(of, "unbind"),
             Target::NewId(of) => driver(of, "new_id"),
@@ -236,11 +236,11 @@ impl Region for Sysfs {
 
     fn fault(&mut self, id: u32, offset: u64) -> Result<u64, Errno> {
         let file = open(&self.node(id))?;
-        let align = number(self.folder(id).join("align")) as usize;
+        let align = number(self.directory(id).join("align")) as usize;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let mut pipe = [0; 2];
-        // SAFETY: A new mapping, at an address that the kernel chooses, which no Rust object has; it
-        // is only passed to the kernel, and gone at the end of this.
+        // SAFETY: The kernel chooses a free address for the mapping, so no Rust object is there. The
+        // address is only passed to the kernel, and unmapped at the end of this block.
         unsafe {
             let at = libc::mmap(
                 ptr::null_mut(),
@@ -253,7 +253,7 @@ impl Region for Sysfs {
             if at == libc::MAP_FAILED {
                 return Err(errno(io::Error::last_os_error()));
             }
-            // The kernel touches it, so that there is an error and no signal.
+            // The kernel touches the entry, so that a failure is an error and not a signal.
             assert_eq!(libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC), 0);
             let touched = if libc::write(pipe[1], at, 1) == 1 {
                 match physical(&self.pagemap, at as u64) {

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Check the documents: what they quote is what the code says.
+"""Check the documents against the code.
 
-- Each message of the drivers is in the tables of the admin guide, and each that is
-  there is in the drivers. In the tables <...> stands for what the code fills in.
-- What a document refers to or includes is there, and each document is in a table of
-  contents.
-- The documents are valid reStructuredText, where docutils is installed.
+- Each message of the drivers is in a table of the admin guide, and each message in
+  those tables is in the drivers. In the tables <...> stands for a value that the code
+  fills in.
+- Each file that a document refers to or includes exists, and each document is in a
+  table of contents.
+- The documents are valid reStructuredText. This check needs docutils.
+- The prose of the project avoids the words and constructions in WORDS.
 
 The last line is "N passed, N failed".
 """
@@ -29,28 +31,28 @@ def sources():
 
 
 def normal(text):
-    """What a message is but for what is filled in."""
+    """A message with "*" in place of each value that is filled in."""
     text = re.sub(r"\\\n\s*", "", text).replace("\\n", "")
     text = re.sub(r"(?:0x)?\{[^}]*\}|<[^>]*>", "*", text).strip()
-    # The number of a mapping, and where it is, are one thing in kmem; elsewhere, from where to where.
+    # kmem prints the number of a mapping and its addresses; others print a start and an end.
     text = text.replace("mapping*: *-*", "mapping*").replace("*-*", "*")
-    # Whom it is about.
+    # The name of the process or device in the prefix.
     return re.sub(r"^\*: (?=mmap |mapping |cannot be)", "", text)
 
 
 def said(path, text):
-    """The messages of a file, each with its place in the guide's form."""
+    """The messages of a file, in the form in which the guide quotes them."""
     for found in MACRO.finditer(text):
         yield found[2]
-    # What messages are put together from.
+    # Strings from which messages are assembled.
     for display in re.findall(r"impl fmt::Display for Error \{(.*?)\n\}", text, re.S):
         yield from re.findall(STRING, display)
-    # What is wrong with an info block, with # and % for numbers, and what to do about it.
+    # Complaints about info blocks, with # and % for numbers, and their remedies.
     for sentence in re.findall(r"\b(?:what:|remedy:|&str =) " + STRING, text):
         yield re.sub(r"[#%]", "{}", sentence)
     for what, why in re.findall(r'\brefuse!\(\s*dev,\s*"([\w ]+)",\s*' + STRING, text):
         yield f"{what} refused: {why}"
-    # Advice that ends with the instance.
+    # Advice, to which the name of the instance is appended.
     for advice in re.findall(r"\badvise\(\s*dev,\s*fmt!\(\s*" + STRING, text):
         yield f"{advice} {{}}"
     if "core" in path.parts and ("region" in path.parts or path.name == "region.rs"):
@@ -58,7 +60,7 @@ def said(path, text):
         yield from re.findall(r"fmt!\(" + STRING, text)
 
 
-# Messages that only hold together what others say.
+# Format strings that only join other messages.
 FRAMES = {"* *", "*: *; * *", "*: * refused: *", "*", "delete refused: *", "size *", "mapping *", "align *",
           "dax*.*", "mapping*"}
 PREFIXES = ("delete refused: ",)
@@ -85,13 +87,13 @@ def messages():
 
 
 def covered(text, quoted):
-    """Mentioned in a text, not in a cell of its own."""
+    """Whether running text of the guide quotes the message, instead of a cell of a table."""
     flat = re.sub(r"\s+", " ", GUIDE.read_text())
     return f"``{text}``" in flat
 
 
 def framed(text):
-    """Made of frames that the code has: WHAT refused: WHY."""
+    """Whether the message is a frame of the code: WHAT refused: WHY."""
     what = text.removesuffix(" refused: *")
     return what in ("size *", "align *", "mapping *", "dax region of *")
 
@@ -110,11 +112,11 @@ def references():
             yield f"{name} refers to {found}", "" if mine else "no such document"
         for found in re.findall(r"\b((?:drivers/dax|rust/kernel|samples/rust|tools/testing(?:/selftests)?/dax)/"
                                 r"[\w/.-]*\w)", text):
-            # Of an object there is the source.
+            # For an object file, look for its source.
             here = (PROJECT / re.sub(r"\.o$", ".rs", found)).exists() or found in UPSTREAM
             yield f"{name} refers to {found}", "" if here else "no such file"
         if path.parent in (DOCS, DOCS / "performance"):
-            continue  # Reports; no chapters of a book.
+            continue  # Reports, which no table of contents lists.
         tocs = [other.read_text() for other in documents if other.name == "index.rst"]
         stem = path.parent.name + "/index" if path.name == "index.rst" else path.stem
         yield (f"{name} is in a table of contents",
@@ -124,6 +126,53 @@ def references():
 
 # Files of Linux itself.
 UPSTREAM = {"drivers/dax/bus.h", "drivers/dax/dax-private.h"}
+
+
+# The prose of the project, and patterns of words and constructions that it avoids; see glossary.rst.
+PROSE = ("README.md", "Makefile", "Documentation", "drivers", "include", "patches", "rust", "samples", "tools")
+TEXTS = {".c", ".config", ".h", ".ini", ".md", ".patch", ".py", ".rs", ".rst", ".sh", ".toml", ""}
+WORDS = [re.compile(pattern) for pattern in (
+    r"\b[Ff]olders?\b",
+    r"\b[Oo]f (which|whom|whose)\b",
+    r"\b[Pp]age[ _-]maps?\b",
+    r"\b(Guest|Hosted|Manner|Turn)\b",
+    r"\bis that of no\b|(?<!there )\b(is|are) none\b(?! of)|\bnone of the kind\b",
+    r"\b(is|are|was|were|be) told\b",
+    r"(^|[.:;] +|//[/!]? +|^\s*[*#] +)(What|Who|Whom|Whoever|Whatever) "
+    r"(it|he|is|was|are|were|has|had|have|of|they|cannot|can|stays|marks|holds|only|finds)\b",
+    r"\bbut for\b|\bas ever\b|\bno more so\b|\bbe it\b|\bfor ever\b",
+    r"\bwithout a word\b|\bof late\b|\bin either\b place",
+    r"\bin front of\b",
+    r"\b[Ww]hat (of|there is|it had|it has)\b",
+    r"\b(sees|saw|seen|looks) to\b(?! be)",
+    r"\b(the one|somebody|anybody) who\b",
+    r", as (is|are|was|does|do) that of\b",
+    r"\bso is (it|what|whatever)\b",
+    r"\b[Ww]hoever\b",
+    r"\byielded\b|\bhas_yielded\b",
+    r"\bpieces? of\b|\b(a|each|the|of) pieces?\b",
+)]
+# The glossary lists such words, and this file has the patterns.
+QUOTING = {"Documentation/driver-api/dax/glossary.rst", "tools/testing/dax/lib/check_docs.py"}
+# Files that are not yet free of them. Remove a file from this list when it is.
+EXEMPT = ("tools/testing/dax/machine/stock.py", "tools/testing/dax/overlay.py",
+          "tools/testing/dax/test_overlay.py")
+
+
+def words():
+    files = [path for name in PROSE for path in ([PROJECT / name] if (PROJECT / name).is_file()
+                                                 else sorted((PROJECT / name).rglob("*")))]
+    for path in files:
+        name = str(path.relative_to(PROJECT))
+        if (path.suffix not in TEXTS or not path.is_file() or "__pycache__" in name or name in QUOTING
+                or name.startswith(EXEMPT)):
+            continue
+        lines = path.read_text().splitlines()
+        found = [f"\n  {name}:{number}: {line.strip()}" for number, line in enumerate(lines, 1)
+                 # In a patch, only the lines that it adds are the project's.
+                 if (path.suffix != ".patch" or line.startswith("+"))
+                 and any(pattern.search(line) for pattern in WORDS)]
+        yield f"{name} has no word that the glossary replaces", "".join(found)
 
 
 def syntax():
@@ -162,7 +211,7 @@ class Lines:
 
 def main():
     passed = failed = 0
-    for check in (messages, references, syntax):
+    for check in (messages, references, words, syntax):
         for what, wrong in check():
             if wrong:
                 failed += 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is tested, and with what: from the environment, as make sets it."""
+"""The kernel under test and the build directory, from the environment that make sets."""
 
 import os
 import subprocess
@@ -11,18 +11,18 @@ HERE = Path(__file__).resolve().parents[1]
 PROJECT = lab_module.PROJECT
 BUILD = Path(os.environ.get("BUILD") or PROJECT / "build").resolve()
 LAB = lab_module.Lab(BUILD)
-# Which kernel; see lab.py.
+# The kernel under test; see FRAGMENTS in lab.py.
 KERNEL = os.environ.get("KERNEL") or "rust"
 IN_C = lab_module.in_c(KERNEL)
-# These need more time for everything.
+# Time limits are multiplied by this: these kernels are slow.
 PACE = {"debug": 8, "kcsan": 8}.get(KERNEL, 1)
-# Machines at the same time; each has two processors. A test of this machine that boots some has as
-# many of its own, beside those that the other tests have meanwhile.
+# The number of machines that run at the same time; each has two processors. A test on the host that
+# boots machines itself may run this many in addition.
 JOBS = int(os.environ.get("JOBS") or 2)
 
 
 def command(*arguments):
-    """Run it on this machine; status and output."""
+    """Run a command on the host; returns its status and output."""
     done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
                           env={**os.environ, "BUILD": str(BUILD)})
@@ -30,12 +30,12 @@ def command(*arguments):
 
 
 def inside(*arguments, impl=None):
-    """The same in the toolchain tree."""
+    """Run a command in the toolchain tree; returns its status and output."""
     return command(*LAB.inside(list(arguments), impl))
 
 
 def in_rust(*arguments):
-    """Do something with the tests' programs in Rust, see host/run; status and output."""
+    """Call host/run, which builds and runs Rust programs; returns its status and output."""
     return inside("env", "BUILD=/build/host-tests", "CRATES=/build/crates",
                   "/project/tools/testing/dax/host/run", *arguments)
 

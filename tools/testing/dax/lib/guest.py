@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A booted machine that runs one test after the other.
 
-A test that takes the machine down, or hangs in it, has failed; the next one gets a new machine.
+A test fails if it hangs or if the machine goes down. The next test then gets a new machine.
 """
 
 import queue
@@ -15,29 +15,30 @@ import vm
 from env import BUILD, IN_C, KERNEL, PACE, tail
 from outcome import Outcome
 
-# Machines that may go down in one run of the tests of one boot.
+# After more crashes than this, the remaining tests of the boot fail without running.
 MAX_CRASHES = 3
-# Seconds after which a machine is stopped that does not answer: while it boots, and beyond the limit of
-# a test. It says by itself that a test hangs, so these are long enough for a busy host.
+# A machine that does not answer is stopped after this many seconds: while it boots, and beyond the
+# limit of a test. session.sh reports a test that hangs much earlier, so these suit a busy host.
 BOOTING, HANGING = 600 * PACE, 240 * PACE
-# Of an order that is no test.
+# The time limit, in seconds, of an order that is not a test.
 ORDER = 120 * PACE
 
 
 class Down(Exception):
-    """The machine went down: why."""
+    """The machine went down; the text says why."""
 
 
-class Guest:
+class Session:
+    """A machine that is booted when the first test needs it, and again after a crash."""
     def __init__(self, boot):
         self.boot = boot
         self.crashes = 0
         self.machine = self.thread = None
 
-    # ---- what there is to be done ----
+    # ---- orders ----
 
     def test(self, test):
-        """The outcome of a selftest, in as many boots as it has."""
+        """Run a selftest in all of its boots; returns the outcome."""
         selftests.prepare(test)
         outcome = self._once(test, 1)
         for boot in range(2, test.boots + 1):
@@ -52,7 +53,7 @@ class Guest:
                             lambda lines, status: ktap.judge(lines, status, test.limit))
 
     def script(self, text, judge):
-        """The outcome of a script, which JUDGE tells from its lines and its status."""
+        """Run a script; JUDGE makes the outcome from its output lines and its status."""
         try:
             self._up()
         except Down as why:
@@ -61,8 +62,8 @@ class Guest:
         return self._judged("script script", ORDER, "", judge)
 
     def end(self):
-        """Power off; the outcome says what the machine lost, and what was reported of that. The next test
-        finds the same persistent memory."""
+        """Power off. The outcome has the memory leaks that the kernel reported. The next test finds
+        the same persistent memory."""
         outcome = Outcome()
         if not self.thread:
             return outcome
@@ -76,9 +77,9 @@ class Guest:
         return outcome
 
     def close(self):
-        """The same, for the last time."""
+        """Power off and remove the machine."""
         if self.thread and self.allowed is not None:
-            # Whoever waited for a test was interrupted.
+            # The user interrupted a test.
             self.allowed = 0
             self.thread.join()
             self.thread = None
@@ -88,10 +89,10 @@ class Guest:
         self.machine = None
         return outcome
 
-    # ---- how ----
+    # ---- implementation ----
 
     def _up(self):
-        """Boot it, if it is not up."""
+        """Boot the machine if it is not up."""
         if self.thread:
             return
         if self.crashes > MAX_CRASHES:
@@ -100,9 +101,9 @@ class Guest:
             self.machine = vm.Machine(BUILD, self.boot.machine, impl=KERNEL, append=self.boot.append,
                                       pace=PACE, shares={"tests": selftests.stage()})
             for name in ("session", "persist"):
-                folder = self.machine.backing / name
-                folder.mkdir(parents=True)
-                self.machine.shares[name] = folder
+                directory = self.machine.backing / name
+                directory.mkdir(parents=True)
+                self.machine.shares[name] = directory
         self.session = self.machine.shares["session"]
         (self.session / "order").unlink(missing_ok=True)
         self.lines, self.rest = queue.Queue(), ""
@@ -123,17 +124,17 @@ class Guest:
         finally:
             self.lines.put(None)
 
-    def _feed(self, piece):
-        *lines, self.rest = (self.rest + piece).split("\n")
+    def _feed(self, text):
+        *lines, self.rest = (self.rest + text).split("\n")
         for line in lines:
             self.lines.put(line)
 
     def _cut(self):
-        """Whether its time is over. The time in which the host itself stood still does not count."""
+        """Whether the time limit is over. Time in which the host stood still does not count."""
         now = time.monotonic()
         self.spent, self.last = self.spent + min(now - self.last, 2), now
         if self.console is not self.machine.console:
-            # It was started again, as the kernel did not come up.
+            # vm.py restarted the machine because the kernel did not come up.
             self.console, self.seen, self.spent = self.machine.console, 0, 0
         return self.allowed is not None and self.spent > self.allowed
 
@@ -143,7 +144,7 @@ class Guest:
         new.replace(self.session / "order")
 
     def _read_until(self, mark):
-        """The lines of its output before "## MARK", and what stands behind that."""
+        """Read output up to the line "## MARK"; returns the lines before it and the rest of that line."""
         found = []
         while True:
             try:
@@ -157,14 +158,14 @@ class Guest:
             found.append(line)
 
     def _down(self, lines):
-        """Why it went down; the next one will be a new one."""
+        """Clean up after a machine that went down; returns the exception that says why."""
         self.thread.join()
         self.thread = None
         self.crashes += 1
         if not self.result:
             why = "the machine could not be started"
         elif self.allowed is not None and self.spent > self.allowed:
-            why = "the machine was stopped, as it did not answer any more,"
+            why = "the machine stopped answering and was killed"
         elif self.result.timed_out:
             why = "the kernel did not come up"
         else:
@@ -175,7 +176,7 @@ class Guest:
         return Down(f"{why} during this test:\n{tail(chr(10).join(lines), 15)}\nthe kernel's log:\n{log}")
 
     def _log(self, last):
-        """What the kernel said since this was called before, up to the line LAST."""
+        """The kernel's log since the last call, up to the line LAST."""
         deadline = time.monotonic() + 10 * PACE
         while True:
             end = len(self.console)
@@ -186,7 +187,7 @@ class Guest:
             time.sleep(0.02)
 
     def _judged(self, order, limit, expected, judge):
-        """Carry out an order, and see what came of it: what JUDGE says, and the kernel."""
+        """Send an order; returns the outcome from JUDGE, with the bugs that the kernel reported."""
         try:
             self._up()
             self.expected = expected
@@ -207,6 +208,6 @@ class Guest:
         return outcome
 
     def _rest_of_log(self):
-        """After it went down."""
+        """The log that was not read before the machine went down."""
         text = self.result.console if self.result else ""
         return "\n".join(text.splitlines()[self.seen:])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the kernel reported of itself while a test ran: each such report is a failure."""
+"""Find the bugs that the kernel reported in its log while a test ran; each one is a failure."""
 
 import re
 
@@ -7,25 +7,25 @@ import vm
 
 RULE = re.compile(r"={20,}")
 RACE = re.compile(r"^[^\n]*={20,}\n[^\n]*BUG: KCSAN: .*?={20,}$", re.M | re.S)
-# What kmemleak says of an object: its lines are indented.
+# kmemleak's report of one object; its lines are indented.
 LEAK = re.compile(r"^\[ *[\d.]+\] unreferenced object .*\n(?:\[ *[\d.]+\]  .*(?:\n|\Z))*", re.M)
 LEAKS = re.compile(r"^.*kmemleak: \d+ new suspected.*$", re.M)
-# A driver that is registered while its device is still being added is told to try later. The
-# driver core of Linux 7.3 keeps that as text, and frees it with no device but those that wait.
+# If a driver is registered while its device is still being added, the driver core defers the probe
+# and stores a text as the reason. Linux 7.3 frees that text only for devices on the deferred list.
 KEPT_BY_THE_CORE = "device_set_deferred_probe_reason+0x"
-# Lines that are shown of a report of the kernel.
+# A report of the kernel is cut after this many lines.
 REPORT_LINES = 30
 # A function of the core or of a module, in a stack.
 OWN = re.compile(r"dax\w*\+0x|\[(kmem|\w*dax\w*)\]")
 
 
 def unfinished(log):
-    """It ends within a report of KCSAN."""
+    """Whether the log ends within a report of KCSAN."""
     return len(RULE.findall(log)) % 2 == 1
 
 
 def known_leaks(log):
-    """The log without the objects that the driver core loses, and how many they are."""
+    """Returns the log without the objects that the driver core leaks, and their number."""
     leaks = [found[0] for found in LEAK.finditer(log)]
     known = [report for report in leaks if KEPT_BY_THE_CORE in report]
     for report in known:
@@ -36,10 +36,10 @@ def known_leaks(log):
 
 
 def blame(log, expected):
-    """Of a part of the log: the reports in it as one text, empty when there is none, and how often there
-    was what is not taken for one. EXPECTED is a pattern for what may stand there."""
+    """Returns the bug reports in LOG as one text, which is empty if there are none, and a count of
+    the reports that are tolerated. EXPECTED is a pattern of lines that the test may cause."""
     counts = {}
-    # The rest of the kernel has data races, too.
+    # The rest of the kernel also has data races.
     others = [found[0] for found in RACE.finditer(log) if not OWN.search(found[0])]
     for report in others:
         log = log.replace(report, "")
@@ -56,7 +56,7 @@ def blame(log, expected):
                 reports.append(line.strip())
                 follow = REPORT_LINES
         elif follow:
-            # What it is about, the stack for instance.
+            # The details of the report, such as the stack.
             reports.append(line.strip())
             follow -= 1
     return "\n".join(reports[:2 * REPORT_LINES]), counts

@@ -7,7 +7,7 @@ from outcome import Outcome
 
 
 def judge(lines, status, limit):
-    """LINES are its output, STATUS is that of the script, LIMIT its time in seconds."""
+    """Returns the outcome. LINES is the output, STATUS the exit status, LIMIT the time limit in seconds."""
     outcome = Outcome()
     outcome.count("\n".join(lines))
     plan, seen, detail = None, 0, None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What came of a test, and how a pytest report carries it."""
+"""The outcome of a test, and how a pytest report carries it."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Outcome:
-    """How many cases did what, and what is to be said of them."""
+    """The numbers of cases that passed and were skipped, and details of the others."""
 
     passed: int = 0
     skipped: int = 0
-    wrong: list = field(default_factory=list)    # of each failed case, what happened
-    known: list = field(default_factory=list)    # failed as the test says C does
-    counts: dict = field(default_factory=dict)   # what it says that it did, and how often
-    pairs: list = field(default_factory=list)    # of each case about two modules, these
+    wrong: list = field(default_factory=list)    # for each failed case, a description of the failure
+    known: list = field(default_factory=list)    # cases that failed as expected for upstream's C
+    counts: dict = field(default_factory=dict)   # things that the test did -> how often
+    pairs: list = field(default_factory=list)    # for each case about two modules, the two
 
     def count(self, text):
-        """Take in the lines "# count: N WHAT" and "# pair: WHICH" of a test's output."""
+        """Add the lines "# count: N WHAT" and "# pair: WHICH" of a test's output."""
         for number, what in re.findall(r"^# count: (\d+) (.+)", text, re.M):
             self.add({what: int(number)})
         self.pairs += re.findall(r"^# pair: (.+)", text, re.M)
@@ -35,14 +35,14 @@ class Outcome:
         self.add(other.counts)
 
     def properties(self):
-        """The same for "user_properties" of a report: they go into its JUnit form, too."""
+        """The outcome as "user_properties" of a pytest report; the JUnit file has them, too."""
         return [("passed", self.passed), ("failed", len(self.wrong)), ("skipped", self.skipped),
                 ("known", len(self.known)), *((f"count {what}", number) for what, number in self.counts.items()),
                 *(("pair", pair) for pair in self.pairs)]
 
 
 def cases(found):
-    """An outcome of (description, complaint or nothing)."""
+    """An outcome from pairs (description, complaint); the complaint of a passed case is empty."""
     outcome = Outcome()
     for what, complaint in found:
         if complaint:
@@ -53,7 +53,7 @@ def cases(found):
 
 
 def counted(status, output):
-    """Of a program that ends with "N passed, N failed"."""
+    """The outcome of a program that prints "N passed, N failed" last."""
     outcome = Outcome()
     outcome.count(output)
     last = "\n".join(output.splitlines()[-40:])
@@ -68,9 +68,9 @@ def counted(status, output):
 
 
 def of_report(report):
-    """What a report of pytest says in cases; one without properties is a single one."""
+    """The cases in a report of pytest; a report without properties is a single case."""
     if report.when != "call":
-        # Skipped before it began, or something failed before or after it.
+        # The test was skipped before it began, or its setup or teardown failed.
         return {"passed": 0, "failed": int(report.failed), "skipped": int(report.skipped),
                 "known": 0, "counts": {}, "pairs": []}
     had = dict(report.user_properties)

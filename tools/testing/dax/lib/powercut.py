@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Cut the power of a machine that writes to persistent memory, and see what is there afterwards.
+"""Cut the power of a machine that writes to persistent memory, and check the memory afterwards.
 
 Three programs append records (guest/powercut.c): to a device of dax_pmem, mapped with 2 MiB, and
-to a growing file in ext4 and in xfs, mapped with MAP_SYNC. Each says on a port of its own what
-it has made durable. The machine is killed at a random moment, and after the next boot with the
-same memory each record that was reported has to be there, and the namespaces have to be as they
-were. Now and then it is killed already while it boots and mounts.
+to a growing file in ext4 and in xfs, mapped with MAP_SYNC. The programs report on a serial port
+each record that they made durable. The test kills the machine at a random moment and boots it
+again with the same memory. Each reported record must be there, and the namespaces must be
+unchanged. Sometimes the test kills the machine while it still boots and mounts.
 
-What this shows is that the kernel and the tools do things in the right order: what a mapping
-promises, and what the labels, info blocks and journals say, is in the memory when it has to be.
-The memory is a file here, and TCG has no processor cache. So it cannot show that clwb and sfence
-are needed, nor that they are enough.
+The test shows that the kernel and the tools do things in the right order: the contents of
+mappings, labels, info blocks and journals reach the memory when they must. The memory is a file,
+and TCG has no processor cache. So the test cannot show that clwb and sfence are needed or enough.
 
-ext4 refuses to be mounted when the last commit block of its journal was written in part, which a
-cut can leave behind in memory without a BTT. Then e2fsck has to repair it, and all records have
-to be there. As that is rare, each machine has such a block made once, after its first cut.
+In memory without a BTT, a cut can leave the last commit block of ext4's journal half written.
+ext4 then refuses to mount. e2fsck must repair it, and all records must be there afterwards. This
+is rare, so the test makes such a block once in each machine, after the first cut.
 """
 
 import concurrent.futures
@@ -27,16 +26,16 @@ from pathlib import Path
 
 import vm
 
-# Each has as many cuts.
+# The three logs; each cut hits all of them.
 LOGS = ("devdax", "ext4", "xfs")
-# Longest time from the first report to the cut, in seconds.
+# The longest time from the first report to the cut, in seconds.
 WRITING = 1.5
-# Of so many cuts, one may come before the first report, but after so many seconds.
+# One in EARLY cuts may come before the first report, but not before SOONEST seconds.
 EARLY, SOONEST = 5, 1.0
-# For a boot, on a busy host, in seconds.
+# The time limit of a boot, in seconds; it suits a busy host.
 LIMIT = 600
 
-# With new memory. What the file systems write would be seen in the device, which is between them.
+# For new memory. The device is between the file systems, so it would show stray writes of theirs.
 SETUP = """
 modprobe dax_pmem
 ndctl disable-region all
@@ -49,7 +48,7 @@ mkfs.ext4 -q -b 4096 -F "/dev/$(ndctl list -N | jq -r '.[] | select(.name == "ex
 mkfs.xfs -q -f "/dev/$(ndctl list -N | jq -r '.[] | select(.name == "xfs").blockdev')"
 """
 
-# With TEAR, ext4 is spoilt first.
+# If TEAR is set, this first damages the journal of ext4.
 LOOK = r"""
 port=$(grep -lx report /sys/class/virtio-ports/*/name)
 port=${port%/name}
@@ -59,7 +58,7 @@ modprobe -a dax_pmem device_dax xfs
 udevadm settle
 named() { ndctl list -NX | jq -r --arg n "$1" '.[] | select(.name == $n)'; }
 declare -A path
-# What there is of the next commit block when its first 16 bytes were written over a bitmap.
+# Write the next commit block as if only its first 16 bytes had replaced a bitmap.
 tear() {
 	local log seq end
 	log=$(debugfs -c -R "logdump -S" "$1")
@@ -100,8 +99,8 @@ done
 wait
 """
 
-# Also says whether the file systems find nothing wrong with themselves. One that is not mounted
-# is not asked: its journal would not be looked at.
+# Check the file systems. A file system that was not mounted is left out: without a mount its
+# journal is not replayed.
 END = """
 consistent() {
 	umount /tmp/$1 || return
@@ -119,7 +118,7 @@ def tail(result):
 
 @dataclass
 class Life:
-    """Of one machine: what was reported in it, and what was found."""
+    """One machine over all its cuts: the records that it reported, and the findings after each boot."""
 
     cuts: int = 0
     records: dict = field(default_factory=lambda: dict.fromkeys(LOGS, 0))
@@ -128,18 +127,18 @@ class Life:
     namespaces: str = ""
     changed: list = field(default_factory=list)
     wrong: list = field(default_factory=list)
-    # How often ext4 was repaired: after a cut had torn its journal, and after TEAR had.
+    # How often ext4 was repaired: after a cut tore its journal, and after TEAR did.
     torn: int = 0
     repaired: int = 0
     inconsistent: set = field(default_factory=lambda: {"ext4", "xfs"})
 
     def reported(self, text):
-        """Take over what the writers said. A line that was cut off says nothing."""
+        """Add the reports of the writers. An incomplete last line is ignored."""
         for log, number in re.findall(r"^(\w+) (\d+)\n", text, re.M):
             self.records[log] = max(self.records[log], int(number) + 1)
 
     def found(self, result, whole):
-        """Compare it with what a boot found. WHOLE: the boot was not cut before it had looked."""
+        """Check the findings of a boot. WHOLE: the boot was not cut before it had read all logs."""
         when = f"after cut {self.cuts}"
         if result.splats or result.timed_out:
             lines = result.console.splitlines()
@@ -168,11 +167,11 @@ class Life:
 
 
 def live(build, stage, cuts, seed, devdax="", files=""):
-    """The life of a machine with so many cuts. DEVDAX and FILES are options for the writers."""
+    """Run a machine through CUTS cuts. DEVDAX and FILES are options for the writers."""
     chance = random.Random(seed)
     life = Life()
-    with tempfile.TemporaryDirectory(dir=build / "run") as folder:
-        port = Path(folder) / "port"
+    with tempfile.TemporaryDirectory(dir=build / "run") as directory:
+        port = Path(directory) / "port"
         port.touch()
         args = ["-device", "virtio-serial-pci,bus=pcie.0", "-chardev", f"file,id=port,path={port}",
                 "-device", "virtserialport,chardev=port,name=report"]
@@ -197,15 +196,16 @@ def live(build, stage, cuts, seed, devdax="", files=""):
 
 
 class Cut:
-    """Says when: at a part of the time in which the machine writes, at least these logs, or boots."""
+    """Decides when to cut: at a fraction PART of the time in which the machine writes (at least
+    to LOGS), or earlier if BOOTS, while it boots."""
 
     def __init__(self, port, logs, boots, part):
         self.port, self.logs = port, logs
         self.start = time.monotonic()
-        # Since when.
+        # When the writers began.
         self.writing = None
         self.boots, self.part = boots, part
-        # QEMU empties it only when it opens it.
+        # QEMU truncates the file only when it opens it.
         port.write_text("")
 
     def __call__(self):
@@ -220,7 +220,7 @@ class Cut:
 
 
 def lives(build, stage, cuts, seed, machines):
-    """So many cuts, shared among some machines."""
+    """Divide CUTS cuts among MACHINES machines."""
     with concurrent.futures.ThreadPoolExecutor(machines) as pool:
         parts = [cuts // machines + (i < cuts % machines) for i in range(machines)]
         return list(pool.map(lambda i: live(build, stage, parts[i], f"{seed}/{i}"),
@@ -228,7 +228,7 @@ def lives(build, stage, cuts, seed, machines):
 
 
 def run(build, stage, cuts, machines, seed):
-    """Cases (what was looked at, what is wrong with it or nothing), and how many of what there were."""
+    """Returns cases (description, complaint), and counts of cuts and records."""
     found = lives(build, stage, cuts, seed, machines)
     made = {log: sum(life.records[log] for life in found) for log in LOGS}
     repaired, spoilt = sum(life.repaired for life in found), sum(life.cuts > 1 for life in found)
@@ -245,7 +245,7 @@ def run(build, stage, cuts, machines, seed):
                "" if repaired == spoilt > 0 else f"{repaired} times"),
               (f"the machines ran, seed {seed}", all_of("wrong"))]
 
-    # One that does what it must not.
+    # Prove that the test can fail: these writers break the rules.
     life = live(build, stage, 1, f"{seed}/wrong", "early", "nosync")
     for log, what in (("devdax", "reported before they are written"),
                       ("ext4", "in a file that is mapped without MAP_SYNC"),

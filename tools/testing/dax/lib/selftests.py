@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The tests of tools/testing/selftests/dax: what their heads say, and what a machine needs to run them."""
+"""The tests of tools/testing/selftests/dax: their headers, and the files that a machine needs to run them."""
 
 import atexit
 import functools
@@ -12,14 +12,14 @@ from pathlib import Path
 import lab as lab_module
 from env import BUILD, HERE, IN_C, KERNEL, LAB, PACE, in_rust, inside
 
-FOLDER = HERE.parent / "selftests/dax"
-# Sourced by the tests.
+DIRECTORY = HERE.parent / "selftests/dax"
+# The tests source these; they are not tests.
 SHARED = ("lib", "machine")
 
 
 @dataclass(frozen=True)
 class Boot:
-    """What tests have to have in common to run in one boot."""
+    """Tests with an equal Boot share a booted machine."""
 
     machine: str
     append: str = ""
@@ -27,7 +27,7 @@ class Boot:
 
 @functools.cache
 def boot(machine, append=""):
-    """Always the same object: pytest compares the parameters of a fixture so."""
+    """Always returns the same object, because pytest compares the parameters of a fixture by identity."""
     return Boot(machine, append)
 
 
@@ -39,11 +39,11 @@ class Selftest:
     script: str
     boots: int
     limit: int
-    impl: str       # rust, the parts that have to be, and why; empty for any
-    splat: str      # what the kernel may say meanwhile
-    append: str     # for the kernel's command line; tests with the same share a boot
-    tier: str       # all: not for every day
-    kernels: tuple  # that it is for; empty for all
+    impl: str       # "rust", the modules that must be in Rust, and the reason; empty: any kernel
+    splat: str      # a pattern of kernel messages that the test may cause
+    append: str     # for the kernel's command line; tests with the same text share a boot
+    tier: str       # "all": the test takes long and is not run every day
+    kernels: tuple  # the kernels that the test runs on; empty: all
 
     @property
     def name(self):
@@ -54,7 +54,7 @@ class Selftest:
         return boot(self.machine, self.append)
 
     def unfit(self, kernel=KERNEL):
-        """Why it does not run on this kernel; empty if it does."""
+        """The reason why the test cannot run on this kernel; empty if it can."""
         c = lab_module.in_c(kernel)
         parts = self.impl.split(" - ")[0].split()[1:] or c
         if self.impl and set(parts) & set(c):
@@ -72,7 +72,7 @@ def head(text, key, default=""):
 @functools.cache
 def selftests():
     found = []
-    for path in sorted(FOLDER.glob("*.sh")):
+    for path in sorted(DIRECTORY.glob("*.sh")):
         if path.stem in SHARED:
             continue
         text = path.read_text()
@@ -85,7 +85,7 @@ def selftests():
 
 
 class Unbuilt(Exception):
-    """What a machine needs to run tests cannot be made: why."""
+    """A file that a machine needs to run tests cannot be built; the text says why."""
 
 
 def make(what, *arguments, impl=None):
@@ -96,18 +96,18 @@ def make(what, *arguments, impl=None):
 
 @functools.cache
 def stage():
-    """A folder with all that a machine needs: the scripts, the kernel's helpers, the programs."""
+    """A directory with all files that a machine needs: the scripts, the kernel's helpers, the programs."""
     (BUILD / "run").mkdir(parents=True, exist_ok=True)
     top = Path(tempfile.mkdtemp(prefix="tests-", dir=BUILD / "run"))
     atexit.register(shutil.rmtree, top, ignore_errors=True)
     there = f"/build/run/{top.name}"
     kselftest = BUILD / "linux/tools/testing/selftests"
-    for folder in ("kselftest", "dax"):
-        shutil.copytree(kselftest / folder, top / folder)
+    for directory in ("kselftest", "dax"):
+        shutil.copytree(kselftest / directory, top / directory)
     for name in ("lib.mk", "kselftest.h", "kselftest_harness.h"):
         shutil.copy(kselftest / name, top)
-    # As they are now; those in the kernel's tree are as they were when it was built.
-    shutil.copytree(FOLDER, top / "dax", dirs_exist_ok=True)
+    # Take today's scripts; the copies in the kernel tree are as old as the kernel.
+    shutil.copytree(DIRECTORY, top / "dax", dirs_exist_ok=True)
     shutil.copytree(HERE / "guest", top / "guest")
     make("the tests' programs", "make", "-C", f"{there}/dax", "USERLDFLAGS=-static", "USERCFLAGS=-Werror")
     make("powercut.c", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", f"{there}/guest/powercut",
@@ -121,7 +121,7 @@ def stage():
 
 @functools.cache
 def rust_programs():
-    """Build those for the booted machine; their names."""
+    """Build the Rust programs that run in the machine."""
     status, output = in_rust("build")
     if status:
         raise Unbuilt(f"the programs in Rust cannot be built:\n{output}")
@@ -130,19 +130,19 @@ def rust_programs():
 
 @functools.cache
 def modules_in_c():
-    """Put upstream's modules there, in C."""
+    """Put upstream's C modules into the stage."""
     place = stage() / "dax/upstream"
     modules = LAB.upstream_modules(KERNEL)
     place.mkdir()
-    # And the module that is for a core in Rust only.
+    # Also add the module that exists only in Rust.
     compat = LAB.out("rust") / "drivers/dax/dax_pmem_compat.ko"
     for path in [*modules.glob("*.ko"), *([compat] if compat.is_file() else [])]:
         shutil.copy(path, place)
 
 
 def prepare(test):
-    """Make what this one needs and others do not."""
-    text = (FOLDER / f"{test.script}.sh").read_text()
+    """Build the files that only some tests need, if TEST is one of them."""
+    text = (DIRECTORY / f"{test.script}.sh").read_text()
     if {"daxstress", "regionmodel"} & set(head(text, "needs").split()):
         rust_programs()
     if "./upstream/" in text:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Compare what the C and the Rust kernel show of DAX, in the same machines set up alike.
+"""Compare the user-visible files of DAX under the C and the Rust kernel, in identical machines.
 
-Files, modes and contents in /sys, the nodes in /dev, and /proc/iomem; see sysfs_dump.py.
+The comparison covers names, modes and contents in /sys, the nodes in /dev, and /proc/iomem; see
+sysfs_dump.py.
 """
 
 import re
@@ -9,7 +10,7 @@ import re
 import vm
 from env import HERE
 
-# What the guest does; "dump WHAT" is a line of comparison each.
+# The commands of the guest. Each "dump WHAT" is one comparison.
 PRELUDE = """
 exec 2>/dev/null
 modprobe -a dax_pmem device_dax kmem
@@ -66,20 +67,20 @@ MACHINES = {
     """,
 }
 
-# Differences that are meant; the guide explains each (device-dax.rst, "Differences").
+# Intended differences; the guide explains each (device-dax.rst, "Differences").
 MEANT = [
-    # The PWM of every module in Rust.
+    # Every Rust module imports the symbol namespace PWM.
     r"^only Rust: /sys/module/\w+/import_ns 444 '(CXL\\n)?PWM\\n'$",
     r"^only C: /sys/module/dax_cxl/import_ns 444 'CXL\\n'$",
     # The counters of device_dax.
     r"^only Rust: /sys/\S*/dax\d+\.\d+/stats/",
-    # The class of dax_pmem_compat, with nothing in it.
+    # The class of dax_pmem_compat, which is empty.
     r"^only Rust: /sys/class/dax/ 755$",
 ]
 
 
 def stages(text):
-    """What each dump printed, as a set of lines."""
+    """The lines that each dump printed."""
     found, name = {}, None
     for line in text.splitlines():
         if line.startswith("== "):
@@ -99,7 +100,7 @@ def dump(build, machine, impl):
 
 
 def compare(build, machine):
-    """Yields (what was compared, the differences or nothing)."""
+    """Yields (description, differences); the differences are empty if the case passed."""
     ours, theirs = (dump(build, machine, impl) for impl in ("rust", "c"))
     steps = re.findall(r"^ *dump (.*)", MACHINES[machine], re.M)
     for impl, found in (("rust", ours), ("c", theirs)):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The static checks of `make check-<which>`: each ends with no complaint about our files.
-
-What upstream's own files are told is none of our business and not shown.
+"""The static checks of `make check-<which>`. A check passes if it has no complaint about this
+project's files; complaints about upstream's files are not shown.
 """
 
 import re
@@ -37,11 +36,11 @@ def rustfmt(lab):
 
 
 def checkpatch(lab):
-    # EXPORT_SYMBOL: what exports.c exports is defined in Rust. CONFIG_DESCRIPTION: a choice
-    # of two languages is said in one word.
+    # EXPORT_SYMBOL: exports.c exports functions that Rust defines. CONFIG_DESCRIPTION: the choice
+    # between two languages needs only a word of help.
     files = ours(".rs", ".c", ".h", ".sh", ".rst", "Kconfig", "Makefile")
     kernel = [name for name in files if not name.startswith("tools/")]
-    # Programs: they have neither the kernel's macros nor its reasons against volatile.
+    # User-space programs have no kernel macros, and volatile is right in them.
     user = [name for name in files if name.startswith("tools/")]
     found = []
     for title, ignored, names in (
@@ -55,11 +54,11 @@ def checkpatch(lab):
 
 
 def built(lab, title, *targets):
-    """Build our objects, apart from those of the kernels; what is said about our files."""
+    """Build our objects in a build of their own; returns the complaints about our files."""
     log = lab.compile("check", targets, title)
     found = complaints(log, ours(".rs", ".c", ".h", "Kconfig", "Makefile"))
     if found:
-        # make would not say it again.
+        # Otherwise the next make would not compile these again, and would not repeat the complaints.
         for path in ("rust/kernel.o", "rust/helpers/helpers.o", "drivers/dax", "samples/rust"):
             lab.remove(lab.out("check") / path)
     return found

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Process 1 of the reference machine: brings up what the tools expect, runs the
-# command that vm.py left in /job, tells its status there, and powers off.
+# Process 1 of the reference machine: sets up what the tools need, runs the command
+# that vm.py left in /job, writes its status there, and powers off.
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-linux} LANG=C.UTF-8
 cd /root
 touch /job/up
 
-# What udev leaves to systemd.
+# udev leaves these to systemd.
 ln -sfn /proc/self/fd /dev/fd
 ln -sfn /proc/self/fd/1 /dev/stdout
 
@@ -28,8 +28,8 @@ while read -r share; do
 	mount_9p "$share" "/mnt/$share" cache=none
 done </job/shares
 
-# Devices get their drivers the ordinary way: uevent, modalias, modprobe. The many that were there
-# before and name no driver are left out: a uevent for each takes longer than all else here.
+# Devices get their drivers the ordinary way: uevent, modalias, modprobe. Existing devices without a
+# modalias are left out, because a uevent for each of them would take long.
 /usr/lib/systemd/systemd-udevd --daemon 2>/dev/null
 udevadm trigger --action=add --attr-match=modalias
 udevadm settle --timeout=60

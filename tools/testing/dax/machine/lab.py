@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Make the reference machine, from nothing, in the build folder.
+"""Make the reference machine, from nothing, in the build directory.
 
   lab.py setup           toolchain tree, kernel source, guest image
   lab.py kernel IMPL     a kernel: IMPL is rust; c; c-core: only the core is C; c-modules: all
@@ -15,13 +15,13 @@
   lab.py inside COMMAND  run a command in the toolchain tree, see Lab.inside
   lab.py clean           remove all that these made
 
-Every step is made under another name and renamed when it is whole, next to a note
-of what it was made of: a step that is there and was made of the same is done.
+Each step makes its result under a temporary name and renames it when it is complete. A
+note beside the result has a digest of the inputs. A step with unchanged inputs is skipped.
 
-The build folder:
+The build directory:
 
   toolchain/     a Debian tree: rustc, clang, QEMU, the kernel's source package
-  crates/        what cargo and the tests in Rust need besides
+  crates/        cargo and the crates that the Rust tests need
   plot/          gnuplot
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
   linux/         Linux with the overlay applied
@@ -29,7 +29,7 @@ The build folder:
   out-IMPL/      objects
   kernel-IMPL/   the result: bzImage, vmlinux, config, modules/, and modules-nfit/ with
                  the doubles of tools/testing/nvdimm
-  logs/          what each step printed
+  logs/          the output of each step
 """
 
 import contextlib
@@ -57,15 +57,15 @@ SUITE = "trixie"
 SUITES = (SUITE, f"{SUITE}-updates", f"{SUITE}-backports")
 SOURCE = "linux-source-7.3"
 
-# bindgen's libclang, rustc's LLVM and clang are all of LLVM 19, as the suite has it.
+# bindgen's libclang, rustc's LLVM and clang must be of one version; the suite has LLVM 19.
 TOOLCHAIN = """
     rustc rust-src rustfmt rust-clippy bindgen clang-19 lld-19 llvm-19
     make flex bison bc libelf-dev libssl-dev zlib1g-dev libc6-dev pahole
     perl python3 python3-docutils kmod xz-utils e2fsprogs qemu-system-x86
 """.split() + [SOURCE]
 
-# On top of the toolchain, each in a tree of its own, so that no kernel depends on them: for the tests
-# that are written in Rust, and for the pictures of the benchmark.
+# On top of the toolchain: cargo for the tests in Rust, and gnuplot for the pictures of the benchmark.
+# Each has a tree of its own, so that a change there does not rebuild the kernels.
 CRATES = ["cargo", "librust-proptest-dev", "libfuzzer-19-dev"]
 PLOT = ["gnuplot-nox"]
 
@@ -74,9 +74,9 @@ GUEST = """
     python3-minimal util-linux libpmem1
 """.split()
 
-# What a kernel is configured with, on top of allnoconfig; the last one wins.
-# The objects of "check" are for the static checks, those of "series" for the commits of the series,
-# those of "quiet" for the benchmark: they are never linked.
+# The configuration fragments of each kernel, on top of allnoconfig; the last one wins.
+# "check" is for the static checks, "series" for the commits of the series, "quiet" for the benchmark.
+# These three are never linked.
 FRAGMENTS = {"rust": ["kernel.config"],
              "c": ["kernel.config", "c-core.config", "c-modules.config"],
              "c-core": ["kernel.config", "c-core.config"],
@@ -87,7 +87,7 @@ FRAGMENTS = {"rust": ["kernel.config"],
              "series": ["kernel.config"],
              "quiet": ["kernel.config"]}
 KERNELS = tuple(name for name in FRAGMENTS if name not in ("check", "series", "quiet"))
-# What "quiet" has other than "rust": nothing makes a message, nor what goes into one.
+# The edits that turn "rust" into "quiet": code that formats and prints messages is compiled out.
 QUIET = {
     "rust/kernel/device.rs": [
         ("        $crate::device::Device::$method($dev.as_ref(), $crate::prelude::fmt!($($f)*))\n",
@@ -99,33 +99,33 @@ QUIET = {
          "        if false { match $crate::prelude::fmt!($($arg)+) {\n"),
         ("            }\n        }\n    );\n", "            }\n        } }\n    );\n")],
 }
-# What can be chosen to be C, by the option that does.
+# The Kconfig options that choose between C and Rust, and what each one chooses for.
 PARTS = {"DAX": "core", "DEV_DAX": "device_dax", "DEV_DAX_PMEM": "dax_pmem",
          "DEV_DAX_KMEM": "kmem", "DEV_DAX_HMEM": "dax_hmem", "DEV_DAX_CXL": "dax_cxl",
          "DEV_DAX_FSDEV": "fsdev_dax"}
 
-# Upstream's source of each module, in drivers/dax.
+# Upstream's C source of each module, in drivers/dax.
 UPSTREAM = {"device_dax": "device.c", "dax_pmem": "pmem.c", "kmem": "kmem.c",
             "fsdev_dax": "fsdev.c", "dax_hmem": "hmem/hmem.c", "dax_cxl": "cxl.c"}
 
-# For progress and for the check of free space; how it was when this was written.
+# Estimates for the progress display and the check of free space.
 TOOLCHAIN_MB, CRATES_MB, PLOT_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 81, 60, 330, 1800, 900
 BUILD_STEPS = 2750
 
 MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
-# Makes the doubles of libnvdimm's modules, in a folder apart from the objects of the modules.
+# Builds the test doubles of libnvdimm's modules, in a directory apart from the objects of the modules.
 NFIT = ["M=/linux/tools/testing/nvdimm", "MO=/out/nfit/tools/testing/nvdimm"]
-# What is started so leaves no mount and no process behind, however it ends.
+# A command with this prefix leaves no mounts and no processes behind, however it ends.
 ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 CHECKS = ("rustfmt", "lint", "checkpatch", "rustdoc")
 
 
 class Stop(Exception):
-    """Why it cannot go on, and what to do: one sentence."""
+    """It cannot go on; the text is one sentence that says why and what to do."""
 
 
 class Killed(KeyboardInterrupt):
-    """Interrupted, and what ran did not end by itself."""
+    """The user interrupted a command that did not end by itself."""
 
 
 def say(text):
@@ -133,7 +133,7 @@ def say(text):
 
 
 class Progress:
-    """Says what a long step is doing and how far it is."""
+    """Displays the progress of a long step."""
 
     def __init__(self, step, measure):
         self.step, self.measure = step, measure
@@ -169,7 +169,7 @@ class Progress:
 
 
 def size_mb(path):
-    """Megabytes that a folder takes, as good as it can be told while it grows."""
+    """The size of a directory in megabytes; an estimate while it grows."""
     out = subprocess.run(["du", "-smx", path], capture_output=True, text=True, check=False)
     return int(out.stdout.split()[0]) if out.stdout else 0
 
@@ -189,7 +189,7 @@ def in_c(impl):
 
 
 def read(path):
-    """The text of a file, empty when there is none."""
+    """The text of a file; empty if there is no such file."""
     return path.read_text() if path.is_file() else ""
 
 
@@ -210,15 +210,15 @@ class Lab:
     def kernel(self, impl):
         return self.build / f"kernel-{impl}"
 
-    # Ground: the folder itself, space, removal, replacement
+    # The build directory: lock, space, removal, replacement
 
     @contextlib.contextmanager
     def locked(self):
-        """Only one at a time may change the build folder."""
+        """Lock the build directory: only one process at a time may change it."""
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
         except OSError as why:
-            raise Stop(f"the build folder {self.build} cannot be made ({why.strerror}); "
+            raise Stop(f"the build directory {self.build} cannot be made ({why.strerror}); "
                        "give another one with BUILD=") from why
         with open(self.build / "lock", "w", encoding="ascii") as lock:
             try:
@@ -232,7 +232,7 @@ class Lab:
         free = shutil.disk_usage(self.build).free >> 20
         if free < megabytes:
             raise Stop(f"{what} takes {megabytes} MB and {self.build} has {free} MB free; "
-                       "make room, or give a folder on another disk with BUILD=")
+                       "make room, or give a directory on another disk with BUILD=")
 
     def remove(self, path):
         if not path.is_dir() or path.is_symlink():
@@ -243,7 +243,7 @@ class Lab:
         shutil.rmtree(path)
 
     def put(self, new, place):
-        """Give what is whole now its name."""
+        """Rename a complete result to its final name."""
         os.sync()
         old = self.build / f"{place.name}.old"
         self.remove(old)
@@ -253,7 +253,7 @@ class Lab:
         self.remove(old)
 
     def fresh(self, name):
-        """A path for something to be made at, with nothing there."""
+        """A temporary path for a new result, with nothing there."""
         path = self.build / f"{name}.new"
         self.remove(path)
         return path
@@ -261,9 +261,9 @@ class Lab:
     # Running things
 
     def logged(self, log, command, on_line=None):
-        """Run a command with its output in a log; its status and output.
+        """Run a command with its output in a log; returns its status and output.
 
-        On an interrupt the command is told to stop and has 30 seconds for it.
+        On an interrupt the command gets SIGINT, and SIGKILL after 30 seconds.
         """
         lines = []
         with open(self.logs / log, "w", encoding="utf-8") as file:
@@ -292,9 +292,9 @@ class Lab:
     def inside(self, command, impl=None, env=()):
         """The command that runs COMMAND in the toolchain tree.
 
-        There, /project is this project, /build the build folder, /linux the kernel's
-        source and /out the objects of IMPL: the same names for every kernel, so that
-        the objects of one are of use to the other.
+        There, /project is this project, /build the build directory, /linux the kernel's
+        source and /out the objects of IMPL. The names are the same for every kernel, so
+        that one kernel can start with the objects of another.
         """
         mounts = [(PROJECT, "project"), (self.build, "build"), (self.linux, "linux")]
         if impl:
@@ -319,7 +319,7 @@ class Lab:
     # Trees of Debian packages
 
     def mirror(self):
-        """Where this machine gets its Debian packages from."""
+        """The Debian archive that apt on this machine is configured for."""
         query = ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)",
                  "Created-By: Packages"]
         for update in (False, True):
@@ -387,8 +387,8 @@ class Lab:
             raise Stop(f"the archive {mirror} cannot be reached; check the network (and the proxy "
                        f"in apt's configuration), then try again {where}")
         if "No space left" in log:
-            raise Stop(f"the disk of {self.build} is full; make room, or give a folder on another "
-                       "disk with BUILD=")
+            raise Stop(f"the disk of {self.build} is full; make room, or give a directory on "
+                       "another disk with BUILD=")
         raise Stop(f"the {name} tree could not be made; read {self.logs / name}.log")
 
     def make_toolchain(self):
@@ -402,7 +402,7 @@ class Lab:
         if read(place / ".made-of") == made_of:
             return
         new = self.fresh(name)
-        # What is installed there is taken for installed here.
+        # The toolchain's packages count as installed.
         known = (f'mkdir -p "$1/var/lib/dpkg"; cp "{self.toolchain}/var/lib/dpkg/status" '
                  '"$1/var/lib/dpkg/status"')
         self.unpack(name, "extract", packages, SUITES, new, megabytes,
@@ -427,8 +427,8 @@ class Lab:
         self.need_space("the guest image", 2000)
         (tree / "init").write_bytes((HERE / "guest-boot.sh").read_bytes())
         (tree / "init").chmod(0o755)
-        for folder in ("job", "usr/lib/modules"):
-            (tree / folder).mkdir(parents=True, exist_ok=True)
+        for directory in ("job", "usr/lib/modules"):
+            (tree / directory).mkdir(parents=True, exist_ok=True)
         new = self.fresh(image.name)
         with open(new, "wb") as file:
             file.truncate(2 << 30)
@@ -461,7 +461,7 @@ class Lab:
                 raise Stop(f"the kernel source could not be unpacked; read {self.logs}/source.log")
 
     def make_source(self):
-        """The kernel's source, unpacked, with the overlay in it as it is now."""
+        """Unpack the kernel source and apply the overlay as it is now."""
         made_of = digest(self.source_version())
         if read(self.linux / ".source") != made_of:
             new = self.fresh("linux")
@@ -469,7 +469,7 @@ class Lab:
             self.unpack_source(new)
             (new / ".source").write_text(made_of)
             self.apply_overlay(new)
-            # A file that did not change keeps its time, so that make does not build on it again.
+            # An unchanged file keeps its time stamp, so that make does not rebuild what depends on it.
             for name in overlay.Tree(new, overlay.load_config()).touched():
                 old = self.linux / name
                 if old.is_file() and old.read_bytes() == (new / name).read_bytes():
@@ -479,9 +479,9 @@ class Lab:
         self.apply_overlay(self.linux)
 
     def convert_record(self):
-        """Replace the record of an overlay.py that had a manifest by one of today.
+        """Convert the record of an older overlay.py, which had a manifest.
 
-        Otherwise such a tree would have to be unpacked again and be compiled again.
+        Otherwise such a tree would have to be unpacked and compiled again.
         """
         old = self.linux / overlay.STATE
         if not (old / "manifest.json").is_file():
@@ -512,12 +512,12 @@ class Lab:
             overlay.Tree(tree, config).apply()
         except overlay.Refused as why:
             raise Stop(f"{why}; {tree} belongs to this build: "
-                       "save your change elsewhere, remove the folder and try again") from why
+                       "save your change elsewhere, remove the directory and try again") from why
 
     # The kernel
 
     def kernel_inputs(self, impl):
-        """A digest of all that a kernel is made of."""
+        """A digest of all inputs of a kernel."""
         sources = [name for name in overlay.project_files()
                    if name.split("/")[0] not in ("Documentation", "tools")
                    or name.startswith("tools/testing/nvdimm/")]
@@ -543,7 +543,7 @@ class Lab:
         say(f"the {impl} kernel is ready: {place}")
 
     def make_doubles(self, impl):
-        # From another folder Kbuild does not see that the configuration is another one.
+        # Kbuild does not notice a changed configuration in an external output directory.
         config = digest(read(self.out(impl) / ".config"))
         note = self.out(impl) / "nfit/.made-of"
         if read(note) != config:
@@ -552,15 +552,15 @@ class Lab:
         note.write_text(config)
 
     def upstream_modules(self, impl):
-        """Upstream's C modules for a kernel in which they may be Rust; the folder they are in.
+        """Build upstream's C modules for a kernel in which they may be Rust; returns their directory.
 
-        A module fits an image whichever language either is from, so this takes seconds: what it
-        is built against are the headers and the exports of the kernel that is there.
+        A module in either language fits a kernel in either language. So this builds only the modules,
+        against the headers and exports of the existing kernel, and takes seconds.
         """
         source, out = self.build / "upstream", self.out(impl) / "upstream"
         source.mkdir(exist_ok=True)
         for name, file in UPSTREAM.items():
-            # The file may bear another name than its module.
+            # The source file may have another name than the module.
             text = f"// SPDX-License-Identifier: GPL-2.0\n#include <../drivers/dax/{file}>\n"
             if read(source / f"{name}.c") != text:
                 (source / f"{name}.c").write_text(text)
@@ -573,27 +573,27 @@ class Lab:
         return out
 
     def make_quiet(self):
-        """The objects of drivers/dax of the kernel "rust" as they would be without messages."""
+        """Build the objects of drivers/dax of the kernel "rust" without messages."""
         for name, edits in QUIET.items():
             text = read(self.linux / name)
             for old, new in edits:
                 if text.count(old) != 1:
-                    raise Stop(f"{name} does not have, once, what makes a message: {old.strip()!r}; "
-                               "lab.py says what that is")
+                    raise Stop(f"{name} does not have exactly one {old.strip()!r}, which makes "
+                               "messages; correct QUIET in lab.py")
                 text = text.replace(old, new)
             place = self.build / "quiet" / name
-            # An older file stays, so that nothing is compiled again.
+            # An unchanged file stays, so that nothing is compiled again.
             if read(place) != text:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(text)
         self.compile("quiet", ["drivers/dax/"], "drivers/dax without messages")
 
     def prepare_out(self, impl):
-        """The folder of the objects, with nothing half-made in it."""
+        """The directory of the objects, without incomplete files."""
         out = self.out(impl)
         self.need_space("building a kernel", 300 if out.exists() else 2 * OUT_MB)
         if not out.exists():
-            # The objects of another kernel are mostly the same.
+            # Most objects are the same in every kernel, so start with a copy of another kernel's.
             whole = [o for o in map(self.out, KERNELS)
                      if o.is_dir() and not (o / ".unfinished").exists()]
             new = self.fresh(out.name)
@@ -610,10 +610,10 @@ class Lab:
 
     @staticmethod
     def discard_recent(out):
-        """After a build that was killed: remove what may have been written only in part.
+        """After a killed build, remove the files that may be incomplete.
 
-        Files older than two minutes before the last one are whole, and are on the disk
-        even if the machine lost power.
+        Files that are two minutes older than the newest one are complete, and are on the disk even if
+        the machine lost power.
         """
         files = [(path.lstat().st_mtime, path) for path in out.rglob("*")
                  if path.is_file() and not path.is_symlink()]
@@ -655,7 +655,7 @@ class Lab:
         (out / ".configured").write_text(made_of)
 
     def compile(self, impl, targets, title):
-        """Run make in the objects of IMPL; what it printed."""
+        """Run make in the objects of IMPL; returns its output."""
         out = self.out(impl)
         self.prepare_out(impl)
         self.configure(impl)
@@ -676,7 +676,7 @@ class Lab:
             except Killed:
                 raise
             except KeyboardInterrupt:
-                # make has removed what it had half-made.
+                # make itself removed incomplete files.
                 (out / ".unfinished").unlink(missing_ok=True)
                 raise
             (out / ".unfinished").unlink(missing_ok=True)
@@ -685,19 +685,19 @@ class Lab:
                          if re.search(r"error|Error \d|undefined|No space", line)]
                 print("\n" + "\n".join(wrong[:30] or log.splitlines()[-30:]))
                 raise Stop(f"the {impl} kernel did not build; "
-                           f"all that was printed is in {self.logs}/build-{impl}.log")
+                           f"the whole output is in {self.logs}/build-{impl}.log")
         return log
 
     @staticmethod
     def in_crate():
-        """Our modules of the kernel crate, as they stand in the names of its functions."""
+        """This project's modules of the kernel crate, as in the mangled names of functions."""
         files = [Path(name) for name in overlay.project_files() if name.endswith(".rs")]
         return ["6kernel" + "".join(f"{len(part)}{part}" for part in path.with_suffix("").parts[2:])
                 for path in files if path.parts[:2] == ("rust", "kernel")]
 
     def panics(self, impl):
-        """For each object of ours, and for what is ours in the kernel crate: the panics of Rust
-        that it refers to."""
+        """Yields the Rust panics that each of our objects and our modules of the kernel crate refer
+        to."""
         files = [Path(name) for name in overlay.project_files() if name.endswith(".rs")]
         objects = ["/out/" + str(path.with_suffix(".o")) for path in files
                    if path.parts[0] in ("drivers", "samples") and "kunit" not in path.name
@@ -722,8 +722,8 @@ class Lab:
             yield f"{part} in rust/kernel.o", ", ".join(sorted(panics))
 
     def unexported(self, impl):
-        """For each of our modules of the kernel crate: the symbols that its functions and statics refer
-        to although Linux does not export them. A module calls these functions, or has them inlined."""
+        """Yields for each of our modules of the kernel crate the symbols that its functions and statics
+        refer to and that Linux does not export. Loadable modules call these functions or inline them."""
         exported = {line.split("\t")[1] for line in read(self.out(impl) / "Module.symvers").splitlines()}
         _, names = self.logged(f"nm-{impl}.log", self.inside(
             ["llvm-nm", "--defined-only", "/out/rust/kernel.o"], impl))
@@ -774,7 +774,7 @@ class Lab:
         (new / ".made-of").write_text(inputs)
         self.put(new, self.kernel(impl))
 
-    # All of it
+    # Everything together
 
     def setup(self):
         self.make_toolchain()

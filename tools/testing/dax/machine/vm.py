@@ -7,12 +7,12 @@
 
 From Python:
 
-    with Machine(build, "nvdimm", shares={"tests": "some/folder"}) as m:
+    with Machine(build, "nvdimm", shares={"tests": "some/directory"}) as m:
         first = m.run("ndctl create-namespace -m devdax", limit=60)
         again = m.run("ndctl list", limit=60)       # same NVDIMM, next boot
 
-QEMU comes from the toolchain tree and runs without hardware virtualisation, so
-that every machine sees the same; ACCEL=kvm in the environment asks for it.
+QEMU comes from the toolchain tree. It runs without hardware virtualisation, so that
+results are the same on every host. ACCEL=kvm in the environment turns KVM on.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# What must never stand in a kernel log.
+# Text that must never appear in a kernel log.
 SPLAT = re.compile(
     r"BUG:|BUG at|WARNING:|Oops|general protection fault|Kernel panic|panicked at"
     r"|KASAN:|UBSAN:|ODEBUG:|DEBUG_LOCKS_WARN_ON"
@@ -46,30 +46,32 @@ SPLAT = re.compile(
 GIB = 1 << 30
 MIB = 1 << 20
 
-# A busy host may not run a virtual processor for a while; neither RCU nor the check of the
-# timer at boot need mind. nowatchdog: while the clock is still made of jiffies, the watchdog of
-# clocks waits for another processor with interrupts off, for so long by that clock, which does
-# not go on meanwhile. If the other one stops all processors to change the clock, that is for ever.
+# A busy host may not run a virtual processor for a while. RCU and the timer check at boot must not
+# take that for an error. nowatchdog: the clocksource watchdog waits for another processor with
+# interrupts off, for a time that it measures with the current clock. While that clock is jiffies, it
+# stands still with interrupts off. If the other processor runs stop_machine() to change the clock,
+# both wait without end.
 PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150 no_timer_check tsc=nowatchdog"
 
-# With more than one processor. The kernel changes code of the scheduler while the other one runs it
-# when it changes over to timers of high resolution. In the emulator that may end in an oops, or leave
-# a processor without a timer: as each event sets the next one, it stays so.
+# For machines with more than one processor. When the kernel switches to high-resolution timers, it
+# patches scheduler code that the other processor runs. In the emulator that may end in an oops, or in
+# a lost timer event. Each event arms the next one, so that processor then has no timer at all.
 TICKS = "highres=off"
 
-# A kernel starts its first process after some seconds. One that has not after so many
-# stands still; the machine is started again. Of each such start, where it stood.
+# A kernel starts its first process within some seconds. After UP seconds without one, the machine
+# is killed and started again, STARTS times in all.
 UP = 60
 STARTS = 3
+# For each start that failed: the last lines of the log, and the state of the processors.
 stalls = []
 
 
 @dataclass
 class Result:
-    """What came of one boot."""
+    """The result of one boot."""
 
-    status: int | None  # of the command; None when the guest did not live to tell
-    output: str         # of the command, standard output and error
+    status: int | None  # of the command; None if the machine went down first
+    output: str         # of the command: standard output and error
     console: str        # the kernel's log
     timed_out: bool
     seconds: float
@@ -84,7 +86,7 @@ class Result:
         return self.status == 0 and not self.timed_out and not self.splats
 
     def why(self):
-        """One sentence about what went wrong; empty when nothing did."""
+        """One sentence about what went wrong; empty if nothing did."""
         if self.splats:
             return f"the kernel reports a bug: {self.splats[0].strip()}"
         if self.timed_out:
@@ -96,16 +98,16 @@ class Result:
 
 @dataclass
 class Kind:
-    """A named machine: what hardware it has besides processors and a disk."""
+    """The hardware of a machine, besides processors and a disk."""
 
-    args: "callable"       # (backing file of each name) -> QEMU's arguments
-    backing: dict          # name -> size in bytes of what lives through a reboot
+    args: "callable"       # (name -> backing file) -> arguments of QEMU
+    backing: dict          # name -> size in bytes of a file that survives a reboot
     append: str = ""       # for the kernel's command line
-    modules: str = "modules"    # the folder of the kernel's modules
+    modules: str = "modules"    # the directory of the kernel's modules
 
 
 def two_nodes(memory1, total="8G", more=""):
-    """TOTAL in two nodes. The first has 4 GiB; the second starts at 6 GiB and is MEMORY1."""
+    """TOTAL bytes of memory in two nodes. Node 0 has 4 GiB; node 1 is MEMORY1 and starts at 6 GiB."""
     return ["-m", total,
             "-object", "memory-backend-ram,id=m0,size=4G",
             "-object", memory1,
@@ -115,7 +117,7 @@ def two_nodes(memory1, total="8G", more=""):
 
 def nvdimm(files, i, node):
     """NVDIMM number I, in a node of its own."""
-    # 4 GiB and a label area of 2 MiB: whole gigabytes, so that 1 GiB alignment is possible.
+    # 4 GiB and a label area of 2 MiB. The memory is a multiple of 1 GiB, so that an align of 1 GiB works.
     return ["-numa", f"node,nodeid={node}",
             "-object", f"memory-backend-file,id=nv{i},share=on,"
                        f"mem-path={files[f'nvdimm{i}']},size=4098M",
@@ -134,7 +136,7 @@ def nvdimms(count):
     return Kind(args, {f"nvdimm{i}": 4098 * MIB for i in range(count)})
 
 
-# Persistent memory by the kernel's command line: 3 GiB, no labels.
+# Persistent memory from memmap= on the kernel's command line: 3 GiB, no labels.
 LEGACY = Kind(
     lambda files: ["-machine", "q35"] + two_nodes(
         f"memory-backend-file,id=m1,share=on,mem-path={files['memory']},size=4G"),
@@ -145,9 +147,9 @@ KINDS = {
     "nvdimm": nvdimms(1),
     "nvdimm2": nvdimms(2),
     "legacy": LEGACY,
-    # The same with the modules of tools/testing/nvdimm, among them nfit_test.
+    # The same, with the modules of tools/testing/nvdimm, such as nfit_test.
     "nfit": replace(LEGACY, modules="modules-nfit"),
-    # And with an NVDIMM, for ndctl's tests, which also write to disks that are mounted.
+    # The same, with an NVDIMM, for ndctl's tests. They also write to mounted disks.
     "ndctl": Kind(
         lambda files: ["-machine", "q35,nvdimm=on"] + two_nodes(
             "memory-backend-ram,id=m1,size=4G", "8G,slots=4,maxmem=24G") + nvdimm(files, 0, 2),
@@ -156,14 +158,14 @@ KINDS = {
     "hmem": Kind(
         lambda files: ["-machine", "q35"] + two_nodes("memory-backend-ram,id=m1,size=4G"),
         {}, "memmap=4G%0x180000000-1+0xefffffff"),
-    # The same with 20 GiB, of which this machine has to have only what is touched. The
-    # kernel, if it chose a place for itself, would take one in there.
+    # The same with 20 GiB. The host needs memory only for pages that the guest touches. nokaslr: a
+    # randomised kernel could land in the soft-reserved range.
     "hmem-large": Kind(
         lambda files: ["-machine", "q35"] + two_nodes(
             "memory-backend-ram,id=m1,size=20G,reserve=off", "24G"),
         {}, "nokaslr memmap=20G%0x180000000-1+0xefffffff"),
-    # The same with an HMAT. Soft-reserved is the end of node 0, from 5.5 GiB on, and the first half
-    # of node 1, as one range.
+    # The same with an HMAT. The soft-reserved range is the end of node 0, from 5.5 GiB on, and the
+    # first half of node 1.
     "hmat": Kind(
         lambda files: ["-machine", "q35,hmat=on"] + two_nodes(
             "memory-backend-ram,id=m1,size=4G", more=",initiator=0"),
@@ -191,7 +193,7 @@ KINDS = {
 
 
 def toolchain_program(build, name):
-    """The command that runs a program of the toolchain tree on this machine as it is."""
+    """The command that runs a program of the toolchain tree directly on the host."""
     tree = Path(build) / "toolchain"
     return [str(tree / "lib64/ld-linux-x86-64.so.2"),
             "--library-path", str(tree / "usr/lib/x86_64-linux-gnu"),
@@ -199,32 +201,31 @@ def toolchain_program(build, name):
 
 
 def processors(monitor):
-    """What each processor of a running machine is doing, as QEMU says on this connection."""
+    """The state of each processor of a running machine, from QEMU's monitor."""
     monitor.settimeout(2)
     said = b""
     with contextlib.suppress(OSError):
         monitor.sendall(b"info cpus\ninfo registers -a\n")
-        # Until it has nothing more to say.
-        while piece := monitor.recv(65536):
-            said += piece
+        # Until recv() times out.
+        while data := monitor.recv(65536):
+            said += data
     return "\n".join(line for line in said.decode(errors="replace").splitlines()
                      if re.search("CPU|IP=", line))
 
 
 class Machine:
-    """A machine whose persistent memory lives as long as this object, or as its backing folder.
+    """A machine whose persistent memory exists as long as this object, or as its backing directory.
 
-    build    the build folder: toolchain/, guest.img, kernel-rust/, kernel-c/
+    build    the build directory: toolchain/, guest.img, kernel-rust/, kernel-c/
     kind     a key of KINDS
-    image    of the guest's root; default guest.img of the build folder
-    kernel   folder with bzImage and modules/; default kernel-IMPL of the build folder
-    backing  folder for the files behind the persistent memory; default one that goes with
-             this object
-    shares   name -> folder, to be found writable at /mnt/NAME in the guest
-    icount   count instead of time: one processor whose TSC advances one tick per instruction
+    image    of the guest's root file system; default guest.img of the build directory
+    kernel   directory with bzImage and modules/; default kernel-IMPL of the build directory
+    backing  directory for the files behind the persistent memory; default a temporary one
+    shares   name -> directory; the guest has it at /mnt/NAME, writable
+    icount   count instructions: one processor whose TSC advances one tick per instruction
     append   more for the kernel's command line
     args     more for QEMU's
-    pace     by how much it is slower than an ordinary kernel
+    pace     how much slower it is than an ordinary kernel
     """
 
     def __init__(self, build, kind="nvdimm", *, impl="rust", image=None, kernel=None,
@@ -242,7 +243,7 @@ class Machine:
         self.append = append
         self.args = list(args)
         self.pace = pace
-        # The lines of the kernel's log, in this boot, so far.
+        # The lines of the kernel's log in this boot so far.
         self.console = []
         (self.build / "run").mkdir(parents=True, exist_ok=True)
         self._temporary = Path(tempfile.mkdtemp(dir=self.build / "run"))
@@ -292,7 +293,7 @@ class Machine:
         return command + self.args
 
     def _job(self, command, shell=False):
-        """The folder through which the guest gets its orders and tells the result."""
+        """The directory with the guest's commands, to which the guest writes its result."""
         job = Path(tempfile.mkdtemp(prefix="job-", dir=self._temporary))
         shutil.copy(HERE / "guest-init.sh", job / "init")
         (job / "init").chmod(0o755)
@@ -305,11 +306,11 @@ class Machine:
     def run(self, command, limit=120, show=None, cut=None):
         """Boot, run COMMAND (a line or a script for bash) as root, power off.
 
-        limit  seconds after which the machine is stopped; those in which the host itself
-               stood still do not count
-        show   called with each piece of the command's output as it comes; "console" lines
-               are in the result only
-        cut    called again and again; when it returns true, the power is cut
+        limit  seconds after which the machine is stopped; time in which the host stood still
+               does not count
+        show   called with the command's output as it comes, in chunks; the console is only
+               in the result
+        cut    called repeatedly; when it returns true, the power is cut
         """
         for _ in range(STARTS):
             result, up = self._start(command, limit, show, cut)
@@ -318,14 +319,14 @@ class Machine:
         return result
 
     def _start(self, command, limit, show, cut):
-        """One start: the result, and whether the kernel came up or else said why not."""
+        """Start the machine once; returns the result, and False if it did not come up."""
         job = self._job(command)
         environment = {"QEMU_MODULE_DIR":
                        str(self.build / "toolchain/usr/lib/x86_64-linux-gnu/qemu"),
                        "TMPDIR": str(self._temporary), "PATH": os.environ.get("PATH", "")}
         monitor, theirs = socket.socketpair()
         start = time.monotonic()
-        # setpriv: the machine must not outlive whoever asked for it.
+        # setpriv: the machine must not outlive this process.
         qemu = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *self._qemu(job), "-serial", "stdio",
              "-chardev", f"socket,id=monitor,fd={theirs.fileno()}", "-mon", "chardev=monitor"],
@@ -353,13 +354,13 @@ class Machine:
                         timed_out = seconds > limit
                         qemu.kill()
                         qemu.wait()
-                    piece = output.read()
-                    if piece and show:
-                        show(piece.decode(errors="replace"))
+                    data = output.read()
+                    if data and show:
+                        show(data.decode(errors="replace"))
                     time.sleep(0.05)
-                piece = output.read()
-                if piece and show:
-                    show(piece.decode(errors="replace"))
+                data = output.read()
+                if data and show:
+                    show(data.decode(errors="replace"))
                 output.seek(0)
                 text = output.read().decode(errors="replace")
         finally:
@@ -378,7 +379,7 @@ class Machine:
         return result, not stalled
 
     def shell(self):
-        """A prompt in the guest, until it powers off (or Ctrl-A x)."""
+        """Give the user a prompt in the guest, until it powers off (or Ctrl-A x)."""
         job = self._job("", shell=True)
         try:
             subprocess.run(self._qemu(job) + ["-serial", "mon:stdio"], check=False)
@@ -391,10 +392,10 @@ def main():
     parser.add_argument("--build", default=os.environ.get("BUILD", HERE.parents[3] / "build"))
     parser.add_argument("--machine", default="nvdimm", choices=KINDS)
     parser.add_argument("--impl", default="rust", help="the kernel: rust, c, debug ...")
-    parser.add_argument("--kernel", help="a folder with bzImage and modules/, instead of --impl")
-    parser.add_argument("--backing", help="folder that keeps the persistent memory")
-    parser.add_argument("--share", action="append", default=[], metavar="NAME=FOLDER",
-                        help="a folder to be found at /mnt/NAME in the guest")
+    parser.add_argument("--kernel", help="a directory with bzImage and modules/, instead of --impl")
+    parser.add_argument("--backing", help="directory that keeps the persistent memory")
+    parser.add_argument("--share", action="append", default=[], metavar="NAME=DIRECTORY",
+                        help="a directory that the guest has at /mnt/NAME")
     parser.add_argument("--append", default="", help="more for the kernel's command line")
     parser.add_argument("--icount", action="store_true", help="count instructions, not time")
     parser.add_argument("--limit", type=int, default=120, help="seconds")
@@ -409,8 +410,8 @@ def main():
             machine.shell()
             return 0
 
-        def show(piece):
-            sys.stdout.write(piece)
+        def show(text):
+            sys.stdout.write(text)
             sys.stdout.flush()
 
         result = machine.run(" ".join(a.command), a.limit, show)

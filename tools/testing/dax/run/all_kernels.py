@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Run the tests on several kernels, and print one table of what came of it.
+"""Run the tests on several kernels, and print one table of the results.
 
-  all_kernels.py all    every test, also those that take long, on every kernel
-  all_kernels.py matrix the modules in Rust on the core in C, those in C on the core in Rust, and
-                        on each core every module with every other, in either language; writes
+  all_kernels.py all    every test on every kernel, including the tests that take long
+  all_kernels.py matrix Rust modules on the C core, C modules on the Rust core, and on each core
+                        every module with every other one in both languages; writes
                         Documentation/driver-api/dax/interoperability.rst
 
-The status is 0 when nothing failed. Kernels that are missing are built first. A run that is
-interrupted goes on where it was when the same is run again, unless the code or the tests were
-changed meanwhile: each test that has passed is kept in $BUILD/results until the run is over.
+The status is 0 if nothing failed. Missing kernels are built first. After an interruption, the same
+command continues with the tests that have not passed yet; their results are in $BUILD/results
+until the run is over. If the code or the tests changed meanwhile, it starts over.
 """
 
 import collections
@@ -31,22 +31,22 @@ from report import grid  # noqa: E402
 
 DOCUMENT = PROJECT / "Documentation/driver-api/dax/interoperability.rst"
 
-# The kernels that mix.
+# The kernels that mix C and Rust.
 MATRIX = {"c-modules": "Rust core, C modules", "c-core": "C core, Rust modules"}
-# On these any two modules meet, each in either language.
+# On these kernels the test "pairs" combines any two modules, each in C and in Rust.
 PAIRS = {"rust": "Rust core", "c-core": "C core"}
-# What a test of this name is about; others are about device_dax.
+# The module that a test is about, by the start of its name; other tests are about device_dax.
 ABOUT = {"pmem_": "dax_pmem", "kmem": "kmem", "hmem": "dax_hmem", "cxl": "dax_cxl",
          "fsdev": "fsdev_dax", "region": "device_dax, dynamic regions",
          "sysfs": "the bus", "drivers": "the bus", "sample": "the bus",
          "fsdax": "nd_pmem, virtio_pmem", "virtio": "nd_pmem, virtio_pmem"}
-# What data races are looked for in: faults against whatever takes the memory away.
+# The tests for the KCSAN kernel: faults that race with the removal of the memory.
 RACES = ["unbind", "rebind", "region_race", "split", "share", "class_unbind", "kmem_state", "fsdev",
          "region_stress"]
 
 
 def state_of_code():
-    """A number that changes with anything that decides how a test ends."""
+    """A digest of all files that can change the result of a test."""
     files = ["Makefile", *overlay.config_files(),
              *(name for name in overlay.project_files() if not name.startswith("Documentation/"))]
     return lab_module.digest(*(part for name in files
@@ -54,43 +54,43 @@ def state_of_code():
 
 
 def kept(what):
-    """The folder for the results of this run, with what is left of one that was interrupted."""
-    folder = BUILD / "results" / what / state_of_code()
-    for other in folder.parent.glob("*"):
-        if other != folder:
+    """The directory for the results of this run. It keeps the results of an interrupted run."""
+    directory = BUILD / "results" / what / state_of_code()
+    for other in directory.parent.glob("*"):
+        if other != directory:
             shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
 
     have = 0
-    for record in folder.glob("*.json"):
-        # What takes no time is run again: it also looks at documents, say.
+    for record in directory.glob("*.json"):
+        # Short tests on the host run again: they also check documents, which state_of_code() ignores.
         results = [test for test in read(record).values()
                    if not test["failed"] and (test["system"] or test["tier"] == "all")]
         record.write_text("".join(json.dumps(test) + "\n" for test in results))
         have += len(results)
     if have:
-        print(f"goes on: {have} tests passed before it was interrupted; to start over, remove "
-              f"{folder}", flush=True)
-    return folder
+        print(f"continuing: {have} tests passed before the interruption; to start over, remove "
+              f"{directory}", flush=True)
+    return directory
 
 
 def read(record):
-    """What came of each test."""
+    """The results in a record, by name of the test."""
     results = {}
     for line in record.read_text().splitlines() if record.exists() else ():
         test = json.loads(line)
         first = results.get(test["name"])
         if first:
-            # It also failed when its machine was powered off.
+            # The test has a second entry because its teardown failed.
             test["failed"] += first["failed"]
             test = {**first, "failed": test["failed"]}
         results[test["name"]] = test
     return results
 
 
-def run(folder, kernel, names=(), everything=False):
-    """What pytest says of each test."""
-    record = folder / f"{kernel}.json"
+def run(directory, kernel, names=(), everything=False):
+    """Run tests on a kernel; returns the results, by name of the test."""
+    record = directory / f"{kernel}.json"
     print(f"\n==== {kernel} kernel", flush=True)
     status = subprocess.run([HERE / "machine/lab", "kernel", kernel], check=False).returncode
     status = status or subprocess.run(
@@ -98,9 +98,9 @@ def run(folder, kernel, names=(), everything=False):
          f"--test={' '.join(names)}", *["--all"] * everything],
         check=False, env={**os.environ, "KERNEL": kernel}).returncode
     results = read(record)
-    # 5: all of them are in the record.
+    # 5: pytest had nothing to run, because the record has all results.
     if status not in (0, 5) and not any(test["failed"] for test in results.values()):
-        # It was not built, or the run did not come to its end.
+        # The build failed, or pytest did not finish.
         results["the run"] = {"tier": "", "passed": 0, "failed": 1, "skipped": 0, "known": 0,
                               "counts": {}, "pairs": [], "seconds": 0, "system": True}
     return results
@@ -132,7 +132,7 @@ def matrix_table(results):
 
 
 def pairs_table(results):
-    """A row for each provider and consumer, by their languages; how many cases were about them."""
+    """A row for each provider and consumer in each language, with the number of cases that passed."""
     found = {kernel: collections.Counter(pair for test in results[kernel].values()
                                          for pair in test.get("pairs", ())) for kernel in PAIRS}
     rows = []
@@ -151,41 +151,41 @@ TEXT = """\
 Rust with C, in each pairing
 =============================
 
-The core of DAX and each module can be built from Rust or from upstream's C, one
-by one (see drivers/dax/Kconfig), and any module works on either core. This table
-is written by ``make test-matrix``, which builds kernels from one tree, boots each in
-the reference machines and runs the system tests there.
+Kconfig can build the core of DAX and each module from Rust or from upstream's C (see
+drivers/dax/Kconfig). Any module works on either core. ``make test-matrix`` writes this
+table: it builds the kernels from one source tree, boots each in the reference machines
+and runs the selftests there.
 
 {table}
 
-A number is how many cases passed. "Known" ones fail because of a fault of
-upstream's C; the test says which part has it and why, and where that part is
-Rust they have to pass. Tests and cases that need a part in Rust, because C would
-take the machine down, do not run where it is C: so the numbers of a row differ.
+A number counts cases that passed. "Known" cases fail because of a bug in upstream's C.
+The test names the module with the bug and the reason; with that module in Rust the case
+must pass. Some tests and cases need a module in Rust, because C would crash the machine.
+They do not run where that module is C, so the numbers of a row differ.
 
-nd_pmem, virtio_pmem and the CXL core are always C; their row shows what file systems
-find on each core.
+nd_pmem, virtio_pmem and the CXL core are always C. Their row shows how file systems fare
+on each core.
 
 Any two modules
 ===============
 
-The file of a module fits a kernel whose other modules are in the other language, so
-a test (``pairs``) loads each module in either language beside each other one. A
-device goes from one consumer to the next, and is taken away while it is mapped. The
-consumers differ from each other in all combinations, so that each takes a device from
-one of the other language, too.
+A kernel can also load modules that were built for it in the other language. The test
+``pairs`` loads each module in either language together with each other module in either
+language. Each device moves from one consumer to the next, and is unbound while a process
+has it mapped. The test runs all combinations of consumers, so each consumer also gets a
+device from a consumer in the other language.
 
 {pairs}
 
-A number is how often all that the consumer does worked, ``refused`` that the pair is
-not possible:
+A number counts successful runs of everything that the consumer does. ``refused`` means
+that the pair is impossible:
 
-- dax_pmem_compat exists in Rust only. On a core in C the kernel does not load it
-  ("Unknown symbol dax_class_driver_get"). Beside dax_pmem in C it refuses each
-  namespace, with a line in the log, since nothing could tell which of the two has it.
-  Kconfig has neither.
-- A device of 1 GiB entries whose namespace does not begin at a whole GiB works if one
-  of dax_pmem and device_dax is Rust; see Documentation/admin-guide/device-dax.rst.
+- dax_pmem_compat exists in Rust only. A C core cannot load it ("Unknown symbol
+  dax_class_driver_get"). Together with dax_pmem in C it refuses each namespace and logs
+  that, because nothing could tell which of the two owns the namespace. Kconfig offers
+  neither combination.
+- A device with 1 GiB entries whose namespace does not begin at a multiple of 1 GiB works
+  if dax_pmem or device_dax is Rust; see Documentation/admin-guide/device-dax.rst.
 """
 
 
@@ -197,7 +197,7 @@ def write_matrix(results):
 # ---- all ----
 
 def rows(title, tests):
-    """One for what is run every day, and one for each of what takes long."""
+    """One row for the daily tests, and one for each test that takes long."""
     def row(what, some):
         counts = {}
         for test in some:
@@ -208,7 +208,7 @@ def rows(title, tests):
                 str(sum(test["skipped"] for test in some)),
                 f"{sum(test['seconds'] for test in some) / 60:.1f}"]
 
-    for what, wanted in (("on this machine", False), ("in the machines", True)):
+    for what, wanted in (("on the host", False), ("in the machines", True)):
         some = [test for test in tests.values() if test["tier"] != "all" and test["system"] == wanted]
         if some:
             yield row(f"{title}, {what}", some)
@@ -232,16 +232,16 @@ def main(argv):
     if what not in ("all", "matrix"):
         print(__doc__, file=sys.stderr)
         return 2
-    folder = kept(what)
+    directory = kept(what)
     names = [test.name for test in selftests.selftests().values() if test.tier != "all" or test.script == "pairs"]
     if what == "matrix":
-        results = {kernel: run(folder, kernel, names) for kernel in MATRIX}
-        results["rust"] = run(folder, "rust", ["pairs"])
+        results = {kernel: run(directory, kernel, names) for kernel in MATRIX}
+        results["rust"] = run(directory, "rust", ["pairs"])
     else:
-        results = {"rust": run(folder, "rust", everything=True), "c": run(folder, "c"),
-                   **{kernel: run(folder, kernel, names) for kernel in MATRIX},
-                   "debug": run(folder, "debug", everything=True), "kcsan": run(folder, "kcsan", RACES)}
-    shutil.rmtree(folder)
+        results = {"rust": run(directory, "rust", everything=True), "c": run(directory, "c"),
+                   **{kernel: run(directory, kernel, names) for kernel in MATRIX},
+                   "debug": run(directory, "debug", everything=True), "kcsan": run(directory, "kcsan", RACES)}
+    shutil.rmtree(directory)
     write_matrix(results)
     print("\n" + table(results) + "\n")
     passed = sum(test["passed"] for tests in results.values() for test in tests.values())

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Run ndctl's own test suite, as it is, on the doubles of tools/testing/nvdimm.
+"""Run ndctl's own test suite, unchanged, with the test doubles of tools/testing/nvdimm.
 
-  ndctl_suite.py CHECKOUT [NAME...]   the tests that need no CXL, or those named
+  ndctl_suite.py CHECKOUT [NAME...]   the tests that need no CXL, or the named tests
 
 CHECKOUT is a source tree of ndctl; it is copied and not changed. It is built in a guest
-system that also has what its tests call, and run in the machine "ndctl". The output is
-that of "meson test", and so is the status. The logs are left in logs/ndctl-KERNEL.
+system that also has the programs that its tests call, and runs in the machine "ndctl".
+Output and status are those of "meson test". The logs are in logs/ndctl-KERNEL.
 """
 
 import os
@@ -21,7 +21,7 @@ import lab as lab_module  # noqa: E402
 import vm  # noqa: E402
 
 KERNEL = os.environ.get("KERNEL") or "rust"
-# What ndctl is built with, and what its tests call.
+# The packages that build ndctl, and the programs that its tests call.
 PACKAGES = lab_module.GUEST + """
     gcc libc6-dev pkgconf meson libkmod-dev libudev-dev uuid-dev libjson-c-dev
     libkeyutils-dev libiniparser-dev libtraceevent-dev libtracefs-dev
@@ -29,10 +29,10 @@ PACKAGES = lab_module.GUEST + """
     uuid-runtime trace-cmd dmsetup
 """.split()
 TREE, TREE_MB = "ndctl", 650
-# "destructive" is for the machine that it runs on, which is ours.
+# The destructive tests can destroy only our virtual machine.
 OPTIONS = """-Dtest=enabled -Ddestructive=enabled -Ddocs=disabled -Dasciidoctor=disabled
     -Dsystemd=disabled""".replace("\n", " ")
-# Times are meant for a machine with hardware virtualisation.
+# The time limits of the tests assume hardware virtualisation.
 PATIENCE = 3
 LIMIT = 3 * 3600
 
@@ -66,14 +66,14 @@ def main(argv):
     with vm.Machine(lab.build, "ndctl", impl=KERNEL, image=image, shares={"logs": logs}) as machine:
         result = machine.run(
             "[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd\n"
-            # Some tests are for a real NVDIMM whose capacity is free.
+            # Some tests need a real NVDIMM with free capacity.
             "for what in disable-region 'init-labels -f' enable-region; do\n"
             "\tndctl $what -b ACPI.NFIT all; done >/dev/null 2>&1\n"
             f"cd /root/build; meson test --no-rebuild -t {PATIENCE} {names}\n"
             "status=$?; cp meson-logs/testlog.txt /mnt/logs; exit $status",
-            LIMIT, lambda piece: print(piece, end="", flush=True))
+            LIMIT, lambda text: print(text, end="", flush=True))
     (logs / "kernel.txt").write_text(result.console)
-    # Some tests break memory, and die of that as they should.
+    # Some tests inject memory failures, and the kernel kills them as it should.
     result.console = "\n".join(line for line in result.console.splitlines()
                                if "due to hardware memory corruption" not in line)
     if not result.ok:

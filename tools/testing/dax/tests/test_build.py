@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What was built: of which code the kernel of Rust is made, and what cannot be built."""
+"""Tests of a built kernel: it has Rust code and no upstream code, and some programs cannot be built."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def symbols(path, *options):
 
 
 def kernel():
-    """What the kernel image and the modules are made of."""
+    """The kernel image and the modules have our Rust code, and none of upstream's C code."""
     ko = {name: f"/build/kernel-rust/modules/{path.relative_to(BUILD / 'kernel-rust/modules')}"
           for name in MODULES
           for path in (BUILD / "kernel-rust/modules").rglob(f"{name}.ko")}
@@ -69,13 +69,13 @@ def test_panics(report):
     report((f"{where} refers to nothing in core::panicking", panic) for where, panic in LAB.panics("rust"))
 
 
-# What Linux exports to no module, and our part of the kernel crate uses nevertheless: symbol -> why.
+# Symbols that our part of the kernel crate uses although Linux does not export them: symbol -> reason.
 NOT_EXPORTED = {}
 
 
 def test_exports(report):
-    """A module in Rust gets by with what Linux exports to modules in C. Our part of the kernel crate is
-    in the kernel image, but is called by modules, and inlined into them."""
+    """Rust modules use only symbols that Linux exports to C modules. Our part of the kernel crate is
+    built in, but modules call it and inline it, so the same rule applies there."""
     report((f"{where} refers to nothing that is not exported",
             ", ".join(symbol for symbol in symbols if symbol not in NOT_EXPORTED))
            for where, symbols in LAB.unexported("rust"))
@@ -83,12 +83,12 @@ def test_exports(report):
 
 # ---- programs that must not compile; see the README beside them ----
 
-# How Kbuild compiles this module is how the programs in compile_fail are compiled.
+# The programs in compile_fail are compiled with the command with which Kbuild compiled this module.
 LIKE = "drivers/dax/dax_pmem"
 
 
 def errors(name, rustc):
-    """What the compiler has against a program of compile_fail."""
+    """The compiler's errors about a program of compile_fail."""
     _, output = inside("sh", "-c", f"cd /out && RUSTC_BOOTSTRAP=1 {rustc} --error-format=json --emit=metadata --out-dir /tmp "
                        f"/project/tools/testing/dax/compile_fail/{name}", impl="rust")
     said = []
@@ -96,7 +96,7 @@ def errors(name, rustc):
         try:
             message = json.loads(line)
         except ValueError:
-            # Not of the compiler, which was not found perhaps.
+            # This line is not from the compiler; perhaps the shell did not find it.
             said.append({"level": "error", "code": None, "rendered": line})
             continue
         if message.get("level", "").startswith("error") and "aborting due to" not in message["message"]:
@@ -108,14 +108,15 @@ PROGRAMS = sorted((HERE / "compile_fail").glob("*.rs"))
 
 
 def head_of(program):
-    """How it compiles: ("compiles", None, None), or None, the code of the error and a part of its text."""
+    """The expectation in a program's header: ("compiles", None, None), or (None, code of the error, text
+    that the error must contain)."""
     head = re.search(r"^// (?:(compiles)|fails: (E\d{4}|none) (.+))$", program.read_text(), re.M)
     assert head, "it has no line \"// fails: CODE TEXT\""
     return head.groups()
 
 
 def test_compile_fail_control():
-    assert any(head_of(program)[0] for program in PROGRAMS), "no program compiles, so that the others could"
+    assert any(head_of(program)[0] for program in PROGRAMS), "there is no program that must compile"
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
@@ -130,7 +131,7 @@ def test_compile_fail(program):
         return
     assert said, "it compiles"
     for message in said:
-        # Errors about lifetimes have no number.
+        # Errors about lifetimes have no code.
         assert (message["code"] or {}).get("code", "none") == code, rendered
         assert text in " ".join(message["rendered"].split()), rendered
     lines = {span["line_start"] for message in said for span in message.get("spans", ())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Tests that boot machines of their own: with C, to compare, and without power."""
+"""Tests that boot their own machines: comparisons with C, power cuts, and instruction counts."""
 
 import concurrent.futures
 import os
@@ -15,7 +15,7 @@ from outcome import cases
 
 
 def test_sysfs(report):
-    """What is seen in /sys is what upstream's C shows, in the same machines set up alike."""
+    """/sys shows the same as with upstream's C, in identical machines."""
     with LAB.locked():
         LAB.make_kernel("c")
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
@@ -26,7 +26,7 @@ def test_sysfs(report):
 @pytest.mark.parametrize("cuts", [pytest.param(4, id="powercut"),
                                   pytest.param(100, id="powercuts", marks=pytest.mark.tier_all)])
 def test_power(cuts, report):
-    """What was reported as durable lives through cuts of the power; SEED chooses the moments."""
+    """Data that was reported as durable survives power cuts; SEED chooses their times."""
     seed = os.environ.get("SEED") or random.randrange(1 << 32)
     found, counts = powercut.run(BUILD, selftests.stage(), cuts, JOBS, seed)
     outcome = cases(found)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The logic of drivers/dax, compiled for this machine; see host/."""
+"""The logic of drivers/dax, compiled for the host; see host/."""
 
 import pytest
 from env import in_rust
@@ -7,11 +7,11 @@ from outcome import counted
 
 
 def test_host(report):
-    """With the tests of cargo, and with proptest."""
+    """Unit tests and proptest, run by cargo."""
     report(counted(*in_rust("test")))
 
 
 @pytest.mark.tier_all
 def test_fuzz(report):
-    """With what libFuzzer thinks up."""
+    """The fuzz targets, with libFuzzer."""
     report(counted(*in_rust("fuzz")))

@@ -33,7 +33,7 @@ done
 
 
 def kunit(lines, status):
-    """The outcome of what KUnit said, by the kernel's own parser."""
+    """The outcome from KUnit's output, with the kernel's own parser."""
     sys.path.append(str(BUILD / "linux/tools/testing/kunit"))
     import kunit_parser
     from kunit_printer import null_printer
@@ -64,5 +64,5 @@ def kunit(lines, status):
 @pytest.mark.parametrize("machine", [pytest.param(selftests.boot("nvdimm"), id="nvdimm/kunit")],
                          indirect=True, scope="session")
 def test_kunit(machine, report):
-    """What the modules with unit tests print when they are loaded."""
+    """Load the modules with KUnit tests, and check what they print."""
     report(machine.script(KUNIT, kunit))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Static checks, of the source and of the documents."""
+"""Static checks of the source and of the documents."""
 
 import re
 from pathlib import Path
@@ -19,18 +19,18 @@ def test_check(which, report):
 
 
 def test_docs(report):
-    """What the documents quote is what the code says."""
+    """The documents agree with the code; see lib/check_docs.py."""
     report(counted(*inside("python3", "/project/tools/testing/dax/lib/check_docs.py")))
 
 
 def source():
-    """What holds for every source file."""
+    """Rules for every source file."""
     files = [Path(name) for name in overlay.project_files()]
     files += [*map(Path, overlay.config_files()), Path("Makefile")]
     no_licence, unsafe = [], []
     for name in files:
         text = (PROJECT / name).read_text(errors="replace")
-        # Files in ABI/ are made of entries, and of nothing else.
+        # Files in ABI/ may contain only entries.
         bare = name.suffix in (".config", ".svg") or name.parts[:2] == ("Documentation", "ABI")
         if not bare and not name.name.startswith("."):
             if "SPDX-License-Identifier: GPL-2.0" not in "\n".join(text.splitlines()[:3]):

@@ -18,26 +18,26 @@ files() { find "$1" -maxdepth 2 -type f -not -path '*/power/*' -not -path "$1/da
 # devices; they must fail with EPERM and log the reason.
 forced()
 {
-	local how=$1 folder=$2 file mode value out before after wrong='' changed=''
+	local how=$1 dir=$2 file mode value out before after wrong='' changed=''
 	shift 2
-	before=$(state_of "$folder")
-	for file in $(files "$folder"); do
+	before=$(state_of "$dir")
+	for file in $(files "$dir"); do
 		mode=$(stat -c %a "$file")
 		if ((!(8#$mode & 8#222))); then
 			chmod u+w "$file"
 			out=$(for value in 0 1 4096 $((2 << 20)) "$(head -n 1 "$file")" 0x180000000-0x1801fffff; do
 				echo "put $file $value"
 			done | daxtest)
-			! grep -qv '^E' <<<"$out" || wrong+="${file#"$folder"/}: ${out//$'\n'/ }; "
-			after=$(state_of "$folder")
-			[ "$before" = "$after" ] || changed+="${file#"$folder"/} "
+			! grep -qv '^E' <<<"$out" || wrong+="${file#"$dir"/}: ${out//$'\n'/ }; "
+			after=$(state_of "$dir")
+			[ "$before" = "$after" ] || changed+="${file#"$dir"/} "
 			before=$after
 			chmod "$mode" "$file"
 		fi
 		if ((!(8#$mode & 8#444))); then
 			chmod u+r "$file"
 			out=$(daxtest <<<"get $file")
-			[[ $out == E* ]] || wrong+="${file#"$folder"/}: $out; "
+			[[ $out == E* ]] || wrong+="${file#"$dir"/}: $out; "
 			chmod "$mode" "$file"
 		fi
 	done
@@ -46,12 +46,12 @@ forced()
 	c_known_wrong core "checks only the mode of the file, not the kind of the region"
 	is "$how: nothing has changed" "$changed" ""
 	for file in "$@"; do
-		chmod u+w "$folder/$file"
+		chmod u+w "$dir/$file"
 		c_known_wrong core "checks only the mode of the file, not the kind of the region"
-		is "$how: $file: EPERM" "$(result "$folder/$file" "$(cat "$folder/$file")")" EPERM
+		is "$how: $file: EPERM" "$(result "$dir/$file" "$(cat "$dir/$file")")" EPERM
 		in_c core || says "$how: $file: the log has the reason" "$DEV: $file cannot be written: not for this device" \
-			<<<"put $folder/$file $(cat "$folder/$file")"
-		chmod u-w "$folder/$file"
+			<<<"put $dir/$file $(cat "$dir/$file")"
+		chmod u-w "$dir/$file"
 	done
 }
 

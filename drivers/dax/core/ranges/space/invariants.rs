@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Checks of a `Space` after every step, and questions that only the tests on the host ask.
+//! The invariants of a `Space`, and methods that only the tests on the host use.
 
 use super::*;
 
@@ -44,13 +44,13 @@ impl Space {
         self.region
     }
 
-    /// The lowest address at which a unit is free.
+    /// The lowest address with a free unit of `align`.
     pub(crate) fn find(&self, align: Align) -> Result<Option<u64>, Error> {
         let gap = self.lowest(align)?;
         Ok(gap.and_then(|gap| Some(align.usable(&gap)?.start())))
     }
 
-    /// The number of nodes, with or without a gap.
+    /// The number of nodes, including spare nodes.
     pub(crate) fn nodes(&self) -> usize {
         let gaps: usize = self.levels.iter().map(RBTree::len).sum();
         gaps + self.spares.nodes.len()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the logic uses of the `kernel` crate, on the host: vectors and trees whose growth can fail,
-//! sizes, `fmt`, errors and the info block of libnvdimm. Same names and semantics; in addition
-//! allocations can be made to fail, and looks at the nodes of trees are counted.
+//! A stand-in on the host for the items of the `kernel` crate that the logic uses: vectors and trees
+//! whose growth can fail, sizes, `fmt`, errors and the info block of libnvdimm. Names and semantics are
+//! the same. In addition, tests can make allocations fail, and visits to the nodes of trees are counted.
 
 pub use core::fmt;
 
@@ -14,12 +14,12 @@ pub mod pages;
 
 pub mod rbtree;
 
-/// What needs nothing of the kernel.
+/// Items that need no other kernel code.
 pub mod dax {
     pub use crate::search;
 }
 
-/// The same.
+/// Memory management.
 pub mod mm {
     /// The pages of a dev_pagemap.
     pub mod memremap {
@@ -59,7 +59,7 @@ pub mod sizes {
     sizes!(u32 u64);
 }
 
-/// What every file has.
+/// The prelude.
 pub mod prelude {
     /// An error, by its number in C.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,7 +73,7 @@ pub mod prelude {
 
 /// Namespaces of persistent memory.
 pub mod nvdimm {
-    /// What every namespace with an info block keeps free at its beginning, in bytes.
+    /// The bytes at the start of a namespace that are reserved for the info block.
     pub const INFO_BLOCK_RESERVE: u64 = 8 << 10;
     /// Size in bytes of the memmap's entry for one page.
     pub const PAGE_STRUCT_SIZE: u64 = 64;
@@ -87,7 +87,7 @@ pub mod nvdimm {
         Namespace,
     }
 
-    /// What is in an info block.
+    /// The contents of an info block.
     #[derive(Clone, Copy, Debug)]
     #[allow(missing_docs)]
     pub struct InfoBlock {
@@ -122,7 +122,7 @@ pub mod alloc {
 
     /// Allocation flags.
     pub mod flags {
-        /// The flags of an allocation; here there is only one kind.
+        /// The flags of an allocation; this stand-in has only one kind.
         #[derive(Clone, Copy)]
         pub struct Flags;
         /// An allocation that may sleep.
@@ -130,11 +130,11 @@ pub mod alloc {
     }
     use flags::Flags;
 
-    /// There is no memory.
+    /// The allocation failed.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct AllocError;
 
-    /// There is no room; returns the element.
+    /// The vector is full; returns the element.
     #[derive(Debug)]
     pub struct PushError<T>(pub T);
 
@@ -144,22 +144,23 @@ pub mod alloc {
         static BYTES: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// Lets `allocations` more allocations of this thread succeed, then none; `None` for all.
+    /// Lets the next `allocations` allocations of this thread succeed and all later ones fail. With
+    /// `None`, all succeed.
     pub fn succeed(allocations: Option<usize>) {
         LEFT.set(allocations);
     }
 
-    /// How many nodes of trees this thread has looked at since it asked last.
+    /// The number of tree nodes that this thread has visited since the last call.
     pub fn visits() -> usize {
         VISITS.replace(0)
     }
 
-    /// Counts a node that is looked at.
+    /// Counts a visit to a node.
     pub(crate) fn visit() {
         VISITS.set(VISITS.get() + 1);
     }
 
-    /// Memory of some size that this thread has allocated.
+    /// An allocation of this thread, with its size.
     pub(crate) struct Memory(usize);
 
     impl Memory {
@@ -176,7 +177,7 @@ pub mod alloc {
         }
     }
 
-    /// How many bytes this thread's vectors and trees occupy.
+    /// The number of bytes that this thread's vectors and trees occupy.
     pub fn bytes() -> usize {
         BYTES.get()
     }
@@ -194,7 +195,7 @@ pub mod alloc {
     /// A vector.
     pub struct KVVec<T> {
         inner: Vec<T>,
-        /// Not that of `inner`, which may be more generous than what was asked for.
+        /// The requested capacity; `inner` may have more.
         capacity: usize,
     }
 
@@ -214,7 +215,7 @@ pub mod alloc {
             self.capacity = capacity;
         }
 
-        /// Makes room for so many more elements.
+        /// Reserves room for `additional` more elements.
         pub fn reserve(&mut self, additional: usize, _: Flags) -> Result<(), AllocError> {
             if self.capacity - self.inner.len() >= additional {
                 return Ok(());
@@ -250,7 +251,7 @@ pub mod alloc {
             self.inner.len()
         }
 
-        /// How many elements there is room for.
+        /// The number of elements that fit without another allocation.
         pub fn capacity(&self) -> usize {
             self.capacity
         }

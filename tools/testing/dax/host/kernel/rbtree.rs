@@ -33,15 +33,15 @@ impl<K: Ord> Eq for Key<K> {}
 pub struct RBTreeNodeReservation<K, V>(Memory, PhantomData<(K, V)>);
 
 impl<K, V> RBTreeNodeReservation<K, V> {
-    /// Allocates it.
+    /// Allocates the memory of a node.
     pub fn new(_: Flags) -> Result<Self, AllocError> {
-        // The links of a node of the kernel are three words.
+        // The links of a kernel node take three words.
         let bytes = size_of::<(K, V)>() + 3 * size_of::<usize>();
 
         Ok(Self(Memory::new(bytes)?, PhantomData))
     }
 
-    /// Makes a node of it.
+    /// Makes a node.
     pub fn into_node(self, key: K, value: V) -> RBTreeNode<K, V> {
         RBTreeNode {
             memory: self.0,
@@ -59,7 +59,7 @@ pub struct RBTreeNode<K, V> {
 }
 
 impl<K, V> RBTreeNode<K, V> {
-    /// Keeps the memory only.
+    /// Drops key and value, and keeps the memory.
     pub fn into_reservation(self) -> RBTreeNodeReservation<K, V> {
         RBTreeNodeReservation(self.memory, PhantomData)
     }
@@ -98,13 +98,13 @@ impl<K: Ord, V> RBTree<K, V> {
         Some(RBTreeNode { memory, key, value })
     }
 
-    /// How many nodes there are.
+    /// The number of nodes.
     #[allow(clippy::len_without_is_empty)] // The kernel's has neither.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The nodes in ascending order, uncounted.
+    /// The nodes in ascending order. Does not count visits.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.0.iter().map(|(key, (_, value))| (&key.0, value))
     }
@@ -152,7 +152,7 @@ impl<K: Ord, V> Cursor<'_, K, V> {
         (&self.key.0, self.value)
     }
 
-    /// The node in front of it.
+    /// The previous node.
     pub fn peek_prev(&self) -> Option<(&K, &V)> {
         let before = (Bound::Unbounded, Bound::Excluded(self.key));
         let (key, (_, value)) = self.tree.0.range(before).next_back()?;

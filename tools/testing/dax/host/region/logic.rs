@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory of a region by the kernel's own logic: what drivers/dax/core does, but for devices,
-//! locks and files.
+//! The memory of a region, managed by the kernel's own logic: the code of drivers/dax/core without
+//! devices, locks and files.
 
 use super::{model::Oracle, op::Text, *};
 use crate::ranges::{check_align, lookup, parse, Align, Error, InstanceRanges, Range, Space};
 
-/// A region as the kernel has it.
+/// A region, managed by the kernel's logic.
 pub struct Logic {
     space: Space,
     devices: BTreeMap<u32, InstanceRanges>,
 }
 
-/// What user space is told.
+/// The error number that user space gets.
 fn errno(error: Error) -> Errno {
     match error {
         Error::NoMemory => ENOMEM,
@@ -24,12 +24,12 @@ fn errno(error: Error) -> Errno {
     }
 }
 
-/// In which memory is given to a device.
+/// The unit of allocations for a device with this align.
 fn unit(align: u64) -> Align {
-    Align::new(align.max(UNIT)).expect("only aligns that there are get here")
+    Align::new(align.max(UNIT)).expect("a valid align")
 }
 
-/// Does what the bus does for a write to `size`.
+/// Resizes a device as the bus does for a write to `size`.
 pub(crate) fn resize(
     space: &mut Space,
     parts: &mut InstanceRanges,

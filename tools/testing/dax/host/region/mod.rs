@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A dynamic region as user space sees it: what can be done to it, and what is seen after that.
+//! A dynamic region from the view of user space: requests to it, and its visible state afterwards.
 //!
-//! [`Op`] is a random request to a region. [`Region`] is something that takes requests: [`Model`],
-//! which says what has to come of them, or the files of a real region in sysfs. The model keeps the books
-//! of devices and drivers; the memory is the business of an [`Oracle`], of which there are two:
-//! [`Units`], as simple as can be, and [`Logic`], the kernel's own source.
+//! [`Op`] is a random request to a region. A [`Region`] carries out requests: it is a [`Model`], which
+//! has the expected results, or a real region in sysfs. The model manages devices and drivers. It
+//! delegates the memory to an [`Oracle`]. There are two oracles: [`Units`], a very simple one, and
+//! [`Logic`], the kernel's own source.
 
 mod logic;
 mod model;
@@ -23,7 +23,7 @@ pub use self::{
 
 use std::{collections::BTreeMap, fmt};
 
-/// The unit in which memory is given to devices, whatever their align is: the unit of the memmap.
+/// The unit of allocations, even if the align of the device is smaller: the unit of the memmap.
 pub const UNIT: u64 = 2 << 20;
 
 /// The sizes of page table entries.
@@ -33,7 +33,7 @@ pub const ALIGNS: [u64; 3] = [4096, 2 << 20, 1 << 30];
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
-/// Those that are expected, with their names.
+/// Defines the expected errors, with their names.
 macro_rules! errnos {
     ($($name:ident $number:literal),*) => {
         $(#[allow(missing_docs)] pub const $name: Errno = Errno($number);)*
@@ -69,7 +69,7 @@ impl Driver {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::DeviceDax, Self::Kmem, Self::FsdevDax];
 
-    /// The name of its folder.
+    /// The name of its directory.
     pub fn name(self) -> &'static str {
         match self {
             Self::DeviceDax => "device_dax",
@@ -79,7 +79,7 @@ impl Driver {
     }
 }
 
-/// What is written to, or done.
+/// The file that a request writes to.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Target {
     /// `dax_region/create`
@@ -104,7 +104,7 @@ pub enum Target {
     RemoveId(Driver),
 }
 
-/// What a region is, and what never changes about it.
+/// The constant properties of a region.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Fixed {
     /// Its number.
@@ -124,7 +124,7 @@ pub struct Fixed {
 /// A range: first and last address.
 pub type Span = (u64, u64);
 
-/// What is seen of a device.
+/// The visible state of a device.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Device {
     /// `size`
@@ -135,17 +135,17 @@ pub struct Device {
     pub resource: u64,
     /// `memmap_on_memory`
     pub memmap_on_memory: bool,
-    /// `mappingN`: where each is, and the page of the device at which it starts.
+    /// `mappingN`: the addresses of each range, and its page offset in the device.
     pub mappings: Vec<(Span, u64)>,
     /// `driver`
     pub driver: Option<Driver>,
-    /// What `/proc/iomem` has under its name.
+    /// The entries with its name in `/proc/iomem`.
     pub reserved: Vec<Span>,
-    /// What comes of opening it.
+    /// The result of open(2).
     pub open: Result<(), Errno>,
 }
 
-/// All that is seen of a region.
+/// The visible state of a region.
 #[derive(Clone, PartialEq, Debug)]
 pub struct View {
     /// `available_size`
@@ -158,29 +158,29 @@ pub struct View {
     pub devices: BTreeMap<u32, Device>,
 }
 
-/// Something that takes requests as a dynamic region does.
+/// An object that carries out requests as a dynamic region does.
 pub trait Region {
     /// Writes to a file.
     fn write(&mut self, target: &Target, text: &Text) -> Result<(), Errno>;
 
-    /// Maps the entry of a device that begins at byte `offset`, and touches it. The physical address
-    /// that is mapped then.
+    /// Maps the entry of a device that begins at byte `offset`, and touches it. Returns the physical
+    /// address that is mapped then.
     fn fault(&mut self, device: u32, offset: u64) -> Result<u64, Errno>;
 
-    /// Looks at everything.
+    /// Returns the visible state.
     fn view(&self) -> View;
 }
 
-/// The address of an entry of 1 GiB, which is dropped by the question for it (by mm, in pagemap).
-/// What is in such entries is looked at by daxstress.
+/// Stands for the address of an entry of 1 GiB. mm zaps such an entry when pagemap is read, so its
+/// address cannot be checked. daxstress checks the contents of such entries.
 pub const UNTOLD: u64 = u64::MAX;
 
-/// What came of a request, and what is seen then.
+/// The result of a request, and the visible state afterwards.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Answer {
-    /// For a fault, the physical address.
+    /// The result; for a fault, the physical address.
     pub result: Result<u64, Errno>,
-    /// Everything.
+    /// The visible state.
     pub view: View,
 }
 
@@ -197,7 +197,7 @@ impl Request {
         }
     }
 
-    /// Compares what `who` answered with what it should have.
+    /// Compares the answer of `who` with the expected one.
     pub fn check(&self, who: &str, answer: &Answer, expected: &Answer) -> Result<(), String> {
         let (got, wanted) = (answer.result, expected.result);
         if got != wanted && !(got == Ok(UNTOLD) && wanted.is_ok()) {
@@ -226,7 +226,7 @@ impl fmt::Display for Request {
     }
 }
 
-/// What differs between two views.
+/// The differences between two views.
 fn difference(seen: &View, wanted: &View) -> String {
     let lines = |view: &View| {
         let mut lines = vec![format!(

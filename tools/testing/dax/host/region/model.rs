@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What has to come of requests to a region: devices, drivers and names.
+//! A model of a region: the expected results of requests, for devices, drivers and names.
 
 use super::{
     op::{Meaning, Text},
@@ -8,49 +8,49 @@ use super::{
 };
 use std::collections::BTreeSet;
 
-/// Who knows about the memory of a region, and about texts.
+/// A model of the memory of a region, with parsers for texts.
 pub trait Oracle {
-    /// A region of which all is free.
+    /// A region without allocations.
     fn new(start: u64, len: u64) -> Self;
 
-    /// A text as a number.
+    /// Parses a number.
     fn number(text: &Text) -> Result<u64, Errno>;
-    /// A text as the number of devices to create.
+    /// Parses the number of devices to create.
     fn count(text: &Text) -> Result<(), Errno>;
-    /// A text as the name of a device: region and number.
+    /// Parses the name of a device: region and number.
     fn name(text: &Text) -> Result<(u32, u32), Errno>;
-    /// A text as a range.
+    /// Parses a range.
     fn range(text: &Text) -> Result<Span, Errno>;
 
-    /// The free bytes.
+    /// The number of free bytes.
     fn available(&self) -> u64;
-    /// Gives a device a size; all of it or nothing.
+    /// Resizes a device, or changes nothing on failure.
     fn resize(&mut self, device: u32, size: u64, align: u64) -> Result<(), Errno>;
-    /// Gives a device a range behind those that it has.
+    /// Adds a range at the end of a device.
     fn add(&mut self, device: u32, range: Span, align: u64) -> Result<(), Errno>;
-    /// Whether all ranges of a device can be mapped with entries of an align.
+    /// Whether entries of `align` can map all ranges of a device.
     fn fits(&self, device: u32, align: u64) -> bool;
-    /// The ranges of a device, and the page of it at which each starts.
+    /// The ranges of a device, each with its page offset in the device.
     fn ranges(&self, device: u32) -> Vec<(Span, u64)>;
-    /// Where an entry of a device is.
+    /// The physical address of an entry of a device.
     fn address(&self, device: u32, offset: u64, align: u64) -> Option<u64>;
 }
 
-/// A device, but for its memory.
+/// A device without its memory.
 struct Book {
     align: u64,
     memmap_on_memory: bool,
     driver: Option<Driver>,
 }
 
-/// A region with an oracle for its memory.
+/// A region whose memory an oracle manages.
 pub struct Model<A> {
     fixed: Fixed,
     oracle: A,
     devices: BTreeMap<u32, Book>,
     seed: Option<u32>,
     youngest: Option<u32>,
-    /// What was written to the `new_id` of each driver.
+    /// The names that were written to the `new_id` of each driver.
     ids: BTreeSet<(Driver, u32, u32)>,
 }
 
@@ -69,7 +69,7 @@ impl<A: Oracle> Model<A> {
         model
     }
 
-    /// What the region is.
+    /// The constant properties of the region.
     pub fn fixed(&self) -> &Fixed {
         &self.fixed
     }
@@ -158,7 +158,7 @@ impl<A: Oracle> Model<A> {
         Ok(())
     }
 
-    /// The device of this name that the bus finds, and its number.
+    /// The number of the device with this name on the bus.
     fn find(&self, text: &Text) -> Result<u32, Errno> {
         let (region, id) = A::name(text).map_err(|_| ENODEV)?;
         if region == self.fixed.id && self.devices.contains_key(&id) {
@@ -187,7 +187,7 @@ impl<A: Oracle> Model<A> {
         Ok(())
     }
 
-    /// What of each range `kmem` can use.
+    /// The whole memory blocks in each range, which `kmem` can use.
     fn whole_blocks(&self, id: u32) -> Vec<Span> {
         let block = self.fixed.block;
         self.oracle
@@ -218,14 +218,14 @@ impl<A: Oracle> Model<A> {
         Ok(())
     }
 
-    /// The driver is offered whatever it matches now.
+    /// The bus probes each unbound device that now matches the driver.
     fn new_id(&mut self, driver: Driver, text: &Text) -> Result<(), Errno> {
         let (region, instance) = A::name(text)?;
         self.ids.insert((driver, region, instance));
         let ids: Vec<u32> = self.devices.keys().copied().collect();
         for id in ids {
             if self.matches(driver, id) && self.unbound(id).is_ok() {
-                // Whoever it does not suit stays as it is.
+                // A device whose probe fails stays unbound.
                 let _ = self.probe(driver, id);
             }
         }

@@ -5,7 +5,7 @@
 use super::{Driver, Errno, Fixed, Target, View, ALIGNS, EINVAL, ERANGE, UNIT};
 use proptest::prelude::*;
 
-/// What a written text means to whom it is written.
+/// The meaning of a written text.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Meaning {
     /// A number.
@@ -16,33 +16,33 @@ pub enum Meaning {
     Name(u32, u32),
     /// On or off.
     Switch(bool),
-    /// None.
+    /// The text is invalid; the parser returns this error.
     Nonsense(Errno),
 }
 
-/// A text, and what it means. Who parses it should come to the same.
+/// A text and its meaning. A parser must find the same meaning.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Text {
-    /// What is written.
+    /// The written bytes.
     pub bytes: Vec<u8>,
-    /// What it means.
+    /// Their meaning.
     pub meaning: Meaning,
 }
 
-/// A device: by its place among those that are there, so that it goes on meaning something when
-/// others are left out.
+/// A device, as an index into the existing devices. It stays valid when proptest drops other
+/// requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Who(u8);
 
 impl Who {
     fn id(self, view: &View) -> u32 {
         let ids: Vec<u32> = view.devices.keys().copied().collect();
-        // The first device is always there.
+        // The first device always exists.
         ids[usize::from(self.0) % ids.len()]
     }
 }
 
-/// How a number is spelled.
+/// The format of a number.
 #[derive(Clone, Copy, Debug)]
 enum Base {
     Decimal,
@@ -52,7 +52,7 @@ enum Base {
     Plus,
 }
 
-/// What follows a text.
+/// The bytes after a text.
 #[derive(Clone, Copy, Debug)]
 enum Tail {
     Nothing,
@@ -73,7 +73,7 @@ impl Tail {
     }
 }
 
-/// A way to write a value, or something else instead of it.
+/// The format of a written value, or an invalid text instead of it.
 #[derive(Clone, Debug)]
 enum Spelling {
     Good(Base, Tail),
@@ -120,14 +120,14 @@ impl Spelling {
     }
 }
 
-/// A size, relative to what there is.
+/// A size, relative to the current state.
 #[derive(Clone, Copy, Debug)]
 enum Amount {
-    /// So many units.
+    /// A number of units.
     Units(u16),
-    /// So many GiB.
+    /// A number of GiB.
     Gigs(u8),
-    /// The whole of what is free besides what it has, and so many units more.
+    /// All free memory and the memory of the device, plus a number of units.
     All(i8),
     /// Any number.
     Bytes(u64),
@@ -148,15 +148,15 @@ impl Amount {
 /// A range, relative to the region.
 #[derive(Clone, Copy, Debug)]
 enum RelativeRange {
-    /// From a unit on; the region may not have it.
+    /// From a unit, which may be outside the region.
     At(i16, u16),
-    /// From a GiB on.
+    /// From a multiple of 1 GiB.
     Gig(u8),
-    /// Right behind the last range of the device.
+    /// Directly after the last range of the device.
     Behind(u8),
-    /// Not at units.
+    /// Not at the boundaries of units.
     Skewed(u16, i8, i8),
-    /// Any.
+    /// Any range.
     Any(u64, u64),
 }
 
@@ -193,11 +193,11 @@ impl RelativeRange {
 /// A name of a device.
 #[derive(Clone, Copy, Debug)]
 enum Named {
-    /// Of one that is there.
+    /// The name of an existing device.
     Of(Who),
-    /// Of this number, there or not.
+    /// The name with this number; the device may not exist.
     Number(u8),
-    /// Of another region.
+    /// The name of a device of another region.
     Elsewhere(u8),
 }
 
@@ -211,7 +211,7 @@ impl Named {
     }
 }
 
-/// A request to a region, in terms of what there is when it is made.
+/// A random request to a region, relative to the state in which it is made.
 #[derive(Clone, Debug)]
 pub struct Op(Kind);
 
@@ -225,24 +225,24 @@ enum Kind {
     MemmapOnMemory(Who, &'static str, Meaning),
     Bind(Driver, Named, bool),
     Unbind(Driver, Named, bool),
-    /// Of the driver that it has.
+    /// Unbind the device from its own driver.
     Release(Who),
     NewId(Driver, Named, Spelling),
     RemoveId(Driver, Named, Spelling),
     Fault(Who, u16),
 }
 
-/// A request as it is made.
+/// A request with absolute values.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Request {
-    /// A text to a file.
+    /// Write a text to a file.
     Write(Target, Text),
-    /// A touch of the entry of a device that begins at a byte of it.
+    /// Touch the entry of a device that begins at this byte offset.
     Fault(u32, u64),
 }
 
 impl Op {
-    /// The request, as things are now.
+    /// The request, with values for the current state.
     pub fn request(&self, view: &View, fixed: &Fixed) -> Request {
         let name = |named: &Named, spelling: &Spelling| {
             let (region, instance) = named.ids(view, fixed);
@@ -296,7 +296,7 @@ impl Op {
             Kind::Fault(who, entry) => {
                 let id = who.id(view);
                 let device = &view.devices[&id];
-                // One of its entries, or the one behind the last.
+                // One of its entries, or the one after the last.
                 let entries = device.size / device.align + 1;
                 return Request::Fault(id, u64::from(*entry) % entries * device.align);
             }
@@ -317,7 +317,7 @@ fn named() -> impl Strategy<Value = Named> {
     ]
 }
 
-/// What is not a number in any file.
+/// Texts that no file accepts as a number.
 const NO_NUMBER: &[(&[u8], Errno)] = &[
     (b"\n", EINVAL),
     (b"x", EINVAL),

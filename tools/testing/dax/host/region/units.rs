@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory of a region in the simplest way: a list of units for each device, and a search through
-//! all units for whatever is asked.
+//! A very simple model of the memory of a region: a list of units for each device, and searches over
+//! all units.
 
 use super::{
     model::Oracle,
@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 /// A unit of a device.
 #[derive(Clone, Copy)]
 struct Unit {
-    /// Its place in the region.
+    /// Its index in the region.
     index: u64,
-    /// Whether a range begins with it.
+    /// Whether a range begins with this unit.
     first: bool,
 }
 
-/// A region in units.
+/// A region as units.
 pub struct Units {
     start: u64,
     units: u64,
@@ -36,7 +36,7 @@ impl Units {
                 .any(|unit| unit.index == index)
     }
 
-    /// Where entries of `align` can begin of which all units are free, lowest first.
+    /// The indices at which a free entry of `align` begins, lowest first.
     fn blocks(&self, align: u64) -> Vec<u64> {
         let taken: Vec<bool> = {
             let mut taken = vec![false; self.units as usize];
@@ -117,7 +117,7 @@ impl Oracle for Units {
             let had = mine.len();
             for block in self.blocks(align) {
                 for index in block..block + align / UNIT {
-                    // It goes on where the device ended, or where the last step did.
+                    // The previous unit: the last of the device before, or the last new one.
                     let goes_on = if mine.len() == had {
                         before
                     } else {

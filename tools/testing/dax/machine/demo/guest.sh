@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What the demonstration does in the guest: guest.sh write|verify SEED
+# The guest's part of the demonstration. usage: guest.sh write|verify SEED
 set -e
 
-# Which language a module, or what is built into the kernel, was compiled from:
-# the names of Rust's functions begin with _R.
+# The language of a module, or of the built-in core: the names of Rust functions begin
+# with _R.
 language() { grep -q "$1" /proc/kallsyms && echo Rust || echo C; }
 
 if [ "$1" = write ]; then

@@ -2,9 +2,9 @@
 /*
  * pattern write|verify DEVICE BYTES SEED
  *
- * Map the first BYTES of a device DAX, fill them with numbers that SEED and the
- * offset determine, or check that they are there. Tells what it did, and how many
- * page faults it took.
+ * Map the first BYTES of a device DAX. "write" fills them with numbers made from
+ * SEED and the offset; "verify" checks that they are there. Prints what it did and
+ * the number of page faults.
  */
 #include <emmintrin.h>
 #include <fcntl.h>
@@ -61,7 +61,7 @@ int main(int argc, char **argv)
 	if (writing) {
 		for (i = 0; i < words; i++)
 			map[i] = pattern(seed, i);
-		/* Device DAX has no fsync: what has left the caches is on the medium. */
+		/* Device DAX has no fsync. Data that has left the caches is durable. */
 		for (i = 0; i < words; i += CACHE_LINE / sizeof(*map))
 			_mm_clflush(map + i);
 		_mm_sfence();
