@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The helpers that the overlay adds, as rust/helpers/helpers.c has them. */
+/*
+ * The helpers that the overlay adds. All of rust/helpers is compiled, with each helper static, so
+ * that the compiler drops those that the kernel has. The others become global.
+ */
 
-#include <linux/compiler_types.h>
+#include <linux/compiler.h>
 
-#define __rust_helper __always_inline
+#include "helpers_static.h"
 
-#include "../rust/helpers/dax.c"
+#define DAX_HELPER(name)	\
+	__ADDRESSABLE(name)	\
+	asm(".globl " #name);
+
+#include "helpers_ours.h"

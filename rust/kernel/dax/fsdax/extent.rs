@@ -9,7 +9,8 @@ use crate::{
         device::{
             Device,
             Range, //
-        }, //
+        },
+        search::last_where, //
     },
     device,
     error::to_result,
@@ -88,12 +89,9 @@ impl<'a> Memory<'a> {
     /// The memory from an offset of `pgoff` pages on, as far as it is contiguous.
     #[inline]
     pub fn at(self, pgoff: usize) -> Option<Extent<'a>> {
-        let ranges = self.0.ranges();
-        let index = ranges
-            .partition_point(|range| range.pgoff() <= pgoff)
-            .checked_sub(1)?;
+        let range = last_where(self.0.ranges(), |range| range.pgoff() <= pgoff)?;
 
-        self.whole(ranges.get(index)?).skip_to(pgoff)
+        self.whole(range).skip_to(pgoff)
     }
 
     /// Tells the holder of the instance that this extent has failed. `flags` are `MF_*`.

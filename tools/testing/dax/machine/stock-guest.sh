@@ -87,7 +87,10 @@ fi
 end install
 
 # The tests, each with the machine as machine.sh prepares it.
+extra=/usr/lib/modules/$(uname -r)/extra
 if [ $# != 0 ]; then
+	# What the tests use and the package does not have.
+	install -Dm 644 -t "$extra" samples/*.ko.xz && depmod
 	cd tests/dax || exit 1
 	export IN_C=core PACE=${PACE:-1} MACHINE=$machine BOOT=1 PERSIST=/tmp PATH=$PWD:$PATH
 	(. ./machine.sh && prepare) >/dev/null 2>&1
@@ -99,6 +102,8 @@ if [ $# != 0 ]; then
 		echo "## end $name $?"
 	done
 	cd /srv/job || exit 1
+	modprobe -rq rust_driver_dax dax_onefile
+	rm -r "$extra"
 fi
 
 begin remove

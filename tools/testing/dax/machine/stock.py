@@ -30,11 +30,14 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "lib")]
 
+import kernel_log  # noqa: E402
+import ktap  # noqa: E402
 import lab as lab_module  # noqa: E402
 import vm  # noqa: E402
 from lab import PROJECT, SOURCE, SUITE, SUITES, Progress, Stop, digest, read, say  # noqa: E402
+from outcome import Outcome  # noqa: E402
 
 FLAVOURS = ("cloud-amd64", "amd64")
 SERIES = SOURCE.removeprefix("linux-source-")
@@ -46,8 +49,8 @@ OF_THE_BUILD = re.compile(r"CONFIG_(DAX_(RUST|C)|DEV_DAX_(\w+_)?(RUST|C|COMPAT|C
 # What the bitcode of the crates is for is in modules/additions.py.
 CRATES = [f"RUSTFLAGS_{crate}.o=--emit=llvm-bc=rust/{crate}.bc -Zmerge-functions=disabled"
           for crate in ("kernel", "bindings")]
-# Not for users.
 PACKAGING = "debhelper lintian dpkg-dev xz-utils kmod".split()
+# Not in the package.
 SAMPLES = ("rust_driver_dax", "dax_onefile")
 GUEST = lab_module.GUEST + "systemd-sysv initramfs-tools dbus apt linux-base/trixie-backports".split()
 PREPARED_MB, GUEST_MB, PACKAGING_MB = 500, 700, 600
@@ -281,6 +284,24 @@ class Stock(lab_module.Lab):
         new.rename(place)
         return place
 
+    def panics(self, release):
+        """Of each module: the panics of Rust that its functions refer to. Debian has arithmetic checked for
+        overflow, other than our own kernels."""
+        status, text = self.logged(f"stock-{release}-objdump.log", self.inside(
+            ["sh", "-c", "cd /out/dax && llvm-objdump -dr --no-show-raw-insn *.ko"], release))
+        if status:
+            raise Stop(f"the modules of {release} could not be read; read {self.logs}/stock-{release}-objdump.log")
+        found, function = {}, ""
+        for line in text.splitlines():
+            if start := re.match(r"(\S+\.ko):\s+file format", line):
+                panics = found.setdefault(start[1], set())
+            elif start := re.match(r"[0-9a-f]+ <(.+)>:", line):
+                function = start[1]
+            # Those of Rust's own parser of numbers, which counts digits first.
+            elif (panic := re.search(r"R_X86\S+\s+(\S*core9panicking\S*)", line)) and "_4core3num" not in function:
+                panics.add(f"{panic[1]} in {function}")
+        return [(name, ", ".join(sorted(panics))) for name, panics in found.items()]
+
     def pack(self, release, command):
         status, _ = self.logged(f"stock-{release}-pack.log", self.inside(
             ["sh", "-c", f'cd "/build/stock/{release}/modules.new" && {command} *.ko']))
@@ -471,9 +492,8 @@ class StockMachine(vm.Machine):
 # ---- the test ----
 
 # Of each machine, which of the system tests run with the package; ALL=1 in the environment: all that
-# concern modules in Rust on the core in C; T= in the environment: these.
-CORE = {"nvdimm": "mmap mmap_refused unbind rebind kmem fsdev file raw daxctl drivers stats trace share split "
-                  "sysfs_refused pmem_modes".split(),
+# concern modules in Rust on the core in C; T=, MACHINE= in the environment: these.
+CORE = {"nvdimm": "mmap mmap_refused unbind rebind kmem fsdev daxctl drivers stats trace sample".split(),
         "hmem": "kmem fsdev region trace".split()}
 TESTS = HERE.parents[1] / "selftests/dax"
 NOT_THERE = re.compile(r"\./upstream/|fallible")
@@ -507,31 +527,8 @@ def stage(stock, place):
         raise Stop(f"the tests' programs do not compile; read {stock.logs}/stock-programs.log")
 
 
-def outcome(lines):
-    """Of the lines of a test's KTAP: how many passed, the failed ones, how many were skipped or are
-    known to fail."""
-    passed, failed, other, plan = 0, [], 0, None
-    for line in lines:
-        if found := re.match(r"1\.\.(\d+)$", line):
-            plan = int(found[1])
-        elif found := re.match(r"(not )?ok \d+(?: -)? (.*)", line):
-            if "# SKIP" in line or (found[1] and "# TODO" in line):
-                other += 1
-            elif found[1]:
-                failed.append(found[2])
-            else:
-                passed += 1
-        elif line.startswith("## left"):
-            failed.append("it left something behind")
-        elif failed and line.startswith("# "):
-            failed[-1] += f"\n        {line[2:]}"
-    if plan is None or plan != passed + len(failed) + other:
-        failed.append("it did not come to its end")
-    return passed, failed, other
-
-
-def run(stock, release, machine="nvdimm", show=None):
-    """Install the package in a guest, run the tests, remove it: name of each test -> its outcome()."""
+def run(stock, release, machine="nvdimm", names=(), show=None):
+    """Install the package in a guest, run the tests, remove it: name of each test -> its outcome."""
     (package,) = stock.build.glob(f"dax-rust-modules-{release}_*.deb")
     tests = stock.place(release) / "tests"
     stage(stock, tests)
@@ -539,41 +536,48 @@ def run(stock, release, machine="nvdimm", show=None):
     here = list(system_tests(machine, programs))
     if not os.environ.get("ALL"):
         here = [name for name in CORE[machine] if name in here]
-    if os.environ.get("T"):
-        here = os.environ["T"].split()
-    files = {"package.deb": package, "tests": tests, "guest.sh": HERE / "stock-guest.sh"}
+    here = list(names) or here
+    files = {"package.deb": package, "tests": tests, "guest.sh": HERE / "stock-guest.sh",
+             **{f"samples/{name}.ko.xz": stock.place(release) / f"modules/{name}.ko.xz" for name in SAMPLES}}
     # By which time limits are multiplied on a busy machine.
     pace = int(os.environ.get("PACE") or 1)
-    results, lines, name = {}, {}, None
     start = time.monotonic()
     # daxctl refuses to work where the kernel brings memory online by itself, as Debian's does.
     with StockMachine(stock, release, machine, files=files, append="memhp_default_state=offline") as guest:
         result = guest.run(f"PACE={pace} bash /srv/job/guest.sh {machine} {' '.join(here)}",
                            pace * (900 + 400 * len(here)), show)
-    for line in result.output.splitlines():
-        if begin := re.match(r"## begin (\S+)", line):
-            name = begin[1]
-            lines[name] = []
-        elif name:
-            lines[name].append(line)
-    for test in ("install", *here, "remove"):
-        results[test] = outcome(lines[test]) if test in lines else (0, ["it did not run"], 0)
-    if result.status is None or result.splats:
-        results["the machine"] = (0, [result.why(), *result.console.splitlines()[-20:]], 0)
+    said = dict(re.findall(r"dax-test: \S+ (\S+) begins$(.*?)(?=dax-test: \S+ \1 ended|\Z)", result.console,
+                           re.M | re.S))
+    results = {}
+    for name in ("install", *here, "remove"):
+        found = re.search(rf"^## begin {name}$(.*?)^## end {name} (\d+)", result.output, re.M | re.S)
+        text = read(TESTS / f"{name}.sh")
+        if found:
+            results[name] = ktap.judge(found[1].splitlines(), int(found[2]), "some")
+        else:
+            results[name] = Outcome(wrong=["it did not come to its end"])
+        splat = re.search(r"^# splat: *(.+)", text, re.M)
+        reports, _ = kernel_log.blame(said.get(name, ""), splat and splat[1])
+        if reports:
+            results[name].wrong.append(f"the kernel reports a bug:\n{reports}")
+    if result.status is None:
+        results["the machine"] = Outcome(wrong=["\n".join([result.why(), *result.output.splitlines()[-15:],
+                                                           *result.console.splitlines()[-40:]])])
     say(f"{release} on {machine}: {len(here)} tests in {time.monotonic() - start:.0f} s")
     return results
 
 
 def report(results):
-    passed = sum(found[0] for found in results.values())
-    failed = sum(len(found[1]) for found in results.values())
-    for name, (good, wrong, other) in results.items():
-        more = f", {len(wrong)} FAILED" * bool(wrong) + f", {other} skipped or known" * bool(other)
-        print(f"  {name:<28} {good} passed{more}")
-        for why in wrong:
-            print(f"      {why}")
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    whole = Outcome()
+    for name, found in results.items():
+        whole.merge(found)
+        more = "".join(f", {number} {what}" for number, what in (
+            (len(found.wrong), "FAILED"), (found.skipped, "skipped"), (len(found.known), "known")) if number)
+        print(f"  {name:<28} {found.passed} passed{more}")
+        for why in found.wrong:
+            print("      " + why.replace("\n", "\n        "))
+    print(f"{whole.passed} passed, {len(whole.wrong)} failed")
+    return 1 if whole.wrong else 0
 
 
 def main(argv):
@@ -599,8 +603,8 @@ def main(argv):
                 release = stock.archive.newest(flavour)
                 stock.deb(release)
                 stock.make_guest(release)
-                for machine in CORE:
-                    found = run(stock, release, machine)
+                for machine in (os.environ.get("MACHINE") or " ".join(CORE)).split():
+                    found = run(stock, release, machine, (os.environ.get("T") or "").split())
                     results.update({f"{flavour}/{machine}/{name}": test for name, test in found.items()})
             return report(results)
         if what in ("shell", "run"):
