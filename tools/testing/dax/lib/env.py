@@ -14,8 +14,8 @@ LAB = lab_module.Lab(BUILD)
 # The kernel under test; see FRAGMENTS in lab.py.
 KERNEL = os.environ.get("KERNEL") or "rust"
 IN_C = lab_module.in_c(KERNEL)
-# Time limits are multiplied by this: these kernels are slow.
-PACE = {"debug": 8, "kcsan": 8}.get(KERNEL, 1)
+# Time limits are multiplied by this: these kernels are slow, and so can a machine be.
+PACE = {"debug": 8, "kcsan": 8}.get(KERNEL, 1) * int(os.environ.get("PACE") or 1)
 # The number of machines that run at the same time; each has two processors. A test on the host that
 # boots machines itself may run this many in addition.
 JOBS = int(os.environ.get("JOBS") or 2)

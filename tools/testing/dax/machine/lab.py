@@ -116,6 +116,8 @@ MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
 # Builds the test doubles of libnvdimm's modules, in a directory apart from the objects of the modules.
 NFIT = ["M=/linux/tools/testing/nvdimm", "MO=/out/nfit/tools/testing/nvdimm"]
 # A command with this prefix leaves no mounts and no processes behind, however it ends.
+# The device nodes of the toolchain tree.
+NODES = "null zero full random urandom tty kvm"
 ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 CHECKS = ("rustfmt", "lint", "checkpatch", "rustdoc")
 
@@ -304,7 +306,14 @@ class Lab:
         script = ["set -e"]
         script += [f'mount --bind "{path}" "{self.toolchain / name}"' for path, name in mounts]
         script += [f'mount -t proc proc "{self.toolchain}/proc"',
-                   f'mount --rbind /dev "{self.toolchain}/dev"',
+                   # The tree has nodes of its own. A program as root can change the mode of its
+                   # output; with -o /dev/null it would change the machine's /dev/null.
+                   f'mount -t tmpfs -o mode=755 none "{self.toolchain}/dev"',
+                   f'for node in {NODES}; do [ ! -e /dev/$node ] || '
+                   f'cp -a /dev/$node "{self.toolchain}/dev"; done',
+                   f'chmod 666 "{self.toolchain}/dev/null"',
+                   f'ln -s /proc/self/fd "{self.toolchain}/dev/fd"',
+                   f'mkdir -m 1777 "{self.toolchain}/dev/shm"',
                    f'mount -t tmpfs none "{self.toolchain}/tmp"',
                    f'exec chroot "{self.toolchain}" "$@"']
         return [*ALONE, "sh", "-c", "\n".join(script), "inside",
