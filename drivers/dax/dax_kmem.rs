@@ -44,7 +44,6 @@ use kernel::{
     },
     new_mutex,
     prelude::*,
-    sizes::SizeConstants,
     sync::{
         atomic::{
             Atomic,
@@ -55,6 +54,11 @@ use kernel::{
 };
 
 use core::mem;
+use kmem::message::{
+    MappingRange,
+    OnlineBlocks,
+    Size, //
+};
 use pin_init::pin_init_scope;
 
 kernel::module_dax_driver! {
@@ -67,6 +71,7 @@ kernel::module_dax_driver! {
 }
 
 mod kmem {
+    pub(crate) mod message;
     pub(crate) mod state;
 }
 
@@ -479,84 +484,4 @@ fn name(state: State) -> &'static str {
     let name = state.map_or(c"unplugged", OnlineType::name);
 
     name.to_str().unwrap_or_default()
-}
-
-/// A range of an instance in messages: `0: 0x180000000-0x27fffffff`. The format string puts
-/// "mapping" before it.
-struct MappingRange<'a> {
-    dev: &'a dax::Device<Bound>,
-    start: u64,
-    end: u64,
-}
-
-impl<'a> MappingRange<'a> {
-    fn of(dev: &'a dax::Device<Bound>, blocks: &Blocks) -> Self {
-        Self {
-            dev,
-            start: blocks.start(),
-            end: blocks.end(),
-        }
-    }
-}
-
-impl fmt::Display for MappingRange<'_> {
-    #[inline]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The N of `daxX.Y/mappingN`.
-        let holds =
-            |range: &dax::device::Range| (range.start()..=range.end()).contains(&self.start);
-        let mapping = self.dev.ranges().iter().position(holds).unwrap_or(0);
-
-        write!(f, "{}: 0x{:x}-0x{:x}", mapping, self.start, self.end)
-    }
-}
-
-/// A number of bytes in messages, in MiB or KiB.
-struct Size(u64);
-
-impl fmt::Display for Size {
-    #[inline]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (number, unit) = if self.0 & (u64::SZ_1M - 1) == 0 {
-            (self.0 / u64::SZ_1M, " MiB")
-        } else {
-            (self.0 / u64::SZ_1K, " KiB")
-        };
-
-        fmt::Display::fmt(&number, f)?;
-        f.write_str(unit)
-    }
-}
-
-/// The online blocks in messages: `memory48-memory51, memory53`.
-struct OnlineBlocks<'a>(&'a Blocks);
-
-impl fmt::Display for OnlineBlocks<'_> {
-    #[inline]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let online = self.0.iter().filter(|block| block.is_online());
-        let mut ids = online.map(|block| block.id()).peekable();
-        // Keep the line short.
-        let mut room = 16;
-
-        while let Some(first) = ids.next() {
-            let mut last = first;
-            while let Some(next) = ids.next_if(|id| *id == last.wrapping_add(1)) {
-                last = next;
-            }
-            if first == last {
-                write!(f, "memory{first}")?;
-            } else {
-                write!(f, "memory{first}-memory{last}")?;
-            }
-            if ids.peek().is_some() {
-                write!(f, ", ")?;
-            }
-            room -= 1;
-            if room == 0 {
-                return write!(f, "...");
-            }
-        }
-        Ok(())
-    }
 }
