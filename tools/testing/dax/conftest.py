@@ -20,8 +20,8 @@ import selftests
 import vm
 from env import JOBS, KERNEL
 
-# Tests on this machine that take as long as those of a boot, and run in a process of their own.
-LONG = {"stock"}
+# Files whose tests on this machine take as long as those of a boot, and run in one process.
+LONG = ("test_stock.py",)
 # A boot is divided if the limits of its tests add up to more than this, in seconds.
 LARGE = 1200
 
@@ -133,8 +133,8 @@ def pytest_xdist_make_scheduler(config, log):
 
         def _split_scope(self, nodeid):
             tests, name = selftests.selftests(), name_of(nodeid)
-            if name in LONG:
-                return name
+            if nodeid.split("::")[0].endswith(LONG):
+                return nodeid.split("::")[0]
             boot = boot_of(name)
             fellows = [other for other in map(name_of, self.collection) if boot_of(other) == boot]
             limit = sum(tests[other].limit for other in fellows if other in tests)

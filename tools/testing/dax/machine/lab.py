@@ -52,6 +52,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import overlay  # noqa: E402
 import vm  # noqa: E402
+from archive import Stop  # noqa: E402
 
 SUITE = "trixie"
 SUITES = (SUITE, f"{SUITE}-updates", f"{SUITE}-backports")
@@ -120,10 +121,6 @@ NFIT = ["M=/linux/tools/testing/nvdimm", "MO=/out/nfit/tools/testing/nvdimm"]
 NODES = "null zero full random urandom tty kvm"
 ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 CHECKS = ("rustfmt", "lint", "checkpatch", "rustdoc")
-
-
-class Stop(Exception):
-    """It cannot go on; the text is one sentence that says why and what to do."""
 
 
 class Killed(KeyboardInterrupt):

@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in a guest of Debian's own kernel: stock-guest.sh MACHINE TEST... installs the package of the
-# modules with apt, runs the tests, and removes the package. The cases are KTAP, as in tools/testing/selftests/dax/lib.sh,
-# and the lines with ## as those of guest/session.sh.
+# Runs in a guest of Debian: stock-guest.sh MACHINE TEST... installs the package of the modules with apt, if
+# there is one, runs the tests, and removes the package. The cases are KTAP, as in
+# tools/testing/selftests/dax/lib.sh, and the lines with ## as those of guest/session.sh.
 
 cd /srv/job || exit 1
+export PACE=${PACE:-1}
 machine=$1
 shift
 nr=0
@@ -15,12 +16,30 @@ check()
 	local out
 	if out=$("${@:2}" 2>&1); then echo "ok $nr - $1"; else echo "not ok $nr - $1"; sed 's/^/# /' <<<"$out"; fi
 }
-begin() { nr=0; start=$EPOCHREALTIME; echo "## begin $1"; echo "dax-test: $machine $1 begins" >/dev/kmsg; }
+# begin NAME LIMIT: a test, or a part of this script, that should end by itself after LIMIT
+begin()
+{
+	nr=0
+	echo "## begin $1"
+	echo "dax-test: $machine $1 begins" >/dev/kmsg
+	# If it hangs, log all tasks, and power off.
+	{
+		sleep $(($2 * PACE + 30))
+		ps -eo pid,ppid,stat,wchan:30,args | while read -r line; do echo "$line" >/dev/kmsg; done
+		echo w >/proc/sysrq-trigger
+		sleep 5
+		echo o >/proc/sysrq-trigger
+	} &
+	dog=$!
+}
+# end NAME STATUS
 end()
 {
-	echo "1..$nr"
+	# shellcheck disable=SC2046
+	kill $dog $(ps -o pid= --ppid $dog) 2>/dev/null
+	wait $dog 2>/dev/null
 	echo "dax-test: $machine $1 ended" >/dev/kmsg
-	echo "## end $1 0 $(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }")"
+	echo "## end $1 $2"
 }
 
 # language MODULE...: what the modules that are loaded are made of
@@ -44,47 +63,76 @@ refused() { ! "$@"; }
 apt() { DEBIAN_FRONTEND=noninteractive apt-get -y "$@"; }
 said() { dmesg | grep -E '(dax|kmem)' | grep -vE 'dax-test:|taint|dax_rust: device DAX in Rust|Modules linked in'; }
 
-providers="device_dax"
+providers="dax_pmem device_dax" pmem=yes
 case $machine in
-nvdimm*)
-	providers="dax_pmem device_dax"
-	modprobe nfit
-	udevadm settle
-	;;
-hmem*) providers="dax_hmem device_dax" ;;
+nvdimm*) modprobe nfit ;;
+legacy) modprobe nd_e820 ;;
+hm*) providers="dax_hmem device_dax" pmem= ;;
 esac
+udevadm settle
 
-begin install
-if [[ $machine == nvdimm* ]]; then
-	check "a devdax namespace is made, and served by the C modules" \
-		ndctl create-namespace -f -e namespace0.0 -m devdax
+install_package()
+{
+	if [ "$pmem" ]; then
+		check "a devdax namespace is made, and served by the C modules" \
+			ndctl create-namespace -f -e namespace0.0 -m devdax
+		udevadm settle
+	fi
+	modprobe -a $providers
+	check "the modules that are loaded are in C" in_c $providers
+	check "apt installs the package" apt install ./package.deb
+	# Memory that kmem has, or devices of dax_hmem, are not taken away by an installation.
+	if [ "$pmem" ]; then
+		check "then the modules that are loaded are in Rust" in_rust $providers
+		check "a program writes to /dev/dax0.0" writes
+		check "a module is not removed while its device is open" opened refused modprobe -r device_dax
+		check "and is when it is closed" modprobe -r device_dax
+		check "and comes back" modprobe device_dax
+		udevadm settle
+		check "a program writes to /dev/dax0.0 again" writes
+	else
+		modprobe -r dax_cxl dax_hmem kmem device_dax
+		check "the modules are exchanged by hand" modprobe -a $providers
+		check "then they are in Rust" in_rust $providers
+	fi
+	for m in device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax; do
+		check "$m is the one in updates/" file_in $m updates
+	done
+	check "the kernel says nothing of DAX but that the modules are there" refused said
+	if [ "$pmem" ]; then
+		ndctl destroy-namespace -f namespace0.0
+	fi
+}
+
+remove_package()
+{
 	udevadm settle
+	modprobe -a $providers
+	if [ "$pmem" ]; then
+		ndctl create-namespace -m devdax -s 1G || ndctl create-namespace -f -e namespace0.0 -m devdax
+		udevadm settle
+	fi
+	check "the modules that are loaded are in Rust" in_rust $providers
+	check "apt removes the package" apt remove "dax-rust-modules-$(uname -r)"
+	if [ "$pmem" ]; then
+		check "then the modules that are loaded are in C" in_c $providers
+		check "and dax_rust is not loaded" [ ! -e /sys/module/dax_rust ]
+		check "a program writes to /dev/dax0.0" writes
+	fi
+	for m in device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax; do
+		check "$m is the kernel's own" file_in $m kernel
+	done
+	check "nothing of the package is left" refused compgen -G "/usr/lib/modules/$(uname -r)/updates/*.ko*"
+}
+
+packaged=
+if [ -e package.deb ]; then
+	packaged=yes
+	begin install 300
+	install_package
+	echo "1..$nr"
+	end install 0
 fi
-modprobe -a $providers
-check "the modules that are loaded are in C" in_c $providers
-check "apt installs the package" apt install ./package.deb
-# Memory that kmem has, or devices of dax_hmem, are not taken away by an installation.
-if [[ $machine == nvdimm* ]]; then
-	check "then the modules that are loaded are in Rust" in_rust $providers
-	check "a program writes to /dev/dax0.0" writes
-	check "a module is not removed while its device is open" opened refused modprobe -r device_dax
-	check "and is when it is closed" modprobe -r device_dax
-	check "and comes back" modprobe device_dax
-	udevadm settle
-	check "a program writes to /dev/dax0.0 again" writes
-else
-	modprobe -r dax_cxl dax_hmem kmem device_dax
-	check "the modules are exchanged by hand" modprobe -a $providers
-	check "then they are in Rust" in_rust $providers
-fi
-for m in device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax; do
-	check "$m is the one in updates/" file_in $m updates
-done
-check "the kernel says nothing of DAX but that the modules are there" refused said
-if [[ $machine == nvdimm* ]]; then
-	ndctl destroy-namespace -f namespace0.0
-fi
-end install
 
 # The tests, each with the machine as machine.sh prepares it.
 extra=/usr/lib/modules/$(uname -r)/extra
@@ -92,36 +140,23 @@ if [ $# != 0 ]; then
 	# What the tests use and the package does not have.
 	install -Dm 644 -t "$extra" samples/*.ko.xz && depmod
 	cd tests/dax || exit 1
-	export IN_C=core PACE=${PACE:-1} MACHINE=$machine BOOT=1 PERSIST=/tmp PATH=$PWD:$PATH
+	export IN_C=${packaged:+core} MACHINE=$machine BOOT=1 PERSIST=/tmp PATH=$PWD:$PATH
 	(. ./machine.sh && prepare) >/dev/null 2>&1
 	for name in "$@"; do
 		limit=$(sed -n 's/^# limit: *//p' "$name.sh")
-		begin "$name"
-		timeout -k 5 $((${limit:-120} * PACE)) bash "./$name.sh" 2>&1 </dev/null
-		echo "dax-test: $machine $name ended" >/dev/kmsg
-		echo "## end $name $?"
+		limit=${limit:-120}
+		begin "$name" "$limit"
+		timeout -k 5 $((limit * PACE)) bash "./$name.sh" 2>&1 </dev/null
+		end "$name" $?
 	done
 	cd /srv/job || exit 1
 	modprobe -rq rust_driver_dax dax_onefile
 	rm -r "$extra"
 fi
 
-begin remove
-udevadm settle
-modprobe -a $providers
-if [[ $machine == nvdimm* ]]; then
-	ndctl create-namespace -m devdax -s 1G
-	udevadm settle
+if [ "$packaged" ]; then
+	begin remove 120
+	remove_package
+	echo "1..$nr"
+	end remove 0
 fi
-check "the modules that are loaded are in Rust" in_rust $providers
-check "apt removes the package" apt remove "dax-rust-modules-$(uname -r)"
-if [[ $machine == nvdimm* ]]; then
-	check "then the modules that are loaded are in C" in_c $providers
-	check "and dax_rust is not loaded" [ ! -e /sys/module/dax_rust ]
-	check "a program writes to /dev/dax0.0" writes
-fi
-for m in device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax; do
-	check "$m is the kernel's own" file_in $m kernel
-done
-check "nothing of the package is left" refused compgen -G "/usr/lib/modules/$(uname -r)/updates/*.ko*"
-end remove

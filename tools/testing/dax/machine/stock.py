@@ -11,7 +11,7 @@
   stock.py shell [FLAVOUR]       a prompt in that guest
   stock.py run RELEASE COMMAND   run a command there
 
-Of each kernel there is, in the build folder:
+Of each kernel there is, in the build directory:
 
   stock/apt/               what apt knows of the archive
   stock/RELEASE/headers/   the headers package, unpacked: the configuration, the exports
@@ -20,13 +20,13 @@ Of each kernel there is, in the build folder:
   stock/RELEASE/guest/     a Debian tree with this kernel; guest.img is made of it
 """
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +36,8 @@ import kernel_log  # noqa: E402
 import ktap  # noqa: E402
 import lab as lab_module  # noqa: E402
 import vm  # noqa: E402
-from lab import PROJECT, SOURCE, SUITE, SUITES, Progress, Stop, digest, read, say  # noqa: E402
+from archive import Archive, Stop  # noqa: E402
+from lab import PROJECT, SOURCE, SUITE, SUITES, Progress, digest, read, say  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
 FLAVOURS = ("cloud-amd64", "amd64")
@@ -57,37 +58,12 @@ PREPARED_MB, GUEST_MB, PACKAGING_MB = 500, 700, 600
 PREPARE_STEPS = 420
 
 
-class Archive:
-    """Debian's archive, with no regard to what is installed on this machine."""
+class Moved(Stop):
+    """The archive has another version of Linux than this build directory."""
 
-    def __init__(self, lab):
-        self.place = lab.build / "stock/apt"
-        self.lab = lab
 
-    def apt(self, program, *arguments, **more):
-        place = self.place
-        options = {"Dir::State::Lists": place / "lists", "Dir::Cache": place / "cache",
-                   "Dir::Etc::SourceList": place / "sources.list", "Dir::Etc::SourceParts": "/dev/null",
-                   "Dir::Etc::Preferences": "/dev/null", "Dir::Etc::PreferencesParts": "/dev/null",
-                   "Dir::State::Status": place / "status", "APT::Architecture": "amd64",
-                   "APT::Sandbox::User": "root"}
-        return subprocess.run([program, *(f"-o{key}={value}" for key, value in options.items()), *arguments],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **more)
-
-    def update(self):
-        mirror = self.lab.mirror()
-        for folder in ("lists/partial", "cache/archives/partial"):
-            (self.place / folder).mkdir(parents=True, exist_ok=True)
-        (self.place / "status").touch()
-        (self.place / "sources.list").write_text("".join(f"deb {mirror} {suite} main\n" for suite in SUITES))
-        done = self.apt("apt-get", "update")
-        if done.returncode:
-            raise Stop(f"the archive {mirror} could not be read: {(done.stderr.splitlines() or ['no reason'])[-1]}")
-
-    def fields(self, package):
-        """Of each version that the archive has of a package: its fields."""
-        text = self.apt("apt-cache", "show", package).stdout
-        return [dict(re.findall(r"^([\w-]+): (.*)$", entry, re.M)) for entry in text.split("\n\n") if entry.strip()]
+class Kernels(Archive):
+    """The archive, as far as it has kernels."""
 
     def newest(self, flavour):
         """The release of the newest kernel of a flavour."""
@@ -106,20 +82,6 @@ class Archive:
                        f"this kernel; the newest there is {self.newest(flavour_of(release))}")
         return found[0]["Version"]
 
-    def unpack(self, package, place):
-        """Unpack a package there."""
-        new = Path(f"{place}.new")
-        self.lab.remove(new)
-        new.mkdir(parents=True)
-        done = self.apt("apt-get", "download", package, cwd=new)
-        files = list(new.glob("*.deb"))
-        if done.returncode or len(files) != 1:
-            raise Stop(f"{package} could not be fetched: {(done.stderr.splitlines() or ['no reason'])[-1]}")
-        subprocess.run(["dpkg-deb", "-x", files[0], new], check=True)
-        files[0].unlink()
-        self.lab.remove(place)
-        new.rename(place)
-
 
 def flavour_of(release):
     return next((flavour for flavour in FLAVOURS if release.endswith(f"-{flavour}")), FLAVOURS[0])
@@ -130,7 +92,7 @@ class Stock(lab_module.Lab):
 
     def __init__(self, build):
         super().__init__(build)
-        self.archive = Archive(self)
+        self.archive = Kernels(self.build / "stock/apt", SUITES)
 
     def place(self, release):
         return self.build / "stock" / release
@@ -140,6 +102,10 @@ class Stock(lab_module.Lab):
 
     def headers(self, release):
         return self.place(release) / f"headers/usr/src/linux-headers-{release}"
+
+    def update(self):
+        """Read what the archive has today."""
+        self.archive.update(self.mirror())
 
     @staticmethod
     def running():
@@ -157,6 +123,15 @@ class Stock(lab_module.Lab):
     def version(self):
         """That of the packages and modules, from debian/changelog."""
         return re.match(r"\S+ \((\S+)\)", read(PROJECT / "modules/debian/changelog"))[1]
+
+    @contextlib.contextmanager
+    def using(self, tree):
+        """Run commands in another tree than the toolchain."""
+        toolchain, self.toolchain = self.toolchain, self.build / tree
+        try:
+            yield
+        finally:
+            self.toolchain = toolchain
 
     # The kernel's source, configured and prepared as for that kernel
 
@@ -187,34 +162,38 @@ class Stock(lab_module.Lab):
                 raise Stop(f"{title} of {release} failed; all that was printed is in {self.logs / log}")
         return text
 
+    def take_headers(self, release):
+        """The headers package of one of Debian's kernels, which has to be of the source that is here."""
+        version = self.archive.version(release)
+        if version != self.source_version():
+            raise Moved(f"{release} is of version {version}, but the toolchain tree has {SOURCE} "
+                       f"{self.source_version()}; remove {self.toolchain} and {self.linux} to get the newest "
+                       "source, or build for another kernel with KVER=")
+        if not (self.headers(release) / "Module.symvers").is_file():
+            self.archive.unpack([f"linux-headers-{release}={version}"], self.place(release) / "headers")
+
     def prepare(self, release):
         """The source of a kernel with the overlay, configured as the kernel is, and its Rust compiled."""
         self.make_toolchain()
-        version = self.archive.version(release)
-        if version != self.source_version():
-            raise Stop(f"{release} is of version {version}, but the toolchain tree has {SOURCE} "
-                       f"{self.source_version()}; remove {self.toolchain} and {self.linux} to get the newest "
-                       "source, or build for another kernel with KVER=")
+        self.take_headers(release)
         self.make_source()
-        headers = self.headers(release)
-        if not (headers / "Module.symvers").is_file():
-            self.archive.unpack(f"linux-headers-{release}={version}", self.place(release) / "headers")
         out = self.out(release)
         if not out.is_dir():
             self.need_space("preparing a kernel", 2 * PREPARED_MB)
             out.mkdir(parents=True)
-        self.configure_like(release)
+        # Its core of DAX stays as it is.
+        self.configure_like(release, MODULE_SIG_ALL="n", MODULE_SIG_KEY='""', DAX_C="y")
         self.step(release, "prepare", "preparing the source", *CRATES, "modules_prepare", "rust/",
                   total=0 if (out / "rust/kernel.bc").exists() else PREPARE_STEPS)
         self.compare_exports(release)
 
-    def configure_like(self, release):
-        """The configuration of the kernel, with its core of DAX in C, as that kernel has it."""
-        out, config = self.out(release), read(self.headers(release) / ".config")
-        made_of = digest(config, read(self.linux / "drivers/dax/Kconfig"), read(self.toolchain / ".made-of"))
+    def configure_like(self, release, model=None, **ours):
+        """Configure as Debian configured MODEL (default: the same kernel), but for options of ours."""
+        out, config = self.out(release), read(self.headers(model or release) / ".config")
+        made_of = digest(config, ours, read(self.linux / "drivers/dax/Kconfig"), read(self.toolchain / ".made-of"))
         if (out / ".config").is_file() and read(out / ".configured") == made_of:
             return
-        ours = {"CONFIG_MODULE_SIG_ALL": "n", "CONFIG_MODULE_SIG_KEY": '""', "CONFIG_DAX_C": "y"}
+        ours = {f"CONFIG_{key}": value for key, value in ours.items()}
         kept = [line for line in config.splitlines() if line.split("=")[0] not in ours]
         (out / ".config").write_text("\n".join(kept + [f"{key}={value}" for key, value in ours.items()]) + "\n")
         self.step(release, "config", "configuring", "olddefconfig")
@@ -226,8 +205,8 @@ class Stock(lab_module.Lab):
         other = sorted(key for key in theirs.keys() | made.keys()
                        if theirs.get(key) != made.get(key) and not OF_THE_BUILD.match(key))
         if other:
-            raise Stop(f"with this toolchain {release} would be configured otherwise than it is: "
-                       f"{', '.join(other[:8])}; modules would not fit it")
+            raise Stop(f"with this toolchain {release} would be configured otherwise than Debian does it: "
+                       f"{', '.join(other[:8])}")
         (out / ".configured").write_text(made_of)
 
     def compare_exports(self, release):
@@ -252,7 +231,7 @@ class Stock(lab_module.Lab):
     # The modules
 
     def modules(self, release):
-        """Build them and put them, ready to be installed, into a folder: that folder."""
+        """Build them and put them, ready to be installed, into a directory: that directory."""
         self.prepare(release)
         (self.out(release) / "dax").mkdir(exist_ok=True)
         text = self.step(release, "modules", "building the modules", "M=/project", "MO=/out/dax",
@@ -338,14 +317,11 @@ class Stock(lab_module.Lab):
         version = f"{self.version()}+{kernel.replace('-', '.')}"
         log.write_text(log.read_text().replace(f"({self.version()})", f"({version})", 1))
 
-        toolchain, self.toolchain = self.toolchain, self.build / "packaging"
-        try:
+        with self.using("packaging"):
             status, text = self.logged(f"stock-{release}-deb.log", self.inside(
                 ["sh", "-ec", f"cd '/build/stock/{release}/package/dax-rust-modules'; "
                  "dpkg-buildpackage -b -d -us -uc; "
                  "cd ..; lintian --allow-root --fail-on error,warning --tag-display-limit 0 *.changes"]))
-        finally:
-            self.toolchain = toolchain
         if status:
             print("\n".join(text.splitlines()[-20:]))
             raise Stop(f"the package for {release} could not be made; read {self.logs}/stock-{release}-deb.log")
@@ -359,18 +335,27 @@ class Stock(lab_module.Lab):
 
     # The guest: Debian as it is installed, with its own kernel
 
-    def make_guest(self, release):
-        """The image of a guest with this kernel."""
+    def make_guest(self, release, packages=()):
+        """The image of a guest with this kernel: Debian's, or that of PACKAGES, files to be installed."""
         place = self.place(release)
         image = place / "guest.img"
         name = f"stock/{release}/guest"
         place.mkdir(parents=True, exist_ok=True)
         (self.logs / name).parent.mkdir(parents=True, exist_ok=True)
-        made = self.debian_tree(name, [*GUEST, f"linux-image-{release}"], SUITES, GUEST_MB)
-        made_of = digest(read(place / "guest/.made-of"), JOB, UNIT, *IDLE)
+        made = self.debian_tree(name, GUEST if packages else [*GUEST, f"linux-image-{release}"], SUITES, GUEST_MB)
+        made_of = digest(read(place / "guest/.made-of"), JOB, UNIT, *IDLE,
+                         *(path.stat().st_mtime_ns for path in packages))
         if not made and image.is_file() and read(place / "guest.img.made-of") == made_of:
             return image
         tree = place / "guest"
+        for path in packages:
+            shutil.copy(path, tree / "root/package.deb")
+            status, _ = self.logged(f"stock-{release}-install.log", [
+                *lab_module.ALONE, "sh", "-ec", 'mount -t proc proc "$0/proc"; exec chroot "$0" dpkg -i /root/package.deb',
+                tree])
+            (tree / "root/package.deb").unlink()
+            if status:
+                raise Stop(f"{path.name} could not be installed; read {self.logs}/stock-{release}-install.log")
         (tree / "usr/local/sbin/dax-job").write_text(JOB)
         (tree / "usr/local/sbin/dax-job").chmod(0o755)
         units = tree / "etc/systemd/system"
@@ -439,7 +424,7 @@ IDLE = ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e
 class StockMachine(vm.Machine):
     """A machine that runs Debian's own kernel, by its own initramfs and systemd.
 
-    files   name -> file or folder, to be found at /srv/job/NAME in the guest
+    files   name -> file or directory, to be found at /srv/job/NAME in the guest
     """
 
     def __init__(self, stock, release, kind="nvdimm", *, files=None, **more):
@@ -491,21 +476,22 @@ class StockMachine(vm.Machine):
 
 # ---- the test ----
 
-# Of each machine, which of the system tests run with the package; ALL=1 in the environment: all that
-# concern modules in Rust on the core in C; T=, MACHINE= in the environment: these.
-CORE = {"nvdimm": "mmap mmap_refused unbind rebind kmem fsdev daxctl drivers stats trace sample".split(),
-        "hmem": "kmem fsdev region trace".split()}
+# The machines, and of the system tests those that run each day. ALL=1 in the environment: all that concern modules
+# in Rust on the core in C, on all machines; MACHINE= and T= in the environment: these.
+DAILY = {"nvdimm": "mmap mmap_refused unbind rebind kmem fsdev daxctl drivers stats trace sample".split(),
+         "hmem": "kmem fsdev region trace".split()}
+MACHINES = ("nvdimm", "legacy", "hmem", "hmem-large", "hmat")
 TESTS = HERE.parents[1] / "selftests/dax"
 NOT_THERE = re.compile(r"\./upstream/|fallible")
 
 
-def system_tests(machine, programs):
-    """Those that can run here."""
+def system_tests(machine, programs, in_c):
+    """Those that can run where these parts are in C."""
     for path in sorted(TESTS.glob("*.sh")):
         text = path.read_text()
         head = dict(re.findall(r"^# (machines|impl|tier|boots|kernel|append): *(.+)$", text, re.M))
         if (path.stem not in ("lib", "machine") and machine in head.get("machines", "nvdimm").split()
-                and "core" not in head.get("impl", "").split(" - ")[0].split()
+                and not set(in_c) & set(head.get("impl", "").split(" - ")[0].split()[1:] or in_c * ("impl" in head))
                 and not set(head) & {"tier", "boots", "kernel", "append"}
                 and not NOT_THERE.search(text) and not re.search(rf"\b({'|'.join(programs)})\b", text)):
             yield path.stem
@@ -515,8 +501,8 @@ def stage(stock, place):
     """The scripts of the tests, and the programs that they use."""
     stock.remove(place)
     kselftest = stock.linux / "tools/testing/selftests"
-    for folder in ("kselftest", "dax"):
-        shutil.copytree(kselftest / folder, place / folder)
+    for directory in ("kselftest", "dax"):
+        shutil.copytree(kselftest / directory, place / directory)
     for name in ("lib.mk", "kselftest.h", "kselftest_harness.h"):
         shutil.copy(kselftest / name, place)
     shutil.copytree(TESTS, place / "dax", dirs_exist_ok=True)
@@ -527,21 +513,20 @@ def stage(stock, place):
         raise Stop(f"the tests' programs do not compile; read {stock.logs}/stock-programs.log")
 
 
-def run(stock, release, machine="nvdimm", names=(), show=None):
-    """Install the package in a guest, run the tests, remove it: name of each test -> its outcome."""
-    (package,) = stock.build.glob(f"dax-rust-modules-{release}_*.deb")
+def run(stock, release, machine="nvdimm", names=None, show=None):
+    """Run tests in a guest: name of each test -> its outcome. NAMES: which ones; default: all. If there is a
+    package of modules for the kernel, install it before and remove it after."""
+    packages = list(stock.build.glob(f"dax-rust-modules-{release}_*.deb"))
     tests = stock.place(release) / "tests"
     stage(stock, tests)
     programs = re.findall(r'^name = "(\w+)"\npath', read(HERE.parent / "host/Cargo.toml"), re.M)
-    here = list(system_tests(machine, programs))
-    if not os.environ.get("ALL"):
-        here = [name for name in CORE[machine] if name in here]
-    here = list(names) or here
-    files = {"package.deb": package, "tests": tests, "guest.sh": HERE / "stock-guest.sh",
-             **{f"samples/{name}.ko.xz": stock.place(release) / f"modules/{name}.ko.xz" for name in SAMPLES}}
+    here = [name for name in system_tests(machine, programs, ["core"] * bool(packages))
+            if names is None or name in names]
+    files = {**{"package.deb": path for path in packages}, "tests": tests, "guest.sh": HERE / "stock-guest.sh",
+             **{f"samples/{name}.ko.xz": stock.place(release) / f"modules/{name}.ko.xz" for name in SAMPLES
+                if (stock.place(release) / f"modules/{name}.ko.xz").exists()}}
     # By which time limits are multiplied on a busy machine.
-    pace = int(os.environ.get("PACE") or 1)
-    start = time.monotonic()
+    pace = int(os.environ.get("PACE") or 2)
     # daxctl refuses to work where the kernel brings memory online by itself, as Debian's does.
     with StockMachine(stock, release, machine, files=files, append="memhp_default_state=offline") as guest:
         result = guest.run(f"PACE={pace} bash /srv/job/guest.sh {machine} {' '.join(here)}",
@@ -549,7 +534,7 @@ def run(stock, release, machine="nvdimm", names=(), show=None):
     said = dict(re.findall(r"dax-test: \S+ (\S+) begins$(.*?)(?=dax-test: \S+ \1 ended|\Z)", result.console,
                            re.M | re.S))
     results = {}
-    for name in ("install", *here, "remove"):
+    for name in ("install", *here, "remove") if packages else here:
         found = re.search(rf"^## begin {name}$(.*?)^## end {name} (\d+)", result.output, re.M | re.S)
         text = read(TESTS / f"{name}.sh")
         if found:
@@ -563,7 +548,6 @@ def run(stock, release, machine="nvdimm", names=(), show=None):
     if result.status is None:
         results["the machine"] = Outcome(wrong=["\n".join([result.why(), *result.output.splitlines()[-15:],
                                                            *result.console.splitlines()[-40:]])])
-    say(f"{release} on {machine}: {len(here)} tests in {time.monotonic() - start:.0f} s")
     return results
 
 
@@ -580,14 +564,45 @@ def report(results):
     return 1 if whole.wrong else 0
 
 
+def build(stock, flavour):
+    """The package and the guest of the newest kernel of a flavour: its release."""
+    with stock.locked():
+        stock.update()
+        release = stock.archive.newest(flavour)
+        stock.deb(release)
+        stock.make_guest(release)
+    return release
+
+
+def run_machines(stock, release):
+    """Run the tests that the environment asks for: name -> outcome."""
+    results = {}
+    whole, names = os.environ.get("ALL"), (os.environ.get("T") or "").split()
+    for machine in (os.environ.get("MACHINE") or "").split() or (MACHINES if whole or names else DAILY):
+        begun = ["starting"]
+
+        def show(text, begun=begun):
+            begun.extend(re.findall(r"^## begin (\w+)", text, re.M))
+
+        with Progress(f"{release} on {machine}", lambda begun=begun: begun[-1]):
+            found = run(stock, release, machine, names or (None if whole else DAILY.get(machine, ())), show)
+        results.update({f"{release}/{machine}/{name}": test for name, test in found.items()})
+    return results
+
+
 def main(argv):
     stock = Stock(os.environ.get("BUILD") or PROJECT / "build")
     what, rest = (argv + [""])[1], argv[2:]
     if what not in ("modules", "deb", "test", "shell", "run"):
         print(__doc__, file=sys.stderr)
         return 2
+    if what == "test":
+        results = {}
+        for flavour in rest or FLAVOURS[:1]:
+            results.update(run_machines(stock, build(stock, flavour)))
+        return report(results)
     with stock.locked():
-        stock.archive.update()
+        stock.update()
         if what == "modules":
             release = stock.release((rest or [""])[0])
             say(f"the modules for {release} are in {stock.modules(release)}")
@@ -597,20 +612,9 @@ def main(argv):
             for release in rest or [stock.running()] * bool(stock.running()) or map(stock.archive.newest, flavours):
                 stock.deb(stock.release(release))
             return 0
-        if what == "test":
-            results = {}
-            for flavour in rest or FLAVOURS[:1]:
-                release = stock.archive.newest(flavour)
-                stock.deb(release)
-                stock.make_guest(release)
-                for machine in (os.environ.get("MACHINE") or " ".join(CORE)).split():
-                    found = run(stock, release, machine, (os.environ.get("T") or "").split())
-                    results.update({f"{flavour}/{machine}/{name}": test for name, test in found.items()})
-            return report(results)
-        if what in ("shell", "run"):
-            release = stock.release((rest or [""])[0])
-            stock.make_toolchain()
-            stock.make_guest(release)
+        release = stock.release((rest or [""])[0])
+        stock.make_toolchain()
+        stock.make_guest(release)
     files = {path.name: path for path in stock.build.glob(f"dax-rust-modules-{release}_*.deb")}
     with StockMachine(stock, release, os.environ.get("MACHINE", "nvdimm"), files=files,
                       backing=stock.build / "shell") as machine:
