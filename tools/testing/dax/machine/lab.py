@@ -24,6 +24,7 @@ The build directory:
   crates/        cargo and the crates that the Rust tests need
   plot/          gnuplot
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
+  ndctl-next/    ndctl, daxctl and cxl of the next Debian, for the guest, too
   linux/         Linux with the overlay applied
   series/        Linux as a git repository, with the series of commits on top
   out-IMPL/      objects
@@ -52,7 +53,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import overlay  # noqa: E402
 import vm  # noqa: E402
-from archive import Stop  # noqa: E402
+from archive import Archive, Stop  # noqa: E402
 
 SUITE = "trixie"
 SUITES = (SUITE, f"{SUITE}-updates", f"{SUITE}-backports")
@@ -74,6 +75,17 @@ GUEST = """
     ndctl daxctl cxl fio jq kmod udev numactl xfsprogs e2fsprogs strace procps
     python3-minimal util-linux libpmem1
 """.split()
+
+# The newest tools of the field, for the tests that use them beside those of the suite. Its libraries
+# are recent enough for them.
+NEWER_SUITE = "forky"
+NEWER = "ndctl daxctl cxl libndctl6 libdaxctl1 libcxl1".split()
+
+NEWER_TOOL = """\
+#!/bin/sh
+export LD_LIBRARY_PATH=/opt/ndctl-next/usr/lib/x86_64-linux-gnu
+exec /opt/ndctl-next/usr/bin/{name} "$@"
+"""
 
 # The configuration fragments of each kernel, on top of allnoconfig; the last one wins.
 # "check" is for the static checks, "series" for the commits of the series, "quiet" for the benchmark.
@@ -416,14 +428,45 @@ class Lab:
         (new / ".made-of").write_text(made_of)
         self.put(new, place)
 
+    def make_tools(self):
+        """The newest ndctl, daxctl and cxl, unpacked; returns a digest of them."""
+        place = self.build / "ndctl-next"
+        made_of = digest(NEWER_SUITE, *NEWER)
+        if not read(place / ".made-of").startswith(made_of):
+            archive = Archive(self.build / "ndctl-next.apt", (NEWER_SUITE,))
+            try:
+                archive.update(self.mirror())
+                archive.unpack(NEWER, place)
+            except Stop as why:
+                # All else works without.
+                say(f"the tests with the tools of Debian {NEWER_SUITE} will be skipped: {why}")
+                return ""
+            (place / "bin").mkdir()
+            for path in (place / "usr/bin").iterdir():
+                (place / "bin" / path.name).write_text(NEWER_TOOL.format(name=path.name))
+                (place / "bin" / path.name).chmod(0o755)
+            version = archive.fields("ndctl")[0]["Version"]
+            self.remove(archive.place)
+            (place / ".made-of").write_text(f"{made_of} {version}")
+            say(f"ndctl, daxctl and cxl {version} of Debian {NEWER_SUITE} are there beside those of {SUITE}")
+        return read(place / ".made-of")
+
+    def add_tools(self, tree):
+        """Put the newest tools into a guest's tree."""
+        self.remove(tree / "opt/ndctl-next")
+        if (self.build / "ndctl-next").is_dir():
+            shutil.copytree(self.build / "ndctl-next", tree / "opt/ndctl-next", symlinks=True,
+                            ignore=shutil.ignore_patterns("share", "doc", "man"))
+
     def make_image(self):
         made = self.debian_tree("guest", GUEST, (SUITE,), GUEST_MB)
         boot = (HERE / "guest-boot.sh").read_bytes()
-        made_of = digest(read(self.guest / ".made-of"), boot)
+        made_of = digest(read(self.guest / ".made-of"), boot, self.make_tools())
         note = self.build / "guest.img.made-of"
         if not made and self.image.is_file() and read(note) == made_of:
             return
         note.unlink(missing_ok=True)
+        self.add_tools(self.guest)
         self.write_image("guest")
         note.write_text(made_of)
 
@@ -790,7 +833,7 @@ class Lab:
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "crates", "plot", "guest", "ndctl", "linux", "demo", "shell", "run", "tests", "quiet",
+        names = ["toolchain", "crates", "plot", "guest", "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo", "shell", "run", "tests", "quiet",
                  "results", "host-tests", "bench", "upstream", "series", "stock", "packaging"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
         for name in names:

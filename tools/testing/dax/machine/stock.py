@@ -343,7 +343,7 @@ class Stock(lab_module.Lab):
         place.mkdir(parents=True, exist_ok=True)
         (self.logs / name).parent.mkdir(parents=True, exist_ok=True)
         made = self.debian_tree(name, GUEST if packages else [*GUEST, f"linux-image-{release}"], SUITES, GUEST_MB)
-        made_of = digest(read(place / "guest/.made-of"), JOB, UNIT, *IDLE,
+        made_of = digest(read(place / "guest/.made-of"), JOB, UNIT, *IDLE, self.make_tools(),
                          *(path.stat().st_mtime_ns for path in packages))
         if not made and image.is_file() and read(place / "guest.img.made-of") == made_of:
             return image
@@ -356,6 +356,7 @@ class Stock(lab_module.Lab):
             (tree / "root/package.deb").unlink()
             if status:
                 raise Stop(f"{path.name} could not be installed; read {self.logs}/stock-{release}-install.log")
+        self.add_tools(tree)
         (tree / "usr/local/sbin/dax-job").write_text(JOB)
         (tree / "usr/local/sbin/dax-job").chmod(0o755)
         units = tree / "etc/systemd/system"

@@ -12,6 +12,7 @@
 #   # leaves: memory             the state it leaves behind on purpose; it then needs an append
 #   # impl: rust core - why      runs only where these drivers are Rust; if none is named, all
 #   # needs: fio                 programs that not every machine has
+#   # tools: next                uses the ndctl, daxctl and cxl in $DAX_TEST_NEXT instead of those in PATH
 #   # tier: all                  takes long, and runs only on request
 #   # kernel: debug              kernels of tools/testing/dax that it is for (default: all)
 #   # splat: REGEX               warnings that the kernel may log during the test
@@ -30,6 +31,8 @@
 #
 #   DAX_TEST_DESTROY=yes   memory that DAX can reach holds no data of value
 #   DAX_TEST_LONG=yes      run tests that take long, too; raise kselftest's own limit for them
+#
+# Some tests run once more with newer tools, if they are in DAX_TEST_NEXT=/opt/ndctl-next/bin.
 
 set -u
 export LC_ALL=C PATH=$PWD:$PATH
@@ -86,6 +89,12 @@ anywhere()
 if [ -z "${DAX_TEST_LIMITED:-}" ]; then
 	export MACHINE=${MACHINE:-} IN_C=${IN_C:-} BOOT=${BOOT:-1} PERSIST=${PERSIST:-} PACE=${PACE:-1}
 	ktap_print_header
+	if [ -n "$(head_of "$0" tools)" ]; then
+		PATH=${DAX_TEST_NEXT:=/opt/ndctl-next/bin}:$PATH
+		for each in ndctl daxctl cxl; do
+			[ -x "$DAX_TEST_NEXT/$each" ] || skip_all "there is no $each in $DAX_TEST_NEXT"
+		done
+	fi
 	[ -n "$MACHINE" ] || anywhere
 	limit=$(head_of "$0" limit)
 	limit=$((${limit:-120} * PACE))
