@@ -40,6 +40,9 @@ help:
 	@echo '                          SIGN_KEY=, SIGN_CERT=: sign the modules'
 	@echo 'make test-stock           install the package in a guest with that kernel, test it, remove it'
 	@echo '                          [FLAVOUR=amd64]'
+	@echo 'make deb-kernel [FLAVOUR=cloud-amd64]   packages of a kernel with all of DAX in Rust, configured as'
+	@echo '                          Debian'\''s; it takes an hour or more; after an interruption, the same'
+	@echo '                          command continues. test-deb-kernel: test it in a guest, too'
 	@echo 'make check-<which>        static checks: rustfmt, lint (clippy and W=1), checkpatch, rustdoc'
 	@echo 'make overlay KSRC=<tree>  apply the overlay to your own Linux 7.3 tree'
 	@echo 'make overlay-remove KSRC=<tree>   remove it again'
@@ -90,6 +93,12 @@ modules deb:
 test-stock:
 	@$(LAB) stock test $(FLAVOUR)
 
+deb-kernel:
+	@$(LAB) deb-kernel build $(FLAVOUR)
+
+test-deb-kernel:
+	@$(LAB) deb-kernel test $(FLAVOUR)
+
 overlay overlay-remove:
 	@test -n '$(KSRC)' || { echo 'dax: say which tree: make $@ KSRC=<a Linux 7.3 tree>' >&2; exit 1; }
 	@python3 $(DAX)/overlay.py $(if $(filter overlay,$@),apply,remove) '$(KSRC)'
@@ -101,4 +110,4 @@ series-check:
 	@$(LAB) series check
 
 .PHONY: help run shell kernel setup clean test test-all test-matrix ndctl-suite bench objdump \
-	modules deb test-stock overlay overlay-remove series series-check
+	modules deb test-stock deb-kernel test-deb-kernel overlay overlay-remove series series-check

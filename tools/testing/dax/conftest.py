@@ -21,7 +21,7 @@ import vm
 from env import JOBS, KERNEL
 
 # Files whose tests on this machine take as long as those of a boot, and run in one process.
-LONG = ("test_stock.py",)
+LONG = ("test_stock.py", "test_deb_kernel.py")
 # A boot is divided if the limits of its tests add up to more than this, in seconds.
 LARGE = 1200
 
