@@ -6,8 +6,8 @@
 //! entry of the size of the align, or fails. It never makes a smaller or a larger one. So a program that
 //! maps with 1 GiB entries gets 1 GiB entries, or the reason in the log.
 //!
-//! If a program touches pages of 4 KiB one after the other, a fault also maps pages ahead of it, see
-//! [`pages_ahead`].
+//! If a program touches the memory of one entry after that of the other, a fault also makes entries
+//! ahead of it, see [`entries_ahead`].
 //!
 //! This file has the policy. `kernel::dax` has the mechanism and everything that can outlive this
 //! module: the struct pages, the handling of their failure, and the counters. The core has the
@@ -59,6 +59,10 @@ kernel::module_dax_driver! {
         fault_around_bytes: u32 {
             default: 65536,
             description: "What a fault of a 4 KiB device maps at most, if the page before it is mapped; 0: one page",
+        },
+        fault_around_entries: u32 {
+            default: 16,
+            description: "How many entries a fault of a 2 MiB or 1 GiB device makes at most, if the entry before exists; 0: one",
         },
     },
 }
@@ -176,7 +180,7 @@ impl mapping::Operations for DeviceDax {
         let align = fault.device().align();
 
         match fault.size().cmp(&align) {
-            Ordering::Equal => fault.map(pages_ahead),
+            Ordering::Equal => fault.map(entries_ahead),
             // mm starts with the largest entry size.
             Ordering::Greater => FaultResult::FALLBACK,
             Ordering::Less => refuse_smaller(fault.device(), fault, align),
@@ -246,11 +250,14 @@ fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
     Ok(())
 }
 
-/// How many pages a fault may map behind its own.
-fn pages_ahead() -> usize {
-    let around = *module_parameters::fault_around_bytes.value_ref() as usize;
+/// How many entries of a size a fault may make behind its own.
+fn entries_ahead(size: usize) -> usize {
+    let around = match size {
+        PAGE_SIZE => *module_parameters::fault_around_bytes.value_ref() as usize >> PAGE_SHIFT,
+        _ => *module_parameters::fault_around_entries.value_ref() as usize,
+    };
 
-    (around >> PAGE_SHIFT).saturating_sub(1)
+    around.saturating_sub(1)
 }
 
 /// Whether a number is a multiple of the align, a power of two.

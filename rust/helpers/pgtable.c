@@ -53,3 +53,31 @@ __rust_helper bool rust_helper_vmf_peek_pte(struct vm_fault *vmf,
 	rcu_read_unlock();
 	return table;
 }
+
+/*
+ * Returns the state of the entry of @order that is @n entries behind that of the
+ * fault in the same table, or just before it if @n is -1: 0 if it is empty, 1 if
+ * it maps memory, and -1 otherwise, also if the table ends before. Takes no
+ * lock, so the entry may change before the caller looks.
+ */
+__rust_helper int rust_helper_vmf_peek_huge(struct vm_fault *vmf,
+					    unsigned int order, long n)
+{
+	if (order == PMD_ORDER &&
+	    (n < 0 ? pmd_index(vmf->address) != 0 :
+		     pmd_index(vmf->address) + n < PTRS_PER_PMD)) {
+		pmd_t pmd = pmdp_get_lockless(vmf->pmd + n);
+
+		return pmd_none(pmd) ? 0 : pmd_leaf(pmd) ? 1 : -1;
+	}
+#ifdef CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD
+	if (order == PUD_ORDER &&
+	    (n < 0 ? pud_index(vmf->address) != 0 :
+		     pud_index(vmf->address) + n < PTRS_PER_PUD)) {
+		pud_t pud = pudp_get(vmf->pud + n);
+
+		return pud_none(pud) ? 0 : pud_leaf(pud) ? 1 : -1;
+	}
+#endif
+	return -1;
+}

@@ -201,7 +201,7 @@ impl mapping::Operations for Consumer {
         if fault.size() != PAGE_SIZE {
             return FaultResult::FALLBACK;
         }
-        // Map one page, and no page ahead.
-        fault.map(|| 0)
+        // Map one page, and none ahead.
+        fault.map(|_| 0)
     }
 }

@@ -29,7 +29,7 @@ const fn name(count: Count) -> &'static CStr {
         Count::Pte => c"faults_pte",
         Count::Pmd => c"faults_pmd",
         Count::Pud => c"faults_pud",
-        Count::Ahead => c"pages_ahead",
+        Count::Ahead => c"entries_ahead",
         Count::RefusedAlign => c"refused_align",
         Count::RefusedOffset => c"refused_offset",
         Count::RefusedFailed => c"refused_failed",

@@ -238,14 +238,20 @@ impl VmFault {
         })
     }
 
-    /// Returns whether the page before the page of the fault is mapped, in the same area and by the
-    /// same page table.
+    /// Returns whether the entry of `ORDER` before that of the fault maps memory, in the same area and
+    /// in the same page table.
     ///
-    /// This is a hint: it takes no lock, so the entry can change at any time.
-    #[inline]
-    pub(crate) fn follows_present(&self) -> bool {
+    /// The area must consist of whole entries of `ORDER`. This is a hint: it takes no lock, so the
+    /// entry can change at any time.
+    // With the order as a constant this takes a few instructions.
+    #[inline(always)]
+    pub(crate) fn follows_present<const ORDER: u32>(&self) -> bool {
         let addr = self.raw().address;
 
+        if ORDER != PTE_ORDER {
+            return addr.wrapping_sub(self.vma().start()) >= PAGE_SIZE.wrapping_shl(ORDER)
+                && matches!(self.peek_huge(ORDER, -1), Some(Peek::Present));
+        }
         addr & TABLE_MASK != 0
             && addr != self.vma().start()
             && matches!(self.peek(addr.wrapping_sub(PAGE_SIZE)), Some(Peek::Present))
@@ -274,9 +280,22 @@ impl VmFault {
         }
     }
 
-    /// Returns the pages behind the page of the fault.
+    /// Returns the state of the entry of `order`, which is not that of a pte, `n` entries behind the
+    /// entry of the fault, if it is in the same page table. This takes no lock.
     #[inline]
-    pub(crate) fn behind(&self) -> Behind<'_> {
+    fn peek_huge(&self, order: u32, n: isize) -> Option<Peek> {
+        // SAFETY: By the type invariant `mm` asks for an entry. While it does, the upper levels of the
+        // page table do not change. The helper stays in the table that the entry of the fault is in.
+        match unsafe { bindings::vmf_peek_huge(self.0.get(), order, n) } {
+            0 => Some(Peek::None),
+            1 => Some(Peek::Present),
+            _ => None,
+        }
+    }
+
+    /// Returns the entries of `ORDER` behind the entry of the fault.
+    #[inline]
+    pub(crate) fn behind<const ORDER: u32>(&self) -> Behind<'_, ORDER> {
         Behind {
             fault: self,
             // SAFETY: By the type invariant.
@@ -285,69 +304,96 @@ impl VmFault {
     }
 }
 
-/// The pages behind the page of a fault, in the same area and the same page table.
+/// The entries of one order behind the entry of a fault, in the same area and the same page table.
 ///
 /// Their numbers begin at 1.
 ///
 /// # Invariants
 ///
-/// `vmf` is a copy of the `struct vm_fault` of `fault`, with another address. The address is in the
-/// same area.
-pub(crate) struct Behind<'a> {
+/// `vmf` is a copy of the `struct vm_fault` of `fault`, for another entry of `ORDER`. The entry is in the
+/// same area and the same page table.
+pub(crate) struct Behind<'a, const ORDER: u32> {
     fault: &'a VmFault,
     vmf: bindings::vm_fault,
 }
 
-impl Behind<'_> {
-    /// Returns the number of pages.
+impl<const ORDER: u32> Behind<'_, ORDER> {
+    /// Returns the number of entries that the area has room for.
+    ///
+    /// The page table may end before.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         let addr = self.fault.raw().address;
-        let in_table = (!addr & TABLE_MASK) >> PAGE_SHIFT;
-        let in_area = self.fault.vma().end().wrapping_sub(addr).wrapping_sub(1) >> PAGE_SHIFT;
+        let in_area = self.fault.vma().end().wrapping_sub(addr).wrapping_sub(1);
 
-        in_table.min(in_area)
+        match ORDER {
+            PTE_ORDER => (!addr & TABLE_MASK).min(in_area) >> PAGE_SHIFT,
+            _ => (in_area >> PAGE_SHIFT).wrapping_shr(ORDER),
+        }
     }
 
     #[inline]
     fn address(&self, n: usize) -> usize {
-        self.fault.raw().address.wrapping_add(n << PAGE_SHIFT)
+        let pages = n.wrapping_shl(ORDER);
+
+        self.fault.raw().address.wrapping_add(pages << PAGE_SHIFT)
     }
 
-    /// Returns whether the entry of page `n` is empty. This is a hint, as [`VmFault::follows_present`].
+    /// Returns whether entry `n` is in the page table and empty. This is a hint, as
+    /// [`VmFault::follows_present`].
     #[inline]
     pub(crate) fn is_empty(&self, n: usize) -> bool {
-        matches!(self.fault.peek(self.address(n)), Some(Peek::None))
+        let entry = match ORDER {
+            PTE_ORDER => self.fault.peek(self.address(n)),
+            _ => self.fault.peek_huge(ORDER, n as isize),
+        };
+
+        matches!(entry, Some(Peek::None))
     }
 
-    /// Maps page `n`, as [`VmFault::insert_page`] does. Returns whether it is mapped now.
+    /// Maps a folio with entry `n`, as for a read. Returns whether it is mapped now.
     ///
     /// # Safety
     ///
-    /// `n` is at most [`Self::len`]. `folio` is the page of that address. It is valid as long as it is
-    /// mapped.
+    /// `n` is at most [`Self::len`], and [`Self::is_empty`] was true for it. `folio` is the folio of that
+    /// address, of the order of the entries. It is valid as long as it is mapped.
     #[inline]
-    pub(crate) unsafe fn insert_page(&mut self, n: usize, folio: *mut bindings::folio) -> bool {
+    pub(crate) unsafe fn insert(&mut self, n: usize, folio: *mut bindings::folio) -> bool {
         // C declares the field as constant for handlers. This is a copy.
         let address = (&raw mut self.vmf.__bindgen_anon_1.address).cast::<usize>();
 
         // SAFETY: By the type invariant and the safety requirements.
-        // INVARIANT: By the safety requirements the address is in the area.
+        // INVARIANT: By the safety requirements the address is in the area, and in the page table:
+        // otherwise the entry would not have been empty.
         let result = unsafe {
             address.write(self.address(n));
-            let page = addr_of_mut!((*folio).__bindgen_anon_1.page);
-            bindings::vmf_insert_page_mkwrite(&mut self.vmf, page, false)
+            match ORDER {
+                PTE_ORDER => {
+                    let page = addr_of_mut!((*folio).__bindgen_anon_1.page);
+                    bindings::vmf_insert_page_mkwrite(&mut self.vmf, page, false)
+                }
+                PMD_ORDER => {
+                    self.vmf.pmd = (*self.fault.as_raw()).pmd.add(n);
+                    bindings::vmf_insert_folio_pmd(&mut self.vmf, folio, false)
+                }
+                #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
+                PUD_ORDER => {
+                    self.vmf.pud = (*self.fault.as_raw()).pud.add(n);
+                    bindings::vmf_insert_folio_pud(&mut self.vmf, folio, false)
+                }
+                _ => return false,
+            }
         };
 
         FaultResult(result) == FaultResult::NOPAGE
     }
 }
 
-/// The state of a pte.
+/// The state of an entry of a page table.
 enum Peek {
     /// The entry is empty.
     None,
-    /// The entry maps a page.
+    /// The entry maps memory.
     Present,
     /// The entry is a guard, or a mark of `userfaultfd`.
     Marker,

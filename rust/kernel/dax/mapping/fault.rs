@@ -64,15 +64,15 @@ impl<'a> Fault<'a> {
 
     /// Maps the memory that belongs at the address of the fault, with one entry.
     ///
-    /// If the entry is a pte and the page before it is mapped, the program probably touches one
-    /// page after the other. Then this also maps up to `ahead()` pages behind it, with an entry
-    /// each, in the same page table and the same VMA. It stops at the first page that is mapped
-    /// already, has failed, or does not exist.
+    /// If the entry before it maps memory, the program probably touches the memory of one entry
+    /// after that of the other. Then this also makes up to `ahead(size)` entries of that size behind
+    /// it, in the same page table and the same VMA. It stops at the first entry that exists already, and at memory
+    /// that has failed or does not exist.
     ///
     /// The result is `SIGBUS` if the instance is dead, if it has no memory there, if an entry of
     /// this size cannot map the memory, or if the memory has failed.
     #[inline]
-    pub fn map(&self, ahead: impl FnOnce() -> usize) -> FaultResult {
+    pub fn map(&self, ahead: impl FnOnce(usize) -> usize) -> FaultResult {
         let (vmf, order) = (self.vmf, self.order);
         let Some(live) = self.dev.live() else {
             return FaultResult::SIGBUS;
@@ -114,29 +114,31 @@ impl<'a> Fault<'a> {
                     if vmf.is_watched() {
                         return leave_to_mm(vmf, live.reborrow(), folio);
                     }
-                    let in_a_row = vmf.follows_present();
+                    let in_a_row = vmf.follows_present::<PTE_ORDER>();
                     let result = vmf.insert_page(raw);
                     if in_a_row {
-                        map_behind(vmf, live.reborrow(), ahead());
+                        map_behind::<PTE_ORDER>(vmf, live.reborrow(), ahead(PAGE_SIZE));
                     }
                     result
                 }
                 PMD_ORDER => {
                     live.count(Count::Pmd);
-                    FaultResult::from_raw(bindings::vmf_insert_folio_pmd(
-                        vmf.as_raw(),
-                        raw,
-                        write(),
-                    ))
+                    let in_a_row = vmf.follows_present::<PMD_ORDER>();
+                    let result = bindings::vmf_insert_folio_pmd(vmf.as_raw(), raw, write());
+                    if in_a_row {
+                        map_behind_huge::<PMD_ORDER>(vmf, live.reborrow(), ahead);
+                    }
+                    FaultResult::from_raw(result)
                 }
                 #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
                 PUD_ORDER => {
                     live.count(Count::Pud);
-                    FaultResult::from_raw(bindings::vmf_insert_folio_pud(
-                        vmf.as_raw(),
-                        raw,
-                        write(),
-                    ))
+                    let in_a_row = vmf.follows_present::<PUD_ORDER>();
+                    let result = bindings::vmf_insert_folio_pud(vmf.as_raw(), raw, write());
+                    if in_a_row {
+                        map_behind_huge::<PUD_ORDER>(vmf, live.reborrow(), ahead);
+                    }
+                    FaultResult::from_raw(result)
                 }
                 _ => return refuse(Count::RefusedAlign),
             }
@@ -190,35 +192,51 @@ fn unmap(vmf: &VmFault, pgoff: usize, order: u32) {
     unsafe { bindings::unmap_mapping_pages(mapping(vmf), pgoff, pages, false) };
 }
 
-/// Maps up to `most` pages behind the page of the fault, each with a pte.
+/// Makes up to `most` entries of `ORDER` behind that of the fault.
 // Inlined into the module: nfit_test has its own way from offsets to addresses there.
-#[inline]
-fn map_behind(vmf: &VmFault, memory: LiveMemory<'_>, most: usize) {
-    let mut behind = vmf.behind();
+#[inline(always)]
+fn map_behind<const ORDER: u32>(vmf: &VmFault, memory: LiveMemory<'_>, most: usize) {
+    let mut behind = vmf.behind::<ORDER>();
+    // `Fault::map` has found that the VMA consists of whole entries.
+    let first = vmf.pgoff().wrapping_shr(ORDER);
 
     for n in 1..=most.min(behind.len()) {
-        let pgoff = vmf.pgoff().wrapping_add(n);
+        let pgoff = first.wrapping_add(n).wrapping_shl(ORDER);
 
         if !behind.is_empty(n) {
             return;
         }
-        // SAFETY: Any offset is a multiple of one page.
-        let Some(folio) = (unsafe { memory.folio(pgoff, PTE_ORDER) }) else {
+        // SAFETY: The offset is a multiple of `2^ORDER`.
+        let Some(folio) = (unsafe { memory.folio(pgoff, ORDER) }) else {
             return;
         };
         // SAFETY: `open` set the mapping of the file to that of the instance.
         unsafe { folio.set_mapping(mapping(vmf)) };
-        // SAFETY: The folio is the page of this address: page `n` behind the fault in the file is
-        // page `n` behind it in the VMA. It is valid as in `Fault::map`.
-        if folio.has_failed() || !unsafe { behind.insert_page(n, folio.as_raw()) } {
+        // SAFETY: The folio is that of this address: entry `n` behind the fault in the file is
+        // entry `n` behind it in the VMA. It is valid as in `Fault::map`.
+        if folio.has_failed() || !unsafe { behind.insert(n, folio.as_raw()) } {
             return;
         }
         memory.count(Count::Ahead);
 
         // As in `Fault::map`.
         if folio.has_failed() {
-            return unmap(vmf, pgoff, PTE_ORDER);
+            return unmap(vmf, pgoff, ORDER);
         }
+    }
+}
+
+/// [`map_behind`] for entries that are not ptes.
+///
+/// An entry with a mark of `userfaultfd` could be among those that look empty to the driver.
+#[inline(never)]
+fn map_behind_huge<const ORDER: u32>(
+    vmf: &VmFault,
+    memory: LiveMemory<'_>,
+    ahead: impl FnOnce(usize) -> usize,
+) {
+    if !vmf.is_watched() {
+        map_behind::<ORDER>(vmf, memory, ahead(PAGE_SIZE.wrapping_shl(ORDER)));
     }
 }
 

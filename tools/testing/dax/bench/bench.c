@@ -207,9 +207,9 @@ static void first_touch(const struct device *d, int write, struct series *s)
 	}
 }
 
-static void touch_all(char *p, char *end, int write)
+static void touch_all(char *p, char *end, size_t step, int write)
 {
-	for (; p < end; p += KIB4) {
+	for (; p < end; p += step) {
 		if (write)
 			WRITE(p);
 		else
@@ -217,17 +217,17 @@ static void touch_all(char *p, char *end, int write)
 	}
 }
 
-/* First touches of consecutive pages. The count is the average per page. */
+/* First touches of consecutive entries. The count is the average per entry. */
 static void touch_in_sequence(const struct device *d, int write, struct series *s)
 {
 	for (int i = 0; i < 13; i++) {
-		size_t length = 2 * MIB2;
+		size_t length = d->align == KIB4 ? 2 * MIB2 : 256 * d->align;
 		char *p = map(d->fd, length), *end = p + length;
 		uint64_t count;
 
-		count = COUNT(touch_all(p, end, write));
+		count = COUNT(touch_all(p, end, d->align, write));
 		if (i >= 2)
-			add(s, count / (length / KIB4));
+			add(s, count / (length / d->align));
 		unmap(p, length);
 	}
 }
@@ -329,7 +329,7 @@ static struct device the_device(char *spec)
 	d.path = equals + 1;
 	d.align = !strcmp(spec, "4k") ? KIB4 : !strcmp(spec, "2m") ? MIB2 : GIB;
 	d.window = d.align == KIB4 ? 64 << 20 : GIB;
-	d.stride = d.align == KIB4 ? 32 * KIB4 : d.align;
+	d.stride = d.align == KIB4 ? 32 * KIB4 : d.align == MIB2 ? 4 * MIB2 : d.align;
 	d.fd = open(d.path, O_RDWR);
 	if (d.fd < 0)
 		die("open of %s: %s", d.path, strerror(errno));
@@ -376,7 +376,7 @@ static void mapping_rows(struct device *d)
 	row("read", d->name, &s);
 	first_touch(d, 1, &s);
 	row("write", d->name, &s);
-	if (d->align == KIB4) {
+	if (d->align < GIB) {
 		touch_in_sequence(d, 0, &s);
 		row("sequence-read", d->name, &s);
 		touch_in_sequence(d, 1, &s);

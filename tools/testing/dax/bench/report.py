@@ -54,6 +54,8 @@ GROUPS = [
         *sizes("first touch, write, {}", "write", TOUCH),
         Row("sequence-read-4k", "first touch in sequence, read, 4 KiB, per page", 0.30),
         Row("sequence-write-4k", "first touch in sequence, write, 4 KiB, per page", 0.30),
+        Row("sequence-read-2m", "first touch in sequence, read, 2 MiB, per entry", 0.30),
+        Row("sequence-write-2m", "first touch in sequence, write, 2 MiB, per entry", 0.30),
         *sizes("first touch after fork, read, {}", "fork", {"4k": 1.00, "2m": 1.00}),
         *sizes("first touch after mremap, read, {}", "mremap", SAME),
         Row("last-1", "first touch, read, 2 MiB in the only range", 0.95),
@@ -63,8 +65,8 @@ GROUPS = [
     Group("Mappings", [
         *sizes("mmap + munmap, untouched, {}", "mmap", {"4k": 0.95, "2m": 0.95, "1g": 0.95}),
         Row("open-2m", "open + close", 0.95),
-        Row("populate-4k", "mmap with MAP_POPULATE, 64 MiB of 4 KiB", 1.00),
-        Row("populate-2m", "mmap with MAP_POPULATE, 1 GiB of 2 MiB", 1.00),
+        Row("populate-4k", "mmap with MAP_POPULATE, 64 MiB of 4 KiB", 0.25),
+        Row("populate-2m", "mmap with MAP_POPULATE, 1 GiB of 2 MiB", 0.35),
         Row("munmap-4k", "munmap, 64 MiB of 4 KiB", 1.00),
         Row("munmap-2m", "munmap, 1 GiB of 2 MiB", 1.00),
     ]),
@@ -318,10 +320,10 @@ First touch
 	One load from, or store to, an address of an existing mapping that has no page
 	table entry yet. The page table for the entry exists. "4 KiB", "2 MiB" and
 	"1 GiB" are the align of the device, an NVDIMM namespace in devdax mode. The
-	touches of 4 KiB are 128 KiB apart.
+	touches of 4 KiB are 128 KiB apart, those of 2 MiB are 8 MiB apart.
 First touch in sequence
-	A loop touches all pages of 4 MiB in order. The number is the cost per page,
-	including the loop.
+	A loop touches all pages of 4 MiB, or all entries of 512 MiB, in order. The number is the
+	cost per page or entry, including the loop.
 First touch after fork
 	A child process touches pages that its parent had touched before fork(). fork()
 	copies entries of 1 GiB, so these do not fault.
@@ -403,7 +405,7 @@ Text
 	``available_size`` fast. "Least" is above the goal for each module that misses
 	its goal.
 	The rest is code. The core has a parser that tells what is wrong with an input
-	(1,600 bytes, where C calls kstrtoull()). device_dax also maps pages ahead of the
+	(1,600 bytes, where C calls kstrtoull()). device_dax also makes entries ahead of the
 	program. dax_hmem decides on each range by itself and undoes what failed. All
 	modules test indices that are always in bounds, because no code may panic. Each
 	module has its own copy of generic functions of the kernel crate ("crate").
@@ -433,7 +435,7 @@ on devices ran in a region with 10 devices. "DAX" is code of device_dax and the 
 locks, lib/ and the clearing of memory, which takes one instruction per byte or
 word. "Least" is the ratio if DAX in Rust took no instructions at all; for operations
 on a region, it compares with C at 2,000 devices. If "Least" is above the goal of a
-row, no driver can meet that goal. (*) In Rust this fault maps pages ahead of the
+row, no driver can meet that goal. (*) In Rust this fault makes entries ahead of the
 program. Create and delete sleep, so they cannot be followed. ``bench.py --part mapping
 --follow`` lists the functions.
 """

@@ -11,11 +11,11 @@ counted() { (cd "$SYS/stats" && grep -Hv '^0$' -- * | tr ':\n' '= ' | sed 's/ $/
 
 for align in 4K 2M 1G; do
 	case $align in 4K) name=pte ;; 2M) name=pmd ;; 1G) name=pud ;; esac
-	case $align in 1G) size=3G ;; *) size=64M ;; esac
+	case $align in 1G) size=4G ;; *) size=64M ;; esac
 	dax_device $align mem $size
 	a=$(bytes $align)
 	is "$align: all counters exist, and are read-only" "$(cd "$SYS/stats" && stat -c '%n %a' -- * | xargs)" \
-		"faults_pmd 444 faults_pte 444 faults_pud 444 pages_ahead 444 refused_align 444 refused_failed 444 refused_mmap 444 refused_offset 444"
+		"entries_ahead 444 faults_pmd 444 faults_pte 444 faults_pud 444 refused_align 444 refused_failed 444 refused_mmap 444 refused_offset 444"
 	is "$align: all counters begin with 0" "$(counted)" ""
 	dax "$align: a mapping that is not touched" <<-DAX
 		open f $NODE		= ok
@@ -28,10 +28,8 @@ for align in 4K 2M 1G; do
 		touch m 0 $((2 * a)) $a r	= faults 2
 		touch m 0 $((2 * a)) $a w	= faults 0
 	DAX
-	# Fault-around maps the third page with the second.
-	ahead=
-	[ $align != 4K ] || ahead=" pages_ahead=1"
-	is "$align: two faults are counted" "$(counted)" "faults_$name=2$ahead"
+	# Fault-around makes the third entry with the second.
+	is "$align: two faults are counted" "$(counted)" "entries_ahead=1 faults_$name=2"
 	dax "$align: refused requests" <<-DAX
 		open f $NODE		= ok
 		mmap p f $align 0 private	= EINVAL
@@ -39,7 +37,7 @@ for align in 4K 2M 1G; do
 		read p $SIZE		= SIGBUS ADRERR at $(printf '%#x' "$SIZE")
 	DAX
 	is "$align: refused requests are counted by reason" \
-		"$(counted)" "faults_$name=2$ahead refused_mmap=1 refused_offset=1"
+		"$(counted)" "entries_ahead=1 faults_$name=2 refused_mmap=1 refused_offset=1"
 	unbind
 	is "$align: without a driver there are no counters" "$(ls "$SYS/stats" 2>&1)" \
 		"ls: cannot access '$SYS/stats': No such file or directory"
@@ -55,7 +53,7 @@ dax "pages are accessed one after the other" <<-DAX
 	mmap m f 4M 0 fixed=0x200000000000	= ok
 	touch m 0 4M 4K w	= faults 66
 DAX
-is "most of the pages are mapped ahead" "$(counted)" "faults_pte=66 pages_ahead=958"
+is "most of the pages are mapped ahead" "$(counted)" "entries_ahead=958 faults_pte=66"
 modprobe hwpoison_inject || bail_out "there is no hwpoison_inject"
 on_exit "rmmod hwpoison_inject"
 before=$(cat "$SYS/stats/refused_failed")
