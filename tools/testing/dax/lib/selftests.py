@@ -69,6 +69,12 @@ def head(text, key, default=""):
     return found[1].strip() if found else default
 
 
+def splat(text):
+    """The pattern of the warnings that a test may cause on this kernel."""
+    keys = ["splat"] + ["splat-in-c"] * ("device_dax" in IN_C)
+    return "|".join(filter(None, (head(text, key) for key in keys)))
+
+
 @functools.cache
 def selftests():
     found = []
@@ -79,7 +85,7 @@ def selftests():
         for machine in head(text, "machines", "nvdimm").split():
             found.append(Selftest(
                 machine, path.stem, int(head(text, "boots", "1")), PACE * int(head(text, "limit", "120")),
-                head(text, "impl"), head(text, "splat"), head(text, "append"), head(text, "tier"),
+                head(text, "impl"), splat(text), head(text, "append"), head(text, "tier"),
                 tuple(head(text, "kernel").split())))
     return {test.name: test for test in found}
 

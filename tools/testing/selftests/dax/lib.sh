@@ -16,6 +16,7 @@
 #   # tier: all                  takes long, and runs only on request
 #   # kernel: debug              kernels of tools/testing/dax that it is for (default: all)
 #   # splat: REGEX               warnings that the kernel may log during the test
+#   # splat-in-c: REGEX          the same, if device_dax is upstream's C
 #
 # The output is KTAP, written by the kernel's own helpers. A line "# count: 100 power cuts" says how
 # often something was tried.
@@ -345,7 +346,11 @@ PLACE=$BUS
 provided_by()
 {
 	case $1 in dax_pmem) PLACE=$BUS ;; *) PLACE=$CLASS ;; esac
-	modprobe -r dax_pmem dax_pmem_compat && modprobe "$1" && udevadm settle
+	local driver
+	for driver in dax_pmem dax_pmem_compat; do
+		[ ! -d /sys/module/$driver ] || modprobe -r $driver || return
+	done
+	modprobe "$1" && udevadm settle
 }
 
 # Use the class; the end of the test switches back to the bus.

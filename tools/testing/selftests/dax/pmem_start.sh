@@ -5,6 +5,7 @@
 # start of the data, not at the start of the namespace.
 # machines: nvdimm
 # needs: python3
+# splat-in-c: at memmap_init_compound\+|Modules linked in:|Call Trace:
 # limit: 240
 . ./lib.sh
 

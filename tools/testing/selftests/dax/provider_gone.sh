@@ -145,7 +145,7 @@ home=$PWD
 exec {fd1}<"$SYS/size" {fd2}<"$SYS/../dax_region/id" {fd3}<"$SYS/uevent" {fd4}<"$SYS/align"
 cd "$SYS" || exit
 gone "files and a directory in sysfs"
-if [ "$MACHINE" = nvdimm ]; then
+if [ "$MACHINE" = nvdimm ] && ! in_c core dax_pmem; then
 	in_class
 	first=$(basename "$(readlink -f "$PLACE/$DEV/../..")")
 	below() { basename "$(readlink -f "$PLACE/$DEV/../..")"; }

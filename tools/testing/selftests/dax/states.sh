@@ -84,6 +84,7 @@ for align in 4K 2M 1G; do
 		write m 8 11			= $written
 		$( [ $align != 4K ] || echo "pagemap m 0 = present dirty")
 	DAX
+	[ $align != 4K ] || c_known_wrong device_dax "a read of a page that is protected and not mapped never ends"
 	mine "without userfaultfd the memory can be used again, at the latest after a new mmap" <<-DAX
 		uffd m wp			= ok
 		protect m 0 $len		= ok
