@@ -138,7 +138,9 @@ def rust_programs():
 def modules_in_c():
     """Put upstream's C modules into the stage."""
     place = stage() / "dax/upstream"
-    modules = LAB.upstream_modules(KERNEL)
+    # Another worker of pytest may build them, too.
+    with LAB.locked():
+        modules = LAB.upstream_modules(KERNEL)
     place.mkdir()
     # Also add the module that exists only in Rust.
     compat = LAB.out("rust") / "drivers/dax/dax_pmem_compat.ko"
