@@ -13,10 +13,12 @@
 //! This file has the policy. `kernel::mm::memory_hotplug` has the mechanism.
 
 use kernel::{
+    alloc::NumaNode,
     attribute_groups,
     dax::{
         self,
-        driver::BoundTo, //
+        driver::BoundTo,
+        grow::Growth, //
     },
     device::{
         attribute::{
@@ -31,11 +33,8 @@ use kernel::{
     fmt,
     mm::{
         memory_hotplug::{
-            self,
-            Blocks,
             Group,
-            OnlineType,
-            Span, //
+            OnlineType, //
         },
         memory_tiers::{
             self,
@@ -49,15 +48,24 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        Arc,
         Mutex, //
     },
 };
 
 use core::mem;
-use kmem::message::{
-    MappingRange,
-    OnlineBlocks,
-    Size, //
+use kmem::{
+    message::{
+        MappingRange,
+        OnlineBlocks, //
+    },
+    part::{
+        self,
+        advise,
+        check_online,
+        offline_and_remove,
+        Part, //
+    }, //
 };
 use pin_init::pin_init_scope;
 
@@ -72,6 +80,7 @@ kernel::module_dax_driver! {
 
 mod kmem {
     pub(crate) mod message;
+    pub(crate) mod part;
     pub(crate) mod state;
 }
 
@@ -90,6 +99,7 @@ attribute_groups! {
     static GROUPS: BoundTo<Kmem> = of_device DeviceAttribute None, [StateFile]
 }
 
+#[vtable]
 impl dax::Driver for Kmem {
     const KIND: dax::Kind = dax::Kind::Kmem;
     const GROUPS: Option<&'static Groups<BoundTo<Self>>> = Some(&GROUPS);
@@ -110,6 +120,14 @@ impl dax::Driver for Kmem {
     fn unbind<'bound>(dev: &'bound dax::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         this.remove(dev);
     }
+
+    fn grow<'bound>(
+        dev: &'bound dax::Device<Core<'_>>,
+        this: Pin<&Self::Data<'bound>>,
+        growth: &Growth<'_>,
+    ) -> Result {
+        this.grow(dev, growth)
+    }
 }
 
 /// The state that the last successful request set: how the blocks went online, or [`None`] for
@@ -129,15 +147,15 @@ struct SystemRam {
 
 /// The memory of the instance.
 struct Memory {
-    /// The reserved memory, in the order of the ranges.
-    spans: KVec<Span>,
+    /// In the order of the ranges.
+    parts: KVec<Part>,
     /// The memory type of the node. Must outlive the added memory.
     node_type: Option<NodeType>,
 }
 
 /// The parameters for adding memory.
 struct HotplugConfig {
-    group: Group,
+    node: NumaNode,
     memmap_on_memory: bool,
 }
 
@@ -150,7 +168,7 @@ impl SystemRam {
                 fmt!("not System RAM: nobody said which NUMA node the memory is, and mixing it with faster memory would slow everything down; firmware must tell (ACPI SRAT), as memory to be mapped it can be used: daxctl reconfigure-device --mode=devdax"),
             )
         })?;
-        let group = Group::new(node, whole_blocks(dev)?).inspect_err(|why| {
+        let group = Group::new(node, part::whole_blocks(dev)?).inspect_err(|why| {
             dev_warn!(
                 dev,
                 "not System RAM: NUMA node {} takes no memory, error {}; it has to be one of /sys/devices/system/node/possible\n",
@@ -159,11 +177,11 @@ impl SystemRam {
             )
         })?;
         let config = HotplugConfig {
-            group,
+            node,
             memmap_on_memory: dev.memmap_on_memory(),
         };
         let memory = Memory {
-            spans: reserve(dev)?,
+            parts: part::reserve(dev, Arc::new(group, GFP_KERNEL)?)?,
             // Must exist before memory is added. Otherwise the kernel guesses a type.
             node_type: Some(NodeType::new(node, DEFAULT_DISTANCE)?),
         };
@@ -182,17 +200,51 @@ impl SystemRam {
     fn start(&self, dev: &dax::Device<Core<'_>>, online: OnlineType) -> Result {
         let mut result = Err(EBUSY);
 
-        for span in &mut self.memory.lock().spans {
-            match self.config.add(dev, span, online) {
+        for part in &mut self.memory.lock().parts {
+            match self.config.add(dev, part, online) {
                 Ok(()) => {
                     result = Ok(());
                     // Not an error: user space can bring the blocks online later.
-                    let _ = check_online(dev, span, online);
+                    let _ = check_online(dev, part, online);
                 }
                 Err(why) => result = result.or(Err(why)),
             }
         }
         result
+    }
+
+    /// Takes the memory that the instance is given, and adds it unless the memory is unplugged. On
+    /// failure nothing has changed.
+    fn grow(&self, dev: &dax::Device<Core<'_>>, growth: &Growth<'_>) -> Result {
+        let mut memory = self.memory.lock();
+        let mut more = part::reserve_more(dev, growth, self.config.node)?;
+        memory.parts.reserve(more.len(), GFP_KERNEL)?;
+
+        if let Some(online) = self.state() {
+            let mut parts = more.iter_mut();
+            if let Err(why) = parts.try_for_each(|part| self.config.add(dev, part, online)) {
+                let Err(stuck) = offline_and_remove(&mut more) else {
+                    return Err(why);
+                };
+                // Memory that is in use must stay in the instance.
+                dev_warn!(
+                    dev,
+                    "an instance could not grow, but some of the new memory is online and cannot be taken back, error {}; it keeps the memory\n",
+                    stuck.to_errno()
+                );
+            }
+            for part in more.iter().filter(|part| part.span.is_added()) {
+                // As at the bind.
+                let _ = check_online(dev, part, online);
+            }
+        }
+        for part in more {
+            memory
+                .parts
+                .push_within_capacity(part)
+                .map_err(|_| ENOMEM)?;
+        }
+        Ok(())
     }
 
     fn state(&self) -> State {
@@ -209,13 +261,13 @@ impl SystemRam {
         let mut memory = self.memory.lock();
 
         match (self.state(), wanted) {
-            (_, None) => self.unplug(dev, &mut memory.spans),
-            (None, Some(online)) => self.plug(dev, &mut memory.spans, online),
+            (_, None) => self.unplug(dev, &mut memory.parts),
+            (None, Some(online)) => self.plug(dev, &mut memory.parts, online),
             (Some(now), Some(online)) if now == online => memory
-                .spans
+                .parts
                 .iter()
-                .filter(|span| span.is_added())
-                .try_for_each(|span| check_online(dev, span, online).map_err(|_| EBUSY)),
+                .filter(|part| part.span.is_added())
+                .try_for_each(|part| check_online(dev, part, online).map_err(|_| EBUSY)),
             (Some(now), Some(online)) => {
                 dev_warn!(
                     dev,
@@ -229,16 +281,16 @@ impl SystemRam {
     }
 
     /// Adds all of the memory and brings it online, or does nothing.
-    fn plug(&self, dev: &dax::Device<Bound>, spans: &mut [Span], online: OnlineType) -> Result {
-        spans
+    fn plug(&self, dev: &dax::Device<Bound>, parts: &mut [Part], online: OnlineType) -> Result {
+        parts
             .iter_mut()
-            .try_for_each(|span| {
-                self.config.add(dev, span, online)?;
-                check_online(dev, span, online)
+            .try_for_each(|part| {
+                self.config.add(dev, part, online)?;
+                check_online(dev, part, online)
             })
             .inspect(|()| self.set_state(Some(online)))
             .inspect_err(|_| {
-                if let Err(why) = Span::offline_and_remove(spans) {
+                if let Err(why) = offline_and_remove(parts) {
                     // Some of the memory is already in use. Record it as added, so that a later
                     // `unplugged` can remove it.
                     self.set_state(Some(online));
@@ -252,8 +304,8 @@ impl SystemRam {
     }
 
     /// Removes all of the memory, or does nothing.
-    fn unplug(&self, dev: &dax::Device<Bound>, spans: &mut [Span]) -> Result {
-        Span::offline_and_remove(spans)
+    fn unplug(&self, dev: &dax::Device<Bound>, parts: &mut [Part]) -> Result {
+        offline_and_remove(parts)
             .inspect(|()| self.set_state(None))
             .inspect_err(|why| match *why {
                 EINTR => dev_info!(
@@ -280,24 +332,25 @@ impl SystemRam {
 
         if !dev.is_bound() {
             // The loop below handles spans that could not be removed.
-            let _ = Span::offline_and_remove(&mut memory.spans);
+            let _ = offline_and_remove(&mut memory.parts);
         }
-        for mut span in mem::take(&mut memory.spans) {
-            let Err(why) = span.remove() else { continue };
-            let blocks = span.blocks();
+        for mut part in mem::take(&mut memory.parts) {
+            let Err(why) = part.span.remove() else {
+                continue;
+            };
 
             advise(
                 dev,
                 fmt!(
                     "mapping{} stays System RAM until the next boot, error {}; its online memory blocks: {}; before an unbind: daxctl offline-memory",
-                    MappingRange::of(dev, blocks),
+                    MappingRange::of(part.mapping, part.span.blocks()),
                     why.to_errno(),
-                    OnlineBlocks(blocks)
+                    OnlineBlocks(part.span.blocks())
                 ),
             );
             // Leak the resources and their names: the memory keeps using them. The memory group
             // needs no leak; the kernel keeps it while it has blocks.
-            mem::forget(span);
+            mem::forget(part.span);
             // Leak the node's memory type, too: the node still has memory of this type.
             mem::forget(memory.node_type.take());
         }
@@ -306,13 +359,14 @@ impl SystemRam {
 
 impl HotplugConfig {
     /// Adds memory to the page allocator.
-    fn add(&self, dev: &dax::Device<Bound>, span: &mut Span, online: OnlineType) -> Result {
-        span.add(&self.group, RAM_NAME, self.memmap_on_memory, online)
+    fn add(&self, dev: &dax::Device<Bound>, part: &mut Part, online: OnlineType) -> Result {
+        part.span
+            .add(&part.group, RAM_NAME, self.memmap_on_memory, online)
             .inspect_err(|&why| {
                 dev_warn!(
                     dev,
                     "mapping{} could not be added to the page allocator, error {}: {}\n",
-                    MappingRange::of(dev, span.blocks()),
+                    MappingRange::of(part.mapping, part.span.blocks()),
                     why.to_errno(),
                     match why {
                         ENOMEM => "there is no room for its memmap, 1/64 of its size",
@@ -322,111 +376,6 @@ impl HotplugConfig {
                 );
             })
     }
-}
-
-/// Fails with `EIO` if a block is offline that should be online.
-fn check_online(dev: &dax::Device<Bound>, span: &Span, online: OnlineType) -> Result {
-    let blocks = span.blocks();
-    let (mut all, mut offline) = (0usize, 0usize);
-    for block in blocks.iter() {
-        all = all.saturating_add(1);
-        offline = offline.saturating_add(usize::from(!block.is_online()));
-    }
-
-    if online == OnlineType::Offline || offline == 0 {
-        return Ok(());
-    }
-    advise(
-        dev,
-        fmt!(
-            "mapping{}: {} of {} memory blocks are not online; to try again: daxctl online-memory",
-            MappingRange::of(dev, blocks),
-            offline,
-            all
-        ),
-    );
-    Err(EIO)
-}
-
-/// Returns the size in bytes of the whole memory blocks in all ranges of the instance. Fails if no
-/// range has a whole block.
-fn whole_blocks(dev: &dax::Device<Bound>) -> Result<u64> {
-    let unit = Size(memory_hotplug::block_size());
-    let mut bytes = 0u64;
-
-    for range in dev.ranges() {
-        let mapping = MappingRange {
-            dev,
-            start: range.start(),
-            end: range.end(),
-        };
-        let Some(blocks) = Blocks::within(range.start(), range.end()) else {
-            dev_warn!(
-                dev,
-                "mapping{}, {}, is left out: there is no whole memory block in it, which is {} at a multiple of {}\n",
-                mapping,
-                Size(range.len()),
-                unit,
-                unit
-            );
-            continue;
-        };
-        bytes = bytes.saturating_add(blocks.len());
-        if blocks.len() != range.len() {
-            dev_warn!(
-                dev,
-                "mapping{}, {}, is trimmed to 0x{:x}-0x{:x}, {}: memory is added in blocks of {}; {} are not used\n",
-                mapping,
-                Size(range.len()),
-                blocks.start(),
-                blocks.end(),
-                Size(blocks.len()),
-                unit,
-                Size(range.len().wrapping_sub(blocks.len()))
-            );
-        }
-    }
-    if bytes == 0 {
-        advise(
-            dev,
-            fmt!("not System RAM: none of its ranges has a whole memory block; make it {} larger, or use it as it is: daxctl reconfigure-device --mode=devdax", unit),
-        );
-        return Err(EINVAL);
-    }
-    Ok(bytes)
-}
-
-/// Reserves the ranges that no other user has reserved. Fails if all of them are in use.
-fn reserve(dev: &dax::Device<Core<'_>>) -> Result<KVec<Span>> {
-    let ranges = dev.ranges();
-    let mut spans = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
-
-    for range in ranges {
-        let Some(blocks) = Blocks::within(range.start(), range.end()) else {
-            continue;
-        };
-        match dev.reserve_blocks(blocks) {
-            Ok(span) => spans.push_within_capacity(span).map_err(|_| ENOMEM)?,
-            Err(EBUSY) => dev_warn!(
-                dev,
-                "mapping{} could not be reserved, somebody else uses a part of it; see /proc/iomem for whom, and unbind or offline that first\n",
-                MappingRange::of(dev, &blocks)
-            ),
-            Err(why) => return Err(why),
-        }
-    }
-    if spans.is_empty() {
-        return Err(EBUSY);
-    }
-    Ok(spans)
-}
-
-/// Logs a warning that ends with a command. Appends the name of the instance as the command's
-/// argument.
-#[cold]
-#[inline(never)]
-fn advise(dev: &dax::Device<Bound>, what: fmt::Arguments<'_>) {
-    dev_warn!(dev, "{} {}\n", what, dev.name());
 }
 
 /// The file `state` of an instance.

@@ -17,6 +17,7 @@ use kernel::{
     dax::{
         self,
         driver::BoundTo,
+        grow::Growth,
         live::Count,
         mapping::{
             self,
@@ -84,6 +85,7 @@ const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
 /// The driver. It has no data: devres undoes all that a bind sets up.
 struct DeviceDax;
 
+#[vtable]
 impl dax::Driver for DeviceDax {
     const KIND: dax::Kind = dax::Kind::Device;
     const GROUPS: Option<&'static Groups<BoundTo<Self>>> = Some(&device_dax::stats::STATS);
@@ -99,6 +101,16 @@ impl dax::Driver for DeviceDax {
             mapping::register::<Self>(dev)?;
             Ok(try_init!(Self {}))
         })
+    }
+
+    /// Accepts. A mapping can reach beyond the end of the instance, so there is nothing to change: the
+    /// next touch of the new memory finds it.
+    fn grow<'bound>(
+        _dev: &'bound dax::Device<Core<'_>>,
+        _this: Pin<&Self::Data<'bound>>,
+        _growth: &Growth<'_>,
+    ) -> Result {
+        Ok(())
     }
 }
 

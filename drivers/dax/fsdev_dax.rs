@@ -50,6 +50,7 @@ static FAILED: AtomicFlag = AtomicFlag::new(false);
 /// The driver. It has no data: devres undoes all that a bind sets up.
 struct FsdevDax;
 
+#[vtable]
 impl dax::Driver for FsdevDax {
     const KIND: dax::Kind = dax::Kind::Fsdev;
 

@@ -19,6 +19,7 @@ pub mod driver;
 mod failure;
 #[cfg(CONFIG_FS_DAX)]
 pub mod fsdax;
+pub mod grow;
 pub mod hmem;
 pub mod live;
 pub mod mapping;

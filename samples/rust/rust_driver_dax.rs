@@ -133,6 +133,7 @@ fn provide() -> Result<faux::Registration> {
 /// The consumer. It has no data: devres undoes all that `probe` sets up.
 struct Consumer;
 
+#[vtable]
 impl dax::Driver for Consumer {
     // The bus offers this driver each instance that has no driver and is not meant for kmem.
     const KIND: dax::Kind = dax::Kind::Device;
@@ -162,7 +163,7 @@ impl dax::Driver for Consumer {
             // Last, so that nobody opens an instance that is not alive.
             mapping::register::<Self>(dev)?;
 
-            for range in dev.ranges() {
+            for range in dev.ranges().iter() {
                 dev_info!(dev, "offers {:#x}-{:#x}\n", range.start(), range.end());
             }
             Ok(try_init!(Self {}))

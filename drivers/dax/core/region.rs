@@ -14,7 +14,8 @@
 //! a device is registered, removed, bound or unbound, because all of these wait for code that takes it.
 //!
 //! The device lock of an instance is taken before the mutex of the region. While it is held, no driver
-//! comes or goes. The ranges and the align change only under both locks, while there is no driver.
+//! comes or goes. The ranges and the align change only under both locks. While there is a driver, the
+//! align does not change, and the ranges only become more, if the driver supports that.
 //! The device lock also separates two changes of one instance, while mapping devices come and go.
 
 mod lifecycle;

@@ -3,40 +3,34 @@
 //! What the messages of `kmem` name: ranges, sizes and memory blocks.
 
 use kernel::{
-    dax,
-    device::Bound,
     fmt,
     mm::memory_hotplug::Blocks,
     sizes::SizeConstants, //
 };
 
-/// A range of an instance in messages: `0: 0x180000000-0x27fffffff`. The format string puts
+/// Memory blocks of an instance in messages: `0: 0x180000000-0x27fffffff`. The format string puts
 /// "mapping" before it.
-pub(crate) struct MappingRange<'a> {
-    pub(crate) dev: &'a dax::Device<Bound>,
+pub(crate) struct MappingRange {
+    /// The N of `daxX.Y/mappingN`.
+    pub(crate) index: usize,
     pub(crate) start: u64,
     pub(crate) end: u64,
 }
 
-impl<'a> MappingRange<'a> {
-    pub(crate) fn of(dev: &'a dax::Device<Bound>, blocks: &Blocks) -> Self {
+impl MappingRange {
+    pub(crate) fn of(index: usize, blocks: &Blocks) -> Self {
         Self {
-            dev,
+            index,
             start: blocks.start(),
             end: blocks.end(),
         }
     }
 }
 
-impl fmt::Display for MappingRange<'_> {
+impl fmt::Display for MappingRange {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The N of `daxX.Y/mappingN`.
-        let holds =
-            |range: &dax::device::Range| (range.start()..=range.end()).contains(&self.start);
-        let mapping = self.dev.ranges().iter().position(holds).unwrap_or(0);
-
-        write!(f, "{}: 0x{:x}-0x{:x}", mapping, self.start, self.end)
+        write!(f, "{}: 0x{:x}-0x{:x}", self.index, self.start, self.end)
     }
 }
 

@@ -14,6 +14,7 @@
 //!
 //! C headers: `drivers/dax/bus.h`, `drivers/dax/dax-private.h`
 
+use super::live::Section;
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
 use crate::alloc::NumaNode;
 #[cfg(CONFIG_MEMORY_HOTPLUG)]
@@ -29,12 +30,19 @@ use crate::{
     },
     page::PAGE_SHIFT,
     prelude::*,
-    sync::aref::AlwaysRefCounted,
+    sync::{
+        aref::AlwaysRefCounted,
+        atomic::{
+            Acquire,
+            Atomic, //
+        }, //
+    },
     types::Opaque, //
 };
 use core::{
     marker::PhantomData,
     mem::offset_of,
+    ops::Deref,
     ptr::{
         addr_of,
         addr_of_mut,
@@ -49,8 +57,14 @@ unsafe impl RawDevice for bindings::dev_dax {
 }
 
 /// A range of physical memory of an instance: `struct dev_dax_range`.
+#[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Range(pub(super) bindings::dev_dax_range);
+
+// SAFETY: Nothing uses the pointer in the C struct. The rest is numbers.
+unsafe impl Send for Range {}
+// SAFETY: As above.
+unsafe impl Sync for Range {}
 
 impl Range {
     /// The first physical address.
@@ -83,6 +97,40 @@ impl Range {
     pub(super) fn end_pgoff(&self) -> usize {
         self.pgoff()
             .wrapping_add((self.len() >> PAGE_SHIFT) as usize)
+    }
+
+    /// The part of the range from an offset of `pgoff` pages into the instance on, if there is one.
+    #[inline]
+    pub(super) fn from_pgoff(&self, pgoff: usize) -> Option<Self> {
+        if pgoff >= self.end_pgoff() {
+            return None;
+        }
+        let skipped = pgoff.saturating_sub(self.pgoff());
+        let mut part = *self;
+
+        part.0.pgoff = self.pgoff().wrapping_add(skipped);
+        part.0.range.start = self
+            .start()
+            .wrapping_add((skipped as u64).wrapping_shl(PAGE_SHIFT as u32));
+        Some(part)
+    }
+}
+
+/// The ranges of an instance at one moment, ordered by their offset into the instance.
+///
+/// This is a read-side section of the core's SRCU domain, so it should be short. When an instance
+/// grows, the core replaces the ranges, and waits for such sections before it frees the old ones.
+pub struct Ranges<'a> {
+    ranges: &'a [Range],
+    _section: Section,
+}
+
+impl Deref for Ranges<'_> {
+    type Target = [Range];
+
+    #[inline]
+    fn deref(&self) -> &[Range] {
+        self.ranges
     }
 }
 
@@ -149,17 +197,32 @@ impl Device {
 
 impl Device<device::Bound> {
     /// The ranges, ordered by their offset into the instance.
+    ///
+    /// May be called wherever sleeping is allowed. Does not wait.
     #[inline]
-    pub fn ranges(&self) -> &[Range] {
-        // SAFETY: By the type invariant. The ranges do not change while a driver is bound.
-        let (ranges, count) = unsafe { ((*self.as_raw()).ranges, (*self.as_raw()).nr_range) };
+    pub fn ranges(&self) -> Ranges<'_> {
+        let section = Section::begin();
+        // SAFETY: By the type invariant. While a driver is bound, C also accesses the fields as a
+        // whole. When the instance grows, the core stores the pointer first. So the pointer that is
+        // read after the number has at least that many ranges.
+        let (count, ranges) = unsafe {
+            (
+                Atomic::from_ptr(addr_of_mut!((*self.as_raw()).nr_range)).load(Acquire),
+                Atomic::from_ptr(addr_of_mut!((*self.as_raw()).ranges)).load(Acquire),
+            )
+        };
 
-        match usize::try_from(count) {
+        let ranges = match usize::try_from(count) {
             Ok(count) if !ranges.is_null() => {
-                // SAFETY: The core keeps `count` ranges there. `Range` is a transparent wrapper.
+                // SAFETY: The core keeps `count` ranges there until the section ends. `Range` is a
+                // transparent wrapper.
                 unsafe { slice::from_raw_parts(ranges.cast::<Range>(), count) }
             }
             _ => &[],
+        };
+        Ranges {
+            ranges,
+            _section: section,
         }
     }
 }
@@ -189,8 +252,12 @@ impl Device<device::Core<'_>> {
     pub fn reserve_blocks(&self, blocks: Blocks) -> Result<Span> {
         let dev: &Device<device::Bound> = self;
 
-        if !dev
-            .ranges()
+        self.reserve_blocks_of(&dev.ranges(), blocks)
+    }
+
+    /// As [`Self::reserve_blocks`]. `ranges` are those of the instance, or will be.
+    pub(super) fn reserve_blocks_of(&self, ranges: &[Range], blocks: Blocks) -> Result<Span> {
+        if !ranges
             .iter()
             .any(|range| range.start() <= blocks.start() && blocks.end() <= range.end())
         {
@@ -200,7 +267,7 @@ impl Device<device::Core<'_>> {
         // SAFETY: The instance is a part of its region, which has memory there, see
         // `region::Memory`. The instance is bound, and every other user reserves memory before
         // using it.
-        unsafe { Span::reserve(blocks, dev.name()) }
+        unsafe { Span::reserve(blocks, self.name()) }
     }
 }
 

@@ -4,9 +4,19 @@
 //!
 //! C header: `drivers/dax/bus.h`
 
-use super::device::Device;
+use super::{
+    device::{
+        Device,
+        Range, //
+    },
+    grow::{
+        grow,
+        Growth, //
+    }, //
+};
 use crate::{
     bindings,
+    build_error,
     device::{
         self,
         attribute::{
@@ -17,7 +27,8 @@ use crate::{
     driver,
     error::{
         from_result,
-        to_result, //
+        to_result,
+        VTABLE_DEFAULT_ERROR, //
     },
     prelude::*,
     types::{
@@ -28,7 +39,8 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    mem::offset_of, //
+    mem::offset_of,
+    slice, //
 };
 
 /// The kinds of driver on the dax bus: `enum dax_driver_type`.
@@ -73,6 +85,9 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*ddrv.get()).type_ = T::KIND as bindings::dax_driver_type;
             (*ddrv.get()).probe = Some(Self::probe_callback);
             (*ddrv.get()).remove = Some(Self::remove_callback);
+            if T::HAS_GROW {
+                (*ddrv.get()).grow = Some(Self::grow_callback);
+            }
         }
         if let Some(groups) = T::GROUPS {
             // SAFETY: As above. The driver core puts the attributes on an instance after
@@ -122,6 +137,34 @@ impl<T: Driver> Adapter<T> {
 
         T::unbind(dev, data);
     }
+
+    /// # Safety
+    ///
+    /// The caller is the dax bus: the driver is bound to `dev_dax`, whose lock is held, and the
+    /// `count` ranges are those that it will have.
+    unsafe extern "C" fn grow_callback(
+        dev_dax: *mut bindings::dev_dax,
+        ranges: *const bindings::dev_dax_range,
+        count: c_int,
+    ) -> c_int {
+        // SAFETY: By the caller.
+        //
+        // INVARIANT: `dev_dax` is valid for the duration of `grow_callback()`.
+        let dev = unsafe { &*dev_dax.cast::<Device<device::CoreInternal<'_>>>() };
+
+        from_result(|| {
+            // SAFETY: By the caller. `Range` is a transparent wrapper.
+            let ranges =
+                unsafe { slice::from_raw_parts(ranges.cast::<Range>(), usize::try_from(count)?) };
+            // SAFETY: By the caller.
+            let growth = unsafe { Growth::new(dev, ranges) };
+            // SAFETY: As in `remove_callback()`.
+            let data = unsafe { dev.as_ref().drvdata_borrow::<T::Data<'_>>() };
+
+            grow(dev, &growth, || T::grow(dev, data, &growth))?;
+            Ok(0)
+        })
+    }
 }
 
 /// Declares a kernel module that exposes a single dax driver.
@@ -138,6 +181,7 @@ macro_rules! module_dax_driver {
 /// The dax driver trait.
 ///
 /// Drivers must implement this trait in order to get a dax driver registered.
+#[vtable]
 pub trait Driver: Sized + 'static {
     /// The kind of the driver.
     const KIND: Kind;
@@ -165,6 +209,25 @@ pub trait Driver: Sized + 'static {
     /// is optional; release operations for driver resources should be performed in `Drop`.
     fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         let _ = (dev, this);
+    }
+
+    /// Dax driver grow.
+    ///
+    /// Called when an instance that is bound to this [`Driver`] is given more memory. Context: may
+    /// sleep. The device lock is held.
+    ///
+    /// If user space can map the instance, the new memory has its memmap already. When this succeeds,
+    /// page faults find the memory. When it fails, it must have changed nothing, and the instance
+    /// stays as it was.
+    ///
+    /// Implementing this callback is optional. Without it, an instance must be unbound to grow.
+    fn grow<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        this: Pin<&Self::Data<'bound>>,
+        growth: &Growth<'_>,
+    ) -> Result {
+        let _ = (dev, this, growth);
+        build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
 

@@ -51,6 +51,7 @@ unsafe extern "C" fn memory_failure(
     let phys = (pfn as u64).wrapping_shl(PAGE_SHIFT as u32);
     let Some(range) = memmap
         .ranges()
+        .iter()
         .find(|r| r.start() <= phys && phys <= r.end())
     else {
         // The page holds a part of the memmap, which the kernel cannot do without.

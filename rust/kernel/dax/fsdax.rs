@@ -91,13 +91,15 @@ pub trait Operations: Sized {
 /// # Invariants
 ///
 /// `memmap` is mapped for file systems, with the ranges of `dev`.
-pub struct Mapped<'a, T> {
-    dev: &'a Device<device::Bound>,
+///
+/// The lifetime `'c` is that of [`Reserved`](super::memory::Reserved).
+pub struct Mapped<'a, 'c, T> {
+    dev: &'a Device<device::Core<'c>>,
     memmap: Pin<KBox<Memmap>>,
     _operations: PhantomData<fn(T)>,
 }
 
-impl<'a, T: Operations> Mapped<'a, T> {
+impl<'a, 'c, T: Operations> Mapped<'a, 'c, T> {
     /// Creates the struct pages.
     ///
     /// # Safety
@@ -105,7 +107,7 @@ impl<'a, T: Operations> Mapped<'a, T> {
     /// `memmap` belongs to `dev`, is for file systems, and has no struct pages yet.
     #[inline]
     pub(super) unsafe fn new(
-        dev: &'a Device<device::Bound>,
+        dev: &'a Device<device::Core<'c>>,
         mut memmap: Pin<KBox<Memmap>>,
     ) -> Result<Self> {
         memmap.set_failure_handler(VTable::<T>::memory_failure);
@@ -322,14 +324,10 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `dev_dax` is bound, or being unbound, with struct pages from [`Mapped::new`].
-    unsafe fn memory_failure(
-        dev_dax: *mut bindings::dev_dax,
-        pfns: ops::Range<usize>,
-        mf_flags: c_int,
-    ) -> Result {
+    /// The instance is bound, or being unbound. `memmap` is that of [`Mapped::new`].
+    unsafe fn memory_failure(memmap: &Memmap, pfns: ops::Range<usize>, mf_flags: c_int) -> Result {
         // SAFETY: By the safety requirements.
-        T::memory_failure(unsafe { Memory::from_raw(dev_dax) }, pfns, mf_flags)
+        T::memory_failure(unsafe { Memory::new(memmap) }, pfns, mf_flags)
     }
 
     /// # Safety

@@ -72,8 +72,7 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// until the section ends.
     #[inline]
     pub(super) fn alive(&self) -> Option<(Section, *mut bindings::dev_pagemap)> {
-        // SAFETY: The function has no requirements.
-        let section = Section(unsafe { bindings::dax_read_lock() }, NotThreadSafe);
+        let section = Section::begin();
 
         // SAFETY: By the type invariant; this is in a section that `dax_read_lock()` began.
         if !unsafe { bindings::dax_alive((*self.as_raw()).dax_dev) } {
@@ -148,6 +147,15 @@ pub(super) unsafe fn mapping_of<'a>(
 
 /// A read-side section that `dax_read_lock()` began. It ends when this is dropped.
 pub(super) struct Section(c_int, NotThreadSafe);
+
+impl Section {
+    /// Begins a section. Does not wait.
+    #[inline]
+    pub(super) fn begin() -> Self {
+        // SAFETY: The function has no requirements.
+        Self(unsafe { bindings::dax_read_lock() }, NotThreadSafe)
+    }
+}
 
 impl Drop for Section {
     #[inline]
@@ -303,7 +311,7 @@ impl LiveFolio<'_> {
             // SAFETY: As above. By the type invariant the owner is valid.
             unsafe {
                 // This is the first mapping since the bind.
-                (*self.owner).touch(self.pgoff);
+                (*self.owner).touch(self.folio, self.pgoff);
 
                 let page = addr_of_mut!((*self.folio).__bindgen_anon_1.__bindgen_anon_1);
 

@@ -65,11 +65,12 @@ const MIN_CHUNK_SHIFT: u32 = bindings::PMD_ORDER;
 ///
 /// # Invariants
 ///
-/// - `ranges` are those of the instance when it was bound.
+/// - `ranges` are those of the instance when it was bound, or memory that was added later. They are
+///   at the offsets from `base` to `end` into the instance, in pages.
 /// - After [`Self::map`] has succeeded, each page of each range has a struct page, until the value is
 ///   dropped. `order` is that of the compound pages.
 /// - `counts` is a per-CPU array. devres frees it after the instance has been killed.
-/// - `touched` has a bit for each chunk of `2^chunk_shift` pages of the instance.
+/// - `touched` has a bit for each chunk of `2^chunk_shift` pages, from `base` on.
 #[pin_data]
 pub(super) struct Memmap {
     // Dropped in this order: the addresses are reserved as long as there are struct pages.
@@ -78,13 +79,18 @@ pub(super) struct Memmap {
     /// The addresses of the struct pages, if these are in the memory of the provider. The provider reserves
     /// them as long as it is bound. After that `addresses` has the reservation.
     inside: Option<ops::Range<u64>>,
-    ranges: KVVec<bindings::dev_dax_range>,
+    ranges: KVVec<Range>,
+    base: usize,
+    end: usize,
     usage: Usage,
     order: u32,
     chunk_shift: u32,
     /// The chunks with a page that was mapped.
     touched: BitmapVec,
     pub(super) counts: *mut c_ulong,
+    /// The memmaps of memory that the instance was given after the bind.
+    #[pin]
+    more: Mutex<KVec<Pin<KBox<Memmap>>>>,
     /// The first page that may still be referenced, as an offset into the instance in pages. Only
     /// [`Self::next_held`] moves it, once the instance is dead.
     cursor: Atomic<usize>,
@@ -106,25 +112,26 @@ impl_has_delayed_work! {
     impl HasDelayedWork<Self> for Memmap { self.work }
 }
 
-/// The handler of a driver for failed memory. Its arguments are the instance, the page frames, and
+/// The handler of a driver for failed memory. Its arguments are the memmap, the page frames, and
 /// `MF_*`.
 ///
 /// May only be called while the instance is bound or being unbound.
-pub(super) type FailureHandler =
-    unsafe fn(*mut bindings::dev_dax, ops::Range<usize>, c_int) -> Result;
+pub(super) type FailureHandler = unsafe fn(&Memmap, ops::Range<usize>, c_int) -> Result;
 
 impl Memmap {
-    /// Describes the memory of an instance whose addresses are reserved.
+    /// Describes memory of an instance whose addresses are reserved.
     ///
-    /// May sleep. Fails with `ENOMEM`, and as [`dev_pagemap`] does.
+    /// `dev_pagemap` is for `ranges`. May sleep. Fails with `ENOMEM`, and with `EINVAL` if the align
+    /// of the instance does not fit the ranges.
     pub(super) fn new(
         dev: &Device<device::Bound>,
+        mut dev_pagemap: OwnedDevPagemap,
+        ranges: KVVec<Range>,
         addresses: KVVec<Reservation>,
         usage: Usage,
     ) -> Result<Pin<KBox<Self>>> {
-        let mut dev_pagemap = dev_pagemap(dev)?;
         if usage == Usage::Generic {
-            let data = dev.ranges().iter();
+            let data = ranges.iter();
             let data = data.map(|range| range.start()..range.end().wrapping_add(1));
 
             dev_pagemap
@@ -132,23 +139,19 @@ impl Memmap {
                 .map_err(|why| misfit(dev, &why))?;
         }
         let order = dev_pagemap.order();
-        let inside = dev
-            .ranges()
+        let inside = ranges
             .first()
             .map(|range| dev_pagemap.start()..range.start())
             .filter(|inside| !inside.is_empty());
-        let mut ranges = KVVec::with_capacity(dev.ranges().len(), GFP_KERNEL)?;
-        for range in dev.ranges() {
-            ranges.push_within_capacity(range.0).map_err(|_| ENOMEM)?;
-        }
+        let base = ranges.first().map_or(0, Range::pgoff);
+        let end = ranges.last().map_or(base, Range::end_pgoff);
 
         let (chunk_shift, chunks) = match usage {
             Usage::Generic => {
                 let shift = order.max(MIN_CHUNK_SHIFT);
-                let end = ranges.last().map_or(0, |last| Range(*last).end_pgoff());
-                let last = end.saturating_sub(1).wrapping_shr(shift);
+                let last = end.wrapping_sub(base).saturating_sub(1);
 
-                (shift, last.wrapping_add(1))
+                (shift, last.wrapping_shr(shift).wrapping_add(1))
             }
             // A file system does not report which pages it uses.
             Usage::FsDax => (0, 0),
@@ -161,11 +164,14 @@ impl Memmap {
                 addresses,
                 inside,
                 ranges,
+                base,
+                end,
                 usage,
                 order,
                 chunk_shift,
                 touched: BitmapVec::new(chunks, GFP_KERNEL)?,
                 counts: core::ptr::null_mut(),
+                more <- new_mutex!(KVec::new(), "dax::Memmap::more"),
                 cursor: Atomic::new(0),
                 dev: dev.into(),
                 driver <- new_mutex!(None, "dax::Memmap"),
@@ -211,11 +217,46 @@ impl Memmap {
         unsafe { self.get_unchecked_mut() }.dev_pagemap.as_raw()
     }
 
-    /// Records that the page at an offset of `pgoff` pages is about to be mapped.
+    /// Records that `folio`, at an offset of `pgoff` pages, is about to be mapped.
+    ///
+    /// # Safety
+    ///
+    /// `folio` is a folio of this memmap, or of memory that was added to the instance. The instance is
+    /// alive.
     #[inline]
-    pub(super) fn touch(&self, pgoff: usize) {
-        self.touched
-            .set_bit_atomic(pgoff.wrapping_shr(self.chunk_shift));
+    pub(super) unsafe fn touch(&self, folio: *mut bindings::folio, pgoff: usize) {
+        if pgoff < self.end {
+            self.touched.set_bit_atomic(self.chunk(pgoff));
+        } else {
+            // SAFETY: By the caller.
+            unsafe { touch_more(folio, pgoff) };
+        }
+    }
+
+    /// The number of the chunk that has the page at an offset of `pgoff` pages.
+    #[inline]
+    fn chunk(&self, pgoff: usize) -> usize {
+        pgoff.wrapping_sub(self.base).wrapping_shr(self.chunk_shift)
+    }
+
+    /// Makes room for [`Self::add_more`].
+    pub(super) fn reserve_more(&self) -> Result {
+        Ok(self.more.lock().reserve(1, GFP_KERNEL)?)
+    }
+
+    /// Takes over the memmap of memory that the instance is given.
+    ///
+    /// `reserve_more` has made room. Since then no other memory was added.
+    pub(super) fn add_more(&self, more: Pin<KBox<Self>>) -> Result {
+        self.more
+            .lock()
+            .push_within_capacity(more)
+            .map_err(|_| ENOMEM)
+    }
+
+    /// Gives up the memmaps of the memory that was added.
+    pub(super) fn take_more(&self) -> KVec<Pin<KBox<Self>>> {
+        core::mem::take(&mut *self.more.lock())
     }
 
     /// The instance.
@@ -237,7 +278,7 @@ impl Memmap {
 
         from_result(|| match *driver {
             // SAFETY: There is a handler, so the instance is bound or being unbound.
-            Some(handler) => unsafe { handler(self.dev.as_raw(), pfns, flags) }.map(|()| 0),
+            Some(handler) => unsafe { handler(self, pfns, flags) }.map(|()| 0),
             // The driver is gone, so there is no file system. `mm` handles the references.
             None => Err(EOPNOTSUPP),
         })
@@ -248,31 +289,51 @@ impl Memmap {
         1usize.wrapping_shl(self.order)
     }
 
-    /// Returns the ranges that the instance had when it was bound.
-    pub(super) fn ranges(&self) -> impl Iterator<Item = &Range> {
-        self.ranges.iter().map(|range| {
-            // SAFETY: `Range` is a transparent wrapper.
-            unsafe { &*core::ptr::from_ref(range).cast() }
-        })
+    /// Returns the ranges that the struct pages are for.
+    #[inline]
+    pub(super) fn ranges(&self) -> &[Range] {
+        &self.ranges
     }
 }
 
-/// Describes the memory of an instance: as its provider did in a static region, otherwise by its
-/// ranges.
+/// Does what [`Memmap::touch`] does, for memory that was added to the instance.
+///
+/// # Safety
+///
+/// `folio` has struct pages of a memmap. The instance is alive.
+#[cold]
+unsafe fn touch_more(folio: *mut bindings::folio, pgoff: usize) {
+    // SAFETY: By the caller the folio is valid. `memremap_pages()` has set the `struct dev_pagemap` of
+    // its pages, whose owner is the memmap. The memmap exists as long as the instance is alive.
+    let memmap = unsafe {
+        let page = &raw const (*folio).__bindgen_anon_1.__bindgen_anon_1;
+        let pgmap = (*page).__bindgen_anon_1.pgmap;
+
+        &*(*pgmap).owner.cast::<Memmap>()
+    };
+
+    memmap.touched.set_bit_atomic(memmap.chunk(pgoff));
+}
+
+/// Describes the memory of an instance that is being bound: as its provider did in a static region,
+/// otherwise by its ranges.
 ///
 /// Fails with `ENOMEM`, and with `EINVAL` if the instance is static and does not have one range and
 /// a dev_pagemap.
-fn dev_pagemap(dev: &Device<device::Bound>) -> Result<OwnedDevPagemap> {
+pub(super) fn dev_pagemap(
+    dev: &Device<device::Bound>,
+    ranges: &[Range],
+) -> Result<OwnedDevPagemap> {
     // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver.
     let given = unsafe { (*dev.as_raw()).pgmap };
 
     // SAFETY: By the type invariant of `Device`.
     if unsafe { bindings::static_dev_dax(dev.as_raw()) } {
-        if given.is_null() || dev.ranges().len() != 1 {
+        if given.is_null() || ranges.len() != 1 {
             dev_warn!(
                 dev,
                 "a static instance needs one range and a dev_pagemap, it has {} ranges; its provider is at fault\n",
-                dev.ranges().len()
+                ranges.len()
             );
             return Err(EINVAL);
         }
@@ -287,5 +348,5 @@ fn dev_pagemap(dev: &Device<device::Bound>) -> Result<OwnedDevPagemap> {
         );
         return Err(EINVAL);
     }
-    OwnedDevPagemap::new(dev.ranges().iter().map(|range| range.0.range))
+    OwnedDevPagemap::new(ranges.iter().map(|range| range.0.range))
 }

@@ -25,6 +25,7 @@ use super::{
     failure,
     live::COUNTS,
     memmap::{
+        dev_pagemap,
         Memmap,
         Reservation,
         ReserveFunctions, //
@@ -36,48 +37,71 @@ use crate::{
     devres,
     mm::memremap::{
         pages::Misfit,
+        OwnedDevPagemap,
         Usage, //
     },
     prelude::*,
     str::CString, //
 };
 
-impl Device<device::Core<'_>> {
+impl<'c> Device<device::Core<'c>> {
     /// Reserves the ranges in `/proc/iomem` under the name of the instance, until it is unbound and
     /// nobody refers to a page of it any more.
     ///
     /// May sleep. Fails with `EBUSY` if any of the memory is reserved already, and with `ENOMEM`.
     // Inlined into modules, because nfit_test replaces the functions there.
     #[inline]
-    pub fn reserve(&self) -> Result<Reserved<'_>> {
-        reserve(
-            self,
-            ReserveFunctions {
-                request: bindings::__request_region,
-                release: bindings::__release_region,
-            },
-        )
+    pub fn reserve<'a>(&'a self) -> Result<Reserved<'a, 'c>> {
+        reserve(self, ReserveFunctions::KERNEL)
     }
 }
 
 /// Does what [`Device::reserve`] does.
-fn reserve(dev: &Device<device::Bound>, functions: ReserveFunctions) -> Result<Reserved<'_>> {
-    // One more, for the memory that holds the memmap; see `Memmap::leave`.
-    let room = dev.ranges().len().saturating_add(1);
-    let mut addresses = KVVec::with_capacity(room, GFP_KERNEL)?;
+fn reserve<'a, 'c>(
+    dev: &'a Device<device::Core<'c>>,
+    functions: ReserveFunctions,
+) -> Result<Reserved<'a, 'c>> {
+    let mut ranges = KVVec::new();
+    {
+        let now = dev.ranges();
 
-    for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
+        ranges.reserve(now.len(), GFP_KERNEL)?;
+        for range in now.iter() {
+            ranges.push_within_capacity(*range).map_err(|_| ENOMEM)?;
+        }
+    }
+    let numbered = (0..ranges.len()).zip(ranges.iter().copied());
+    let addresses = reserve_ranges(dev, numbered, ranges.len(), functions)?;
+
+    // INVARIANT: All ranges were just reserved. In this context the device lock is held, so the
+    // instance does not grow.
+    Ok(Reserved {
+        dev,
+        ranges,
+        addresses,
+    })
+}
+
+/// Reserves `count` ranges, each with the number N of its `mappingN`.
+pub(super) fn reserve_ranges(
+    dev: &Device<device::Bound>,
+    ranges: impl Iterator<Item = (usize, Range)>,
+    count: usize,
+    functions: ReserveFunctions,
+) -> Result<KVVec<Reservation>> {
+    // One more, for the memory that holds the memmap; see `Memmap::leave`.
+    let mut addresses = KVVec::with_capacity(count.saturating_add(1), GFP_KERNEL)?;
+
+    for (i, range) in ranges {
         let name = CString::try_from(dev.name())?;
         let reservation = Reservation::new(functions, range.start(), range.len(), name)
-            .ok_or_else(|| range_in_use(dev, i, range))?;
+            .ok_or_else(|| range_in_use(dev, i, &range))?;
 
         addresses
             .push_within_capacity(reservation)
             .map_err(|_| ENOMEM)?;
     }
-
-    // INVARIANT: All ranges were just reserved.
-    Ok(Reserved { dev, addresses })
+    Ok(addresses)
 }
 
 // The messages of failures. They are not in `map_generic`, because that is inlined into each
@@ -103,7 +127,10 @@ fn bad_align(dev: &Device<device::Bound>, align: usize) -> Error {
     EINVAL
 }
 
-fn unaligned_range(dev: &Device<device::Bound>, i: usize, range: &Range, align: usize) -> Error {
+fn unaligned_range(dev: &Device<device::Bound>, range: &Range, align: usize) -> Error {
+    let at = |other: &Range| other.pgoff() == range.pgoff();
+    let i = dev.ranges().iter().position(at).unwrap_or(0);
+
     dev_warn!(
         dev,
         "mapping{}: 0x{:x}-0x{:x} does not start and end at a multiple of the align 0x{:x}; set a smaller align, or delete the range and allocate another\n",
@@ -129,14 +156,19 @@ pub(super) fn misfit(dev: &Device<device::Bound>, why: &Misfit) -> Error {
 ///
 /// # Invariants
 ///
-/// `addresses` are the ranges of `dev`. The driver of `dev` has reserved them and has not used them since.
-/// So there is only one such value for an instance: a range cannot be reserved twice.
-pub struct Reserved<'a> {
-    dev: &'a Device<device::Bound>,
+/// `ranges` are those of `dev`, and `addresses` their reservations. The driver of `dev` has reserved them
+/// and has not used them since. So there is only one such value for an instance: a range cannot be
+/// reserved twice.
+///
+/// The lifetime `'c` keeps the value inside of the callback that made it. There the device lock is held,
+/// so the instance does not grow.
+pub struct Reserved<'a, 'c> {
+    dev: &'a Device<device::Core<'c>>,
+    ranges: KVVec<Range>,
     addresses: KVVec<Reservation>,
 }
 
-impl<'a> Reserved<'a> {
+impl<'a, 'c> Reserved<'a, 'c> {
     /// Creates the struct pages: a compound page for each entry that can map it.
     ///
     /// When some of the memory fails, the log says where. The compound page with the failure cannot
@@ -148,7 +180,7 @@ impl<'a> Reserved<'a> {
     // Inlined into modules, because nfit_test replaces the function that creates struct pages
     // there.
     #[inline]
-    pub fn map_generic(self) -> Result<Mapped<'a>> {
+    pub fn map_generic(self) -> Result<Mapped<'a, 'c>> {
         let Prepared {
             dev,
             mut memmap,
@@ -167,21 +199,14 @@ impl<'a> Reserved<'a> {
     }
 
     /// The first half of [`Self::map_generic`]: everything before the struct pages are created.
-    fn prepare_generic(self) -> Result<Prepared<'a>> {
-        let Self { dev, addresses } = self;
-        let align = dev.align();
-
-        // SAFETY: The function has no requirements.
-        if !unsafe { bindings::dax_align_valid(align) } {
-            return Err(bad_align(dev, align));
-        }
-        for (i, range) in (0..dev.ranges().len()).zip(dev.ranges()) {
-            if (range.start() | range.len()) & (align as u64).wrapping_sub(1) != 0 {
-                return Err(unaligned_range(dev, i, range, align));
-            }
-        }
-
-        let memmap = Memmap::new(dev, addresses, Usage::Generic)?;
+    fn prepare_generic(self) -> Result<Prepared<'a, 'c>> {
+        let Self {
+            dev,
+            ranges,
+            addresses,
+        } = self;
+        let dev_pagemap = dev_pagemap(dev, &ranges)?;
+        let memmap = describe(dev, dev_pagemap, ranges, addresses)?;
         // SAFETY: The device is bound.
         let counts = unsafe {
             bindings::__devm_alloc_percpu(
@@ -206,9 +231,14 @@ impl<'a> Reserved<'a> {
     /// errors of `memremap_pages()`.
     #[cfg(CONFIG_FS_DAX)]
     #[inline]
-    pub fn map_fs_dax<T: fsdax::Operations>(self) -> Result<fsdax::Mapped<'a, T>> {
-        let Self { dev, addresses } = self;
-        let memmap = Memmap::new(dev, addresses, Usage::FsDax)?;
+    pub fn map_fs_dax<T: fsdax::Operations>(self) -> Result<fsdax::Mapped<'a, 'c, T>> {
+        let Self {
+            dev,
+            ranges,
+            addresses,
+        } = self;
+        let dev_pagemap = dev_pagemap(dev, &ranges)?;
+        let memmap = Memmap::new(dev, dev_pagemap, ranges, addresses, Usage::FsDax)?;
 
         // SAFETY: By the type invariant the driver has reserved the ranges and has not used them
         // yet, so the memmap has no struct pages.
@@ -216,9 +246,30 @@ impl<'a> Reserved<'a> {
     }
 }
 
+/// Describes memory that user space maps, after a check of its align.
+pub(super) fn describe(
+    dev: &Device<device::Bound>,
+    dev_pagemap: OwnedDevPagemap,
+    ranges: KVVec<Range>,
+    addresses: KVVec<Reservation>,
+) -> Result<Pin<KBox<Memmap>>> {
+    let align = dev.align();
+
+    // SAFETY: The function has no requirements.
+    if !unsafe { bindings::dax_align_valid(align) } {
+        return Err(bad_align(dev, align));
+    }
+    for range in ranges.iter() {
+        if (range.start() | range.len()) & (align as u64).wrapping_sub(1) != 0 {
+            return Err(unaligned_range(dev, range, align));
+        }
+    }
+    Memmap::new(dev, dev_pagemap, ranges, addresses, Usage::Generic)
+}
+
 /// The result of the first half of [`Reserved::map_generic`].
-struct Prepared<'a> {
-    dev: &'a Device<device::Bound>,
+struct Prepared<'a, 'c> {
+    dev: &'a Device<device::Core<'c>>,
     memmap: Pin<KBox<Memmap>>,
     /// Per-CPU counters.
     counts: *mut c_ulong,
@@ -229,12 +280,12 @@ struct Prepared<'a> {
 /// # Invariants
 ///
 /// `memmap` is mapped as generic device memory, in compound pages of the align of `dev`.
-pub struct Mapped<'a> {
-    dev: &'a Device<device::Bound>,
+pub struct Mapped<'a, 'c> {
+    dev: &'a Device<device::Core<'c>>,
     memmap: Pin<KBox<Memmap>>,
 }
 
-impl Mapped<'_> {
+impl Mapped<'_, '_> {
     /// Brings the instance alive, until it is unbound.
     ///
     /// The unbind waits until all accesses have ended ([`Live`](super::live::Live)). It removes the
@@ -304,6 +355,10 @@ impl Drop for Running {
         unsafe {
             bindings::kill_dev_dax(dev);
             (*dev).pgmap = self.given;
+        }
+        // No fault is running any more, so the order does not matter.
+        for more in memmap.take_more() {
+            more.retire();
         }
         memmap.retire();
     }

@@ -253,6 +253,11 @@ pub struct DeviceGuard<'a> {
 }
 
 impl DeviceGuard<'_> {
+    /// Returns whether this is the lock of `dev`.
+    pub fn is_of<T: Type>(&self, dev: &Subclass<T>) -> bool {
+        core::ptr::eq(self.dev, dev.as_ref())
+    }
+
     /// Returns the driver that the device is bound to, or is being bound to. Null if the device has
     /// no driver.
     pub fn driver_raw(&self) -> *const bindings::device_driver {

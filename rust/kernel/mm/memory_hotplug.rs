@@ -368,15 +368,17 @@ impl Span {
     /// - [`EBUSY`] if there is data that cannot be moved.
     /// - [`EINTR`] after a signal.
     /// - [`ENOMEM`].
-    pub fn offline_and_remove(spans: &mut [Self]) -> Result {
-        let mut ranges = KVec::with_capacity(spans.len(), GFP_KERNEL)?;
+    pub fn offline_and_remove<'a>(spans: impl IntoIterator<Item = &'a mut Self>) -> Result {
+        let mut added = KVec::new();
+        let mut ranges = KVec::new();
 
-        for Self { blocks, .. } in spans.iter().filter(|span| span.is_added()) {
+        for span in spans.into_iter().filter(|span| span.is_added()) {
             let range = bindings::range {
-                start: blocks.start(),
-                end: blocks.end(),
+                start: span.blocks.start(),
+                end: span.blocks.end(),
             };
-            ranges.push_within_capacity(range).map_err(|_| ENOMEM)?;
+            ranges.push(range, GFP_KERNEL)?;
+            added.push(span, GFP_KERNEL)?;
         }
         if ranges.is_empty() {
             return Ok(());
@@ -390,7 +392,7 @@ impl Span {
                 c_uint::try_from(ranges.len())?,
             )
         })?;
-        for span in spans {
+        for span in added {
             // INVARIANT: The blocks are removed, and with them the resource that used the name.
             *span.ram = None;
         }

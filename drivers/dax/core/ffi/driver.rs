@@ -90,6 +90,13 @@ impl Driver {
         to_result(unsafe { bindings::driver_attach(self.as_drv_raw()) })
     }
 
+    /// Whether instances that are bound to the driver can grow.
+    pub(crate) fn can_grow(&self) -> bool {
+        // SAFETY: By the type invariant the driver is valid. The callback is set before it is
+        // registered.
+        unsafe { (*self.0.get()).grow }.is_some()
+    }
+
     /// The driver that the device is bound to, or is being bound to.
     pub(crate) fn of<'a>(guard: &'a DeviceGuard<'_>) -> Option<&'a Self> {
         let drv = guard.driver_raw();
@@ -116,6 +123,26 @@ impl Driver {
 
         // SAFETY: By the caller. The callback is for a `struct dev_dax`.
         to_result(unsafe { probe(dev.as_raw()) })
+    }
+
+    /// Asks the driver whether the device can have these ranges. Fails with `EOPNOTSUPP` if the driver
+    /// has no callback for it.
+    ///
+    /// # Safety
+    ///
+    /// The device is bound to the driver, and its lock is held. `ranges` begins with the ranges of the
+    /// device; the last one of these may be longer.
+    pub(super) unsafe fn grow<T: Type<Raw = bindings::dev_dax>>(
+        &self,
+        dev: &Subclass<T>,
+        ranges: &[bindings::dev_dax_range],
+    ) -> Result {
+        // SAFETY: By the type invariant the driver is valid.
+        let grow = unsafe { (*self.0.get()).grow }.ok_or(EOPNOTSUPP)?;
+        let count = c_int::try_from(ranges.len())?;
+
+        // SAFETY: By the caller. The callback is for a `struct dev_dax`.
+        to_result(unsafe { grow(dev.as_raw(), ranges.as_ptr(), count) })
     }
 
     /// Calls the driver's remove, if it has one.

@@ -4,8 +4,10 @@
 //!
 //! A driver in C reads the fields of `struct dev_dax`, so the core has to fill them in. The values
 //! that can change are kept in Rust types under a lock. The fields are a copy, which is made when a
-//! driver is bound and stays the same until the next bind. So a driver or a fault reads a layout
-//! that does not change, and needs no lock.
+//! driver is bound. So a driver or a fault reads a layout that does not change, and needs no lock.
+//!
+//! When a bound instance grows, [`grow`] replaces the copy. It has the old ranges at its beginning, so
+//! it does not matter which of the two a fault reads. The old copy is freed after a grace period.
 //!
 //! C header: drivers/dax/dax-private.h
 
@@ -16,6 +18,7 @@ use super::{
         RegionHead,
         IORESOURCE_DAX_STATIC, //
     },
+    srcu::domain,
     trace, //
 };
 use kernel::{
@@ -28,6 +31,7 @@ use kernel::{
     device::{
         name::Name,
         subclass::{
+            DeviceGuard,
             Subclass,
             Type,
             Unregistered, //
@@ -38,6 +42,11 @@ use kernel::{
         Node, //
     },
     prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Release, //
+    },
     types::Opaque, //
 };
 
@@ -82,17 +91,17 @@ pub(crate) struct Layout {
     pub(crate) memmap_on_memory: bool,
 }
 
-/// The ranges in the layout of the last bind.
+/// The ranges in the layout of the bound driver, or of the last one.
 ///
 /// # Invariants
 ///
-/// The ranges change only when no driver is bound and the devres of the last one are released.
-/// Nothing reads them then.
+/// - The cell is accessed only under the device lock, or while the instance is being made.
+/// - The fields `ranges` and `nr_range` of the instance refer to the vector, whose items never change.
 pub(crate) struct BoundRanges(UnsafeCell<KVVec<bindings::dev_dax_range>>);
 
 // SAFETY: The ranges are plain data. Their `mapping` pointers are null.
 unsafe impl Send for BoundRanges {}
-// SAFETY: By the type invariant nothing reads the ranges while they change.
+// SAFETY: By the type invariant a lock protects the cell.
 unsafe impl Sync for BoundRanges {}
 
 impl BoundRanges {
@@ -122,7 +131,7 @@ pub(crate) trait DevDax: Type<Raw = bindings::dev_dax> {
     /// The second number in the name of the device.
     fn id(&self) -> u32;
 
-    /// The ranges in the layout of the last bind.
+    /// The ranges in the layout of the bound driver, or of the last one.
     fn bound_ranges(&self) -> &BoundRanges;
 }
 
@@ -154,8 +163,8 @@ pub(crate) fn new<T: DevDax, I: PinInit<T, Error>>(
 
 /// Copies `layout` to the fields of `struct dev_dax`, and calls the driver's probe.
 ///
-/// The ranges stay until the next call. Faults read them until the driver's devres are released,
-/// which is after its remove.
+/// The ranges stay until the next call, or until [`grow`] replaces them. Faults read them until the
+/// driver's devres are released, which is after its remove.
 pub(crate) fn probe<B: Bus<Driver = Driver>>(binding: Binding<'_, B>, layout: Layout) -> Result
 where
     B::Device: DevDax,
@@ -206,9 +215,51 @@ pub(super) unsafe fn call_probe<T: DevDax>(
 
     // SAFETY: By the caller; the device is about to be given to the driver.
     let result = unsafe { driver.probe(dev) };
-    // SAFETY: The ranges stay the same until the next call of this function.
+    // SAFETY: The ranges stay the same during the call: no other driver is bound, and the instance
+    // does not grow before this returns.
     unsafe { trace::bind(raw, driver.name(), &result) };
     result
+}
+
+/// Gives more memory to a bound instance: asks its driver, and replaces the ranges that faults read.
+///
+/// `ranges` begins with the ranges of the instance; the last one of these may be longer. On failure
+/// the instance is as before. Fails with `ENODEV` if `guard` is that of another device or no driver is
+/// bound, with `EINVAL` if `ranges` are others, and as the driver does. Waits for a grace period.
+pub(crate) fn grow<T: DevDax>(
+    guard: &DeviceGuard<'_>,
+    dev: &Subclass<T>,
+    ranges: KVVec<bindings::dev_dax_range>,
+) -> Result {
+    let driver = Driver::of(guard)
+        .filter(|_| guard.is_of(dev))
+        .ok_or(ENODEV)?;
+    let raw = dev.as_raw();
+    // SAFETY: The device lock is held.
+    let bound = unsafe { &mut *dev.bound_ranges().0.get() };
+    let nr_range = c_int::try_from(ranges.len())?;
+    let kept = |(old, new): (&bindings::dev_dax_range, &bindings::dev_dax_range)| {
+        old.pgoff == new.pgoff
+            && old.range.start == new.range.start
+            && old.range.end <= new.range.end
+    };
+    if ranges.len() < bound.len() || !bound.iter().zip(ranges.iter()).all(kept) {
+        return Err(EINVAL);
+    }
+
+    // SAFETY: The driver is bound and the device lock is held. The ranges were just checked.
+    unsafe { driver.grow(dev, &ranges)? };
+
+    let old = core::mem::replace(bound, ranges);
+    // A reader reads the number first. So it gets a pointer to at least that many ranges.
+    // SAFETY: The instance is valid. All accesses to the fields are of their whole size.
+    unsafe {
+        Atomic::from_ptr(&raw mut (*raw).ranges).store(bound.as_mut_ptr(), Release);
+        Atomic::from_ptr(&raw mut (*raw).nr_range).store(nr_range, Release);
+    }
+    domain().synchronize();
+    drop(old);
+    Ok(())
 }
 
 /// The ranges that an instance is bound with, in the order of their page offsets.
@@ -216,13 +267,19 @@ pub(super) unsafe fn call_probe<T: DevDax>(
 /// # Safety
 ///
 /// `raw` is an instance of the core. A driver is bound to it, or faults of the last driver are
-/// still running.
+/// still running. `'a` ends with a read-side section, unless the driver has no callback `grow`.
 #[inline]
 pub(super) unsafe fn bound_ranges<'a>(
-    raw: *const bindings::dev_dax,
+    raw: *mut bindings::dev_dax,
 ) -> &'a [bindings::dev_dax_range] {
-    // SAFETY: By the caller `call_probe()` has set both fields, and they do not change.
-    unsafe { core::slice::from_raw_parts((*raw).ranges, (*raw).nr_range as usize) }
+    // SAFETY: By the caller `call_probe()` has set both fields. After that `grow()` replaces them.
+    // It stores the pointer first, so this gets one to at least `count` ranges.
+    unsafe {
+        let count = Atomic::from_ptr(&raw mut (*raw).nr_range).load(Acquire);
+        let ranges = Atomic::from_ptr(&raw mut (*raw).ranges).load(Acquire);
+
+        core::slice::from_raw_parts(ranges, count as usize)
+    }
 }
 
 /// Fires the tracepoint for an instance that was alive and has been killed.

@@ -3,7 +3,10 @@
 //! The memory of an instance changes: its size, its ranges, its align.
 //!
 //! Each change is planned first, then booked under the region's lock, and then shown as mapping
-//! devices. It is refused while a driver is bound, and undone if a step fails.
+//! devices. It is undone if a step fails.
+//!
+//! While a driver is bound, an instance can only grow, and only if the driver supports it. The driver
+//! gets the new memory in the last step.
 
 use super::{
     unit,
@@ -11,7 +14,11 @@ use super::{
     Region, //
 };
 use crate::{
-    ffi::limits,
+    ffi::{
+        self,
+        driver::Driver,
+        limits, //
+    },
     instance::Instance,
     ranges::{
         self,
@@ -67,16 +74,67 @@ fn lock_unbound<'a>(dev: &'a Subclass<Instance>, change: &Change) -> Result<Devi
     Ok(guard)
 }
 
+/// Locks an instance that may grow. Refused if it is bound to a driver that does not support that.
+fn lock_to_grow<'a>(dev: &'a Subclass<Instance>, change: &Change) -> Result<DeviceGuard<'a>> {
+    let guard = dev.lock();
+
+    match Driver::of(&guard) {
+        Some(driver) if !driver.can_grow() => {
+            refuse(
+                dev,
+                change,
+                &fmt!(
+                    "bound to {}, which takes no more memory; unbind it first",
+                    driver.name()
+                ),
+            );
+            Err(EBUSY)
+        }
+        _ => Ok(guard),
+    }
+}
+
+/// Gives the memory that an instance was given to its driver, if one is bound.
+fn give(guard: &DeviceGuard<'_>, dev: &Subclass<Instance>, change: &Change) -> Result {
+    let Some(driver) = Driver::of(guard) else {
+        return Ok(());
+    };
+    let layout = dev.region().layout(dev.key())?;
+
+    ffi::instance::grow(guard, dev, layout.ranges).inspect_err(|why| {
+        refuse(
+            dev,
+            change,
+            &fmt!(
+                "{} did not take the memory, error {}; see above",
+                driver.name(),
+                why.to_errno()
+            ),
+        )
+    })
+}
+
 impl Region {
     /// Gives an instance a new size, in bytes.
     pub(crate) fn resize(self: &Arc<Self>, dev: &Subclass<Instance>, size: u64) -> Result {
         let change = Change::Size(size);
-        let _guard = lock_unbound(dev, &change)?;
+        let guard = lock_to_grow(dev, &change)?;
         let mut state = self.state.lock();
         let (space, instance) = state.memory(dev.key())?;
         let unit = unit(instance.align)?;
         let before = instance.size();
 
+        if guard.is_bound() && size <= before {
+            if size == before {
+                return Ok(());
+            }
+            refuse(
+                dev,
+                &change,
+                &"bound to a driver, so it can only grow; unbind it first",
+            );
+            return Err(EBUSY);
+        }
         if let Err(why) = instance.ranges.check_size(space, size, unit) {
             refuse(dev, &change, &why);
             return Err(why.into());
@@ -94,13 +152,14 @@ impl Region {
         self.trim_mappings(dev.key());
         grown
             .and_then(|()| self.add_mappings(dev))
+            .and_then(|()| give(&guard, dev, &change))
             .inspect_err(|_| self.undo(dev.key(), before))
     }
 
     /// Adds one range to an instance.
     pub(crate) fn add_range(self: &Arc<Self>, dev: &Subclass<Instance>, range: Range) -> Result {
         let change = Change::Mapping(range);
-        let _guard = lock_unbound(dev, &change)?;
+        let guard = lock_to_grow(dev, &change)?;
         let mut state = self.state.lock();
         let (space, instance) = state.memory(dev.key())?;
         let before = instance.size();
@@ -113,6 +172,7 @@ impl Region {
         drop(state);
 
         self.add_mappings(dev)
+            .and_then(|()| give(&guard, dev, &change))
             .inspect_err(|_| self.undo(dev.key(), before))
     }
 

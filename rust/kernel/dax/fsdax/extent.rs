@@ -6,13 +6,10 @@ use crate::{
     bindings,
     dax::{
         copy::Window,
-        device::{
-            Device,
-            Range, //
-        },
+        device::Range,
+        memmap::Memmap,
         search::last_where, //
     },
-    device,
     error::to_result,
     page::{
         PAGE_SHIFT,
@@ -29,25 +26,23 @@ use core::{
 ///
 /// # Invariants
 ///
-/// For `'a`, the instance is bound, or being unbound, and [`Reserved::map_fs_dax`] has made struct
-/// pages for all of its ranges.
+/// For `'a`, the instance is bound, or being unbound, and [`Reserved::map_fs_dax`] has made the struct
+/// pages of the memmap.
 ///
 /// [`Reserved::map_fs_dax`]: crate::dax::memory::Reserved::map_fs_dax
 #[derive(Clone, Copy)]
-pub struct Memory<'a>(&'a Device<device::Bound>);
+pub struct Memory<'a>(&'a Memmap);
 
 impl<'a> Memory<'a> {
     /// The memory of an instance.
     ///
     /// # Safety
     ///
-    /// `dev_dax` fulfils the type invariants for `'a`.
+    /// `memmap` fulfils the type invariants for `'a`.
     #[inline]
-    pub(super) unsafe fn from_raw(dev_dax: *mut bindings::dev_dax) -> Self {
+    pub(super) unsafe fn new(memmap: &'a Memmap) -> Self {
         // INVARIANT: By the safety requirement.
-        //
-        // SAFETY: `Device` is a transparent wrapper.
-        Self(unsafe { &*dev_dax.cast() })
+        Self(memmap)
     }
 
     /// The memory of the instance that a dax device belongs to; [`None`] if it is dead.
@@ -58,15 +53,15 @@ impl<'a> Memory<'a> {
     #[inline]
     pub(super) unsafe fn of(dax_dev: *mut bindings::dax_device) -> Option<Self> {
         // SAFETY: By the safety requirements the dax device is valid.
-        let dev_dax = unsafe { bindings::dax_get_private(dax_dev) };
+        let dev_dax = unsafe { bindings::dax_get_private(dax_dev) }.cast::<bindings::dev_dax>();
 
         if dev_dax.is_null() {
             return None;
         }
         // SAFETY: Only dax devices of instances have these operations, so this is a `struct
-        // dev_dax`. The device was alive in the section, so the struct pages stay until the section
-        // ends.
-        Some(unsafe { Self::from_raw(dev_dax.cast()) })
+        // dev_dax`. The device was alive in the section. So the field is the one that `bring_alive`
+        // has set, and the memmap that owns the struct pages stays until the section ends.
+        Some(unsafe { Self::new(&*(*(*dev_dax).pgmap).owner.cast()) })
     }
 
     /// All of the memory, in the order of its offsets into the instance.
@@ -105,7 +100,7 @@ impl<'a> Memory<'a> {
         // SAFETY: By the type invariant the instance is valid, and so its dax device.
         to_result(unsafe {
             bindings::dax_holder_notify_failure(
-                (*self.0.as_raw()).dax_dev,
+                (*self.0.device().as_raw()).dax_dev,
                 bytes(failed.pgoff),
                 bytes(failed.pages),
                 flags,

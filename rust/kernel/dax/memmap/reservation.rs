@@ -26,6 +26,14 @@ pub(in crate::dax) struct ReserveFunctions {
     ),
 }
 
+impl ReserveFunctions {
+    /// The functions of the kernel.
+    pub(in crate::dax) const KERNEL: Self = Self {
+        request: bindings::__request_region,
+        release: bindings::__release_region,
+    };
+}
+
 /// A reservation of addresses in `/proc/iomem`. Dropping it releases the addresses.
 ///
 /// This is not an [`io::resource::Region`](crate::io::resource::Region), because nfit_test has

@@ -75,12 +75,10 @@ impl Memmap {
                 let mut end = range.end_pgoff();
 
                 if self.usage == Usage::Generic {
-                    let chunk = self
-                        .touched
-                        .next_bit(pgoff.wrapping_shr(self.chunk_shift))?;
+                    let chunk = self.touched.next_bit(self.chunk(pgoff))?;
 
-                    pgoff = pgoff.max(chunk.wrapping_shl(self.chunk_shift));
-                    end = end.min(chunk.wrapping_add(1).wrapping_shl(self.chunk_shift));
+                    pgoff = pgoff.max(self.chunk_start(chunk));
+                    end = end.min(self.chunk_start(chunk.wrapping_add(1)));
                 }
                 while pgoff < end {
                     let pfn = first_pfn.wrapping_add(pgoff.wrapping_sub(range.pgoff()));
@@ -102,6 +100,11 @@ impl Memmap {
             }
         }
         None
+    }
+
+    /// The first page of a chunk, as an offset into the instance in pages.
+    fn chunk_start(&self, chunk: usize) -> usize {
+        chunk.wrapping_shl(self.chunk_shift).wrapping_add(self.base)
     }
 
     /// Returns the number of references to a folio, and its number of pages.

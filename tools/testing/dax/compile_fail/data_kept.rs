@@ -23,6 +23,7 @@ pub struct Kept<'a> {
     last: Mutex<Option<&'a [u8]>>,
 }
 
+#[vtable]
 impl dax::Driver for Keeper {
     const KIND: dax::Kind = dax::Kind::Device;
 

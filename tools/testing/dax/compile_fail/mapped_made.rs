@@ -11,12 +11,15 @@ use kernel::{
         },
         Device, //
     },
-    device::Bound,
+    device::Core,
     prelude::*, //
 };
 
 /// Maps the memory of one instance with the reservation of another.
-pub fn map<'a>(dev: &'a Device<Bound>, other: Reserved<'a>) -> Result<Mapped<'a>> {
+pub fn map<'a, 'c>(
+    dev: &'a Device<Core<'c>>,
+    other: Reserved<'a, 'c>,
+) -> Result<Mapped<'a, 'c>> {
     let reserved = Reserved { dev, ..other };
 
     reserved.map_generic()

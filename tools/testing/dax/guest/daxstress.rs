@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Several processes map a device of a dynamic region and fault on it. Meanwhile another process
-//! changes the device: unbind, resize, another align, other ranges, delete, kmem, module, provider.
+//! changes the device: more memory while it is bound, unbind, resize, another align, other ranges,
+//! delete, kmem, module, provider.
 //!
 //! `daxstress DAX_REGION ROUNDS PROCESSES SEED`. Each round is one change, and `TOUCHES` touches by the
 //! processes. A touch while the device does not change must reach the right page: its physical address
@@ -43,6 +44,8 @@ struct Shared {
     /// Page offset in the device, physical address, length in bytes.
     ranges: [[AtomicU64; 3]; RANGES],
     count: AtomicU64,
+    /// The device gets more memory, and nothing else changes.
+    growing: AtomicBool,
     stop: AtomicBool,
     touches: AtomicU64,
     checked: AtomicU64,
@@ -334,6 +337,7 @@ impl User {
         let expected = self.shared.lookup(map.offset + inside);
         let content = self.access(at, write);
         let physical = physical(&self.pagemap, at);
+        let growing = self.shared.growing.load(SeqCst);
         let same = before % 2 == 0 && self.shared.generation.load(SeqCst) == before;
         self.shared.touches.fetch_add(1, Relaxed);
 
@@ -342,7 +346,7 @@ impl User {
             return;
         };
         let Some(expected) = expected.filter(|_| same) else {
-            if same {
+            if same && !growing {
                 self.shared
                     .wrong(format!("{content:#x} after the end of the device"));
             }
@@ -397,7 +401,7 @@ struct Owner {
     random: Random,
     start: u64,
     len: u64,
-    counts: [u64; 6],
+    counts: [u64; 7],
 }
 
 const DRIVERS: &str = "/sys/bus/dax/drivers";
@@ -447,8 +451,31 @@ impl Owner {
         }
     }
 
-    /// Unbinds the device, changes it, and binds it again.
+    /// Gives the device more memory while it is bound. Meanwhile the memory that it has must stay.
+    fn grow(&mut self) {
+        let align = number(self.file("align")).max(UNIT);
+
+        self.shared.growing.store(true, SeqCst);
+        let size = number(self.file("size")) + (1 + self.random.below(4)) * align;
+        let grown = if self.random.below(2) == 0 || align > UNIT {
+            // The write fails if no memory is left.
+            self.put(self.file("size"), size)
+        } else {
+            let first = self.start + self.random.below(512) * UNIT;
+            let last = first + (1 + self.random.below(16)) * UNIT - 1;
+            self.put(self.file("mapping"), format!("{first:x}-{last:x}"))
+        };
+        self.shared.generation.fetch_add(1, SeqCst);
+        self.shared.growing.store(false, SeqCst);
+        self.counts[6] += u64::from(grown);
+        self.publish();
+    }
+
+    /// Changes the device: lets it grow, or unbinds it and binds it again.
     fn round(&mut self) {
+        if self.random.below(3) == 0 && self.shared.count.load(Relaxed) < RANGES as u64 / 2 {
+            return self.grow();
+        }
         self.shared.generation.fetch_add(1, SeqCst);
         self.shared.align.store(0, SeqCst);
         let what = self.random.below(16) as usize;
@@ -649,7 +676,7 @@ fn main() -> ExitCode {
         random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
         start: 0,
         len: 0,
-        counts: [0; 6],
+        counts: [0; 7],
     };
     shared.generation.store(1, Release);
     owner.begin();
@@ -687,11 +714,11 @@ fn main() -> ExitCode {
         ended += u64::from(status == 0);
     }
 
-    let [rebound, shaped, made, onlined, module, provider] = owner.counts;
+    let [rebound, shaped, made, onlined, module, provider, grown] = owner.counts;
     println!(
         "# bound again {rebound} times; after a change of its ranges {shaped}, after delete and create \
          {made}, after being System RAM {onlined}, after a reload of device_dax {module}, after an \
-         unbind of its provider {provider}"
+         unbind of its provider {provider}; grew while it was bound {grown} times"
     );
     let load = |counter: &AtomicU64| counter.load(SeqCst);
     println!(

@@ -66,6 +66,23 @@ is "the device has the larger size" "$(ranges "dax$R.1")" "0+192"
 check "reconfigure to another align" \
 	bash -c "daxctl disable-device dax$R.1 && daxctl reconfigure-device -m devdax -s 192M -a 4K dax$R.1"
 is "the device has the other align" "$(of '.[] | [.size, .align]' -d "dax$R.1")" "[$((192 << 20)),4096]"
+if rust_here core device_dax; then
+	check "enable it" daxctl enable-device "dax$R.1"
+	session a
+	ask a open f "/dev/dax$R.1" >/dev/null
+	ask a mmap m f 224M 0 >/dev/null
+	check "reconfigure to a larger size while it is enabled" daxctl reconfigure-device -m devdax -s 208M "dax$R.1"
+	is "the device has the larger size" "$(ranges "dax$R.1")" "0+208"
+	check "reconfigure without a mode" daxctl reconfigure-device -s 224M "dax$R.1"
+	is "its mapping finds the new memory" "$(ask a write m 220M 5)" ok
+	is "it has that size and is enabled" "$(of '.[] | [.size, .mode, .state]' -d "dax$R.1")" \
+		"[$((224 << 20)),\"devdax\",null]"
+	refuse "a smaller size is refused while it is enabled" "failed to set size" \
+		daxctl reconfigure-device -s 192M "dax$R.1"
+	leave a
+	check "reconfigure to a smaller size" \
+		bash -c "daxctl disable-device dax$R.1 && daxctl reconfigure-device -m devdax -s 192M dax$R.1"
+fi
 refuse "a size larger than the free memory is refused" "fail|reconfigured 0" \
 	bash -c "daxctl disable-device dax$R.1; daxctl reconfigure-device -m devdax -s 3G dax$R.1"
 refuse "an align that its ranges do not fit is refused" "fail|reconfigured 0|align" \

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Processes map a device, fault, fork, move, drop and unmap. Meanwhile the device is unbound,
+# Processes map a device, fault, fork, move, drop and unmap. Meanwhile the device grows, is unbound,
 # resized, given another align, created again or made System RAM, and its module and its provider
 # are removed. Each access reaches the right page, or none. See guest/daxstress.rs in
 # tools/testing/dax.

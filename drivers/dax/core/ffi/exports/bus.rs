@@ -207,7 +207,7 @@ unsafe extern "C" fn static_dev_dax(dev_dax: *mut bindings::dev_dax) -> bool {
 /// # Safety
 ///
 /// `dev_dax` is an instance. A driver is bound to it, or faults of the last driver are still
-/// running.
+/// running. The caller is in a read-side section, unless the driver has no callback `grow`.
 #[export]
 unsafe extern "C" fn dax_pgoff_to_phys(
     dev_dax: *mut bindings::dev_dax,

@@ -41,6 +41,8 @@ struct Book {
     align: u64,
     memmap_on_memory: bool,
     driver: Option<Driver>,
+    /// What the driver has reserved: at the bind, and each time the device grew after that.
+    reserved: Vec<Span>,
 }
 
 /// A region whose memory an oracle manages.
@@ -79,6 +81,7 @@ impl<A: Oracle> Model<A> {
             align: self.fixed.align,
             memmap_on_memory: false,
             driver: None,
+            reserved: Vec::new(),
         };
         self.devices.insert(id, book);
     }
@@ -177,25 +180,74 @@ impl<A: Oracle> Model<A> {
         if self.oracle.ranges(id).is_empty() {
             return Err(ENXIO);
         }
-        if driver == Driver::Kmem && self.whole_blocks(id).is_empty() {
+        let spans: Vec<Span> = self.oracle.ranges(id).iter().map(|range| range.0).collect();
+        let reserved = match driver {
+            Driver::Kmem => spans.iter().filter_map(|span| self.blocks(*span)).collect(),
+            _ => spans,
+        };
+        if reserved.is_empty() {
             return Err(EINVAL);
         }
-        self.devices.get_mut(&id).expect("it is there").driver = Some(driver);
+        let book = self.devices.get_mut(&id).expect("it is there");
+        book.driver = Some(driver);
+        book.reserved = reserved;
         if self.seed == Some(id) {
             self.seed = None;
         }
         Ok(())
     }
 
-    /// The whole memory blocks in each range, which `kmem` can use.
-    fn whole_blocks(&self, id: u32) -> Vec<Span> {
+    /// The whole memory blocks in a range, which `kmem` can use.
+    fn blocks(&self, (start, end): Span) -> Option<Span> {
         let block = self.fixed.block;
-        self.oracle
-            .ranges(id)
-            .into_iter()
-            .map(|((start, end), _)| (start.div_ceil(block) * block, (end + 1) / block * block))
-            .filter(|(start, after)| start < after)
-            .map(|(start, after)| (start, after - 1))
+        let (start, after) = (start.div_ceil(block) * block, (end + 1) / block * block);
+        (start < after).then(|| (start, after - 1))
+    }
+
+    /// Changes the memory of a device. A device that is bound can only grow, if the driver can.
+    fn change(
+        &mut self,
+        id: u32,
+        size: Option<u64>,
+        change: impl FnOnce(&mut A, u64) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let (driver, align) = (self.devices[&id].driver, self.devices[&id].align);
+        let before = self.size(id);
+        match driver {
+            None => return change(&mut self.oracle, align),
+            Some(Driver::FsdevDax) => return Err(EBUSY),
+            Some(_) if size.is_some_and(|size| size < before) => return Err(EBUSY),
+            Some(_) if size == Some(before) => return Ok(()),
+            Some(_) => change(&mut self.oracle, align)?,
+        }
+        let added = self.added(id, before / 4096, driver == Some(Driver::Kmem));
+        let Some(added) = added else {
+            let undone = self.oracle.resize(id, before, align);
+            undone.expect("a device can have the size that it had");
+            return Err(EINVAL);
+        };
+        let book = self.devices.get_mut(&id).expect("it is there");
+        book.reserved.extend(added);
+        Ok(())
+    }
+
+    /// What a driver reserves of the memory from page `first` on. `kmem` takes whole blocks, which may
+    /// begin in the memory before that, and nothing if a range adds no block.
+    fn added(&self, id: u32, first: u64, kmem: bool) -> Option<Vec<Span>> {
+        let ranges = self.oracle.ranges(id).into_iter();
+        let added = ranges.filter(|((start, end), at)| at + (end + 1 - start) / 4096 > first);
+        added
+            .map(|((start, end), at)| {
+                let old = first.saturating_sub(at) * 4096;
+                if !kmem {
+                    return Some((start + old, end));
+                }
+                let used = match old {
+                    0 => None,
+                    _ => self.blocks((start, start + old - 1)),
+                };
+                self.blocks((used.map_or(start, |used| used.1 + 1), end))
+            })
             .collect()
     }
 
@@ -215,6 +267,7 @@ impl<A: Oracle> Model<A> {
             return Err(ENODEV);
         }
         book.driver = None;
+        book.reserved.clear();
         Ok(())
     }
 
@@ -240,12 +293,7 @@ impl<A: Oracle> Model<A> {
 
     fn device(&self, id: u32, book: &Book) -> Device {
         let mappings = self.oracle.ranges(id);
-        let spans = || mappings.iter().map(|(span, _)| *span).collect::<Vec<_>>();
-        let mut reserved = match book.driver {
-            None => Vec::new(),
-            Some(Driver::Kmem) => self.whole_blocks(id),
-            Some(_) => spans(),
-        };
+        let mut reserved = book.reserved.clone();
         reserved.sort_unstable();
         Device {
             size: self.size(id),
@@ -276,14 +324,12 @@ impl<A: Oracle> Region for Model<A> {
             Target::Delete => self.delete(text),
             Target::Size(id) => {
                 let size = A::number(text)?;
-                self.unbound(id)?;
-                self.oracle.resize(id, size, self.devices[&id].align)
+                self.change(id, Some(size), |oracle, align| oracle.resize(id, size, align))
             }
             Target::Align(id) => self.set_align(id, text),
             Target::Mapping(id) => {
                 let range = A::range(text)?;
-                self.unbound(id)?;
-                self.oracle.add(id, range, self.devices[&id].align)
+                self.change(id, None, |oracle, align| oracle.add(id, range, align))
             }
             Target::MemmapOnMemory(id) => self.set_memmap_on_memory(id, text),
             Target::Bind(driver) => self.bind(driver, text),
