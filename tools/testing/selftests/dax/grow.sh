@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # An instance that is bound to device_dax gets more memory. Existing mappings stay, and find the new
-# memory. What is refused, or fails, changes nothing.
+# memory. A request that is refused, or fails, changes nothing.
 # machines: hmem
 # impl: rust core device_dax - in C a bound instance keeps its size
 # limit: 240
