@@ -20,6 +20,7 @@ In the build directory, RELEASE is what "uname -r" says there, as 7.3.4+daxrust-
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lab_module.terminate)
     try:
         sys.exit(main(sys.argv))
     except Stop as stop:

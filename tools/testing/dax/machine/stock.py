@@ -24,6 +24,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -631,6 +632,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lab_module.terminate)
     try:
         sys.exit(main(sys.argv))
     except Stop as stop:
