@@ -20,6 +20,7 @@ In the build directory, RELEASE is what "uname -r" says there, as 7.3.4+daxrust-
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ from lab import PROJECT, SOURCE, SUITES, read, say  # noqa: E402
 from stock import FLAVOURS, SAMPLES  # noqa: E402
 
 TOOLS = [name for name in lab_module.TOOLCHAIN if name not in (SOURCE, "qemu-system-x86")]
-TOOLS += "gcc-14 debhelper dpkg-dev rsync cpio libdw-dev".split()
+TOOLS += "gcc-14 debhelper dpkg-dev rsync cpio openssl zstd libdw-dev".split()
 TOOLS_MB, OUT_MB = 2200, {"cloud-amd64": 9000, "amd64": 25000}
 NAME = "linux-dax-rust"
 # What dpkg-buildpackage is to leave out, and who says that they made it.
@@ -59,7 +60,7 @@ class DebKernel(stock_module.Stock):
 
     def files(self, release):
         """The packages that were built: of the image, of the headers."""
-        return [self.build / f"{kind}-{release}.deb" for kind in ("linux-image", "linux-headers")]
+        return [path for kind in ("image", "headers") for path in self.build.glob(f"linux-{kind}-{release}_*.deb")]
 
     def build_packages(self, release, model):
         self.make_toolchain()
@@ -71,7 +72,8 @@ class DebKernel(stock_module.Stock):
                         1000 if out.is_dir() else OUT_MB[stock_module.flavour_of(release)])
         out.mkdir(parents=True, exist_ok=True)
         with self.using("deb-tools"):
-            self.configure_like(release, model, MODULE_SIG_KEY='"certs/signing_key.pem"')
+            self.configure_like(release, model, MODULE_SIG_KEY='"certs/signing_key.pem"',
+                                BUILD_SALT=f'"{release}"')
             if (out / ".unfinished").exists():
                 self.discard_recent(out)
             for old in place.glob("*.deb"):
@@ -81,16 +83,18 @@ class DebKernel(stock_module.Stock):
             try:
                 # Packages are made in the directory above the objects.
                 self.step(release, "deb-kernel", "building the kernel", f"O=/build/stock/{release}/out",
-                          f"KDEB_SOURCENAME={NAME}", "KDEB_CHANGELOG_DIST=trixie-backports",
+                          "CROSS_COMPILE=", f"KDEB_SOURCENAME={NAME}", "KDEB_CHANGELOG_DIST=trixie-backports",
                           f"KDEB_PKGVERSION={self.archive.version(model).replace('-', '.')}-{self.version()}",
                           "bindeb-pkg", total=self.objects(model))
             finally:
                 self.environment = ()
             (out / ".unfinished").unlink()
-        for made in self.files(release):
-            (found,) = place.glob(f"{made.stem}_*.deb")
-            shutil.copy(found, made)
-            say(f"{made}: install it with 'apt install {made}'")
+        for old in self.files(release):
+            old.unlink()
+        for kind in ("image", "headers"):
+            (made,) = place.glob(f"linux-{kind}-{release}_*.deb")
+            shutil.move(made, self.build)
+            say(f"{self.build / made.name}: install it with 'apt install {self.build / made.name}'")
 
     def objects(self, model):
         """About how many objects a kernel has, by the number of options that its configuration sets."""
@@ -150,6 +154,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lab_module.terminate)
     try:
         sys.exit(main(sys.argv))
     except Stop as stop:

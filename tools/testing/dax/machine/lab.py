@@ -834,8 +834,9 @@ class Lab:
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "crates", "plot", "guest", "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo", "shell", "run", "tests", "quiet",
-                 "results", "host-tests", "bench", "upstream", "series", "stock", "packaging", "deb-tools"]
+        names = ["toolchain", "crates", "plot", "guest", "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo",
+                 "shell", "run", "tests", "quiet", "results", "host-tests", "bench", "upstream", "series", "stock",
+                 "packaging", "deb-tools"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):

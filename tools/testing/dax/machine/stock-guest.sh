@@ -45,6 +45,7 @@ end()
 # language MODULE...: what the modules that are loaded are made of
 in_rust() { for m in "$@"; do grep Rust "/sys/module/$m/version" || return; done; }
 in_c() { for m in "$@"; do [ -d "/sys/module/$m" ] && [ ! -e "/sys/module/$m/version" ] || return; done; }
+none_in_c() { for m in $modules; do [ ! -d "/sys/module/$m" ] || in_rust "$m" || { echo "$m"; return 1; }; done; }
 file_in() { [[ $(modinfo -n "$1") == */"$2"/* ]] || { modinfo -n "$1"; return 1; }; }
 writes()
 {
@@ -63,6 +64,8 @@ refused() { ! "$@"; }
 apt() { DEBIAN_FRONTEND=noninteractive apt-get -y "$@"; }
 said() { dmesg | grep -E '(dax|kmem)' | grep -vE 'dax-test:|taint|dax_rust: device DAX in Rust|Modules linked in'; }
 
+# Each before those that it uses.
+modules="dax_cxl dax_hmem fsdev_dax kmem dax_pmem device_dax"
 providers="dax_pmem device_dax" pmem=yes
 case $machine in
 nvdimm*) modprobe nfit ;;
@@ -91,12 +94,14 @@ install_package()
 		udevadm settle
 		check "a program writes to /dev/dax0.0 again" writes
 	else
-		modprobe -r dax_cxl dax_hmem kmem device_dax
+		# shellcheck disable=SC2086
+		modprobe -r $modules
 		check "the modules are exchanged by hand" modprobe -a $providers
 		check "then they are in Rust" in_rust $providers
 	fi
-	for m in device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax; do
-		check "$m is the one in updates/" file_in $m updates
+	check "no module that is loaded is in C" none_in_c
+	for m in $modules; do
+		check "$m is the one in updates/" file_in "$m" updates
 	done
 	check "the kernel says nothing of DAX but that the modules are there" refused said
 	if [ "$pmem" ]; then
@@ -119,8 +124,8 @@ remove_package()
 		check "and dax_rust is not loaded" [ ! -e /sys/module/dax_rust ]
 		check "a program writes to /dev/dax0.0" writes
 	fi
-	for m in device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax; do
-		check "$m is the kernel's own" file_in $m kernel
+	for m in $modules; do
+		check "$m is the kernel's own" file_in "$m" kernel
 	done
 	check "nothing of the package is left" refused compgen -G "/usr/lib/modules/$(uname -r)/updates/*.ko*"
 }

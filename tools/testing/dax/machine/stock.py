@@ -24,6 +24,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -46,7 +47,8 @@ SERIES = SOURCE.removeprefix("linux-source-")
 TRIPLET = "x86_64-linux-gnu-"
 # What the configuration says of us, of keys that only Debian has, and of the tools.
 OF_THE_BUILD = re.compile(r"CONFIG_(DAX_(RUST|C)|DEV_DAX_(\w+_)?(RUST|C|COMPAT|COMPAT_DEFAULT)|"
-                          r"MODULE_SIG_(ALL|KEY\w*)|OPENSSL_\w+|(CC|AS|LD|PAHOLE|RUSTC_LLVM)_\w*VERSION\w*)$")
+                          r"MODULE_SIG_(ALL|KEY\w*)|BUILD_SALT|OPENSSL_\w+|"
+                          r"(CC|AS|LD|PAHOLE|RUSTC_LLVM)_\w*VERSION\w*)$")
 # What the bitcode of the crates is for is in modules/additions.py.
 CRATES = [f"RUSTFLAGS_{crate}.o=--emit=llvm-bc=rust/{crate}.bc -Zmerge-functions=disabled"
           for crate in ("kernel", "bindings")]
@@ -351,8 +353,8 @@ class Stock(lab_module.Lab):
         for path in packages:
             shutil.copy(path, tree / "root/package.deb")
             status, _ = self.logged(f"stock-{release}-install.log", [
-                *lab_module.ALONE, "sh", "-ec", 'mount -t proc proc "$0/proc"; exec chroot "$0" dpkg -i /root/package.deb',
-                tree])
+                *lab_module.ALONE, "sh", "-ec",
+                'mount -t proc proc "$0/proc"; exec chroot "$0" dpkg -i /root/package.deb', tree])
             (tree / "root/package.deb").unlink()
             if status:
                 raise Stop(f"{path.name} could not be installed; read {self.logs}/stock-{release}-install.log")
@@ -630,6 +632,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lab_module.terminate)
     try:
         sys.exit(main(sys.argv))
     except Stop as stop:
