@@ -30,7 +30,6 @@ use kernel::{
         Bound,
         Core, //
     },
-    fmt,
     mm::{
         memory_hotplug::{
             Group,

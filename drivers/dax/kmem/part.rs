@@ -4,7 +4,6 @@
 
 use super::message::{
     MappingRange,
-    OnlineBlocks,
     Size, //
 };
 use kernel::{

@@ -101,7 +101,7 @@ impl Range {
 
     /// The part of the range from an offset of `pgoff` pages into the instance on, if there is one.
     #[inline]
-    pub(super) fn from_pgoff(&self, pgoff: usize) -> Option<Self> {
+    pub(super) fn tail_at(&self, pgoff: usize) -> Option<Self> {
         if pgoff >= self.end_pgoff() {
             return None;
         }

@@ -67,10 +67,7 @@ impl<'a> Growth<'a> {
     /// The memory that is added: ranges, or the last part of one. Each has the number of the range
     /// that it is a part of.
     pub fn added(&self) -> impl Iterator<Item = (usize, Range)> + '_ {
-        let parts = self
-            .ranges
-            .iter()
-            .map(|range| range.from_pgoff(self.before));
+        let parts = self.ranges.iter().map(|range| range.tail_at(self.before));
 
         (0..self.ranges.len())
             .zip(parts)
