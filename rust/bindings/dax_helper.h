@@ -29,6 +29,7 @@
 #include <linux/uio.h>
 #include <linux/workqueue.h>
 #include <trace/events/dax.h>
+#include <uapi/linux/daxfile.h>
 #include <../../drivers/cxl/cxl.h>
 #include <../../drivers/dax/bus.h>
 #include <../../drivers/dax/core/exports.h>
