@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What bindgen reads for the dax subsystem, besides bindings_helper.h. */
 
+#include <linux/anon_inodes.h>
 #include <linux/blkdev.h>
 #include <linux/cdev.h>
 #include <linux/dax.h>
@@ -23,10 +24,12 @@
 #include <linux/pseudo_fs.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
+#include <linux/swap.h>
 #include <linux/task_work.h>
 #include <linux/uio.h>
 #include <linux/workqueue.h>
 #include <trace/events/dax.h>
+#include <uapi/linux/daxfile.h>
 #include <../../drivers/cxl/cxl.h>
 #include <../../drivers/dax/bus.h>
 #include <../../drivers/dax/core/exports.h>
@@ -43,6 +46,7 @@ const slab_flags_t RUST_CONST_HELPER_SLAB_ACCOUNT = SLAB_ACCOUNT;
 const slab_flags_t RUST_CONST_HELPER_SLAB_HWCACHE_ALIGN = SLAB_HWCACHE_ALIGN;
 const slab_flags_t RUST_CONST_HELPER_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;
 const unsigned long RUST_CONST_HELPER_IORESOURCE_DAX_STATIC = IORESOURCE_DAX_STATIC;
+const fmode_t RUST_CONST_HELPER_FMODE_READ = FMODE_READ;
 const fop_flags_t RUST_CONST_HELPER_FOP_MMAP_SYNC = FOP_MMAP_SYNC;
 const unsigned long RUST_CONST_HELPER_IORESOURCE_DAX_KMEM = IORESOURCE_DAX_KMEM;
 const unsigned long RUST_CONST_HELPER_PMD_SIZE = PMD_SIZE;

@@ -155,7 +155,31 @@ pub struct Placement<'a> {
     _file: PhantomData<&'a bindings::file>,
 }
 
-impl Placement<'_> {
+impl<'a> Placement<'a> {
+    /// The request of a call of the `get_unmapped_area` file operation.
+    ///
+    /// # Safety
+    ///
+    /// The arguments are those of the operation, `mm` called it, and it does not return before the
+    /// end of `'a`.
+    pub unsafe fn from_raw(
+        file: *mut bindings::file,
+        addr: usize,
+        len: usize,
+        pgoff: usize,
+        flags: usize,
+    ) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self {
+            file,
+            addr,
+            len,
+            pgoff,
+            flags,
+            _file: PhantomData,
+        }
+    }
+
     /// Returns the address that user space asks for, or 0 if it does not ask for one.
     pub fn addr(&self) -> usize {
         self.addr
@@ -362,15 +386,8 @@ impl<T: Operations> VTable<T> {
     ) -> c_ulong {
         // SAFETY: The file stays open during the call.
         let dev = unsafe { Self::device(file) };
-        // INVARIANT: By the safety requirements, during the call.
-        let request = Placement {
-            file,
-            addr,
-            len,
-            pgoff,
-            flags,
-            _file: PhantomData,
-        };
+        // SAFETY: This is a call of `get_unmapped_area`.
+        let request = unsafe { Placement::from_raw(file, addr, len, pgoff, flags) };
 
         match T::place(dev, &request) {
             Ok(addr) => addr,

@@ -203,12 +203,18 @@ impl VmFault {
         self.raw().pgoff
     }
 
+    /// Returns the address of the fault, a multiple of the page size.
+    #[inline]
+    pub(crate) fn address(&self) -> usize {
+        self.raw().address
+    }
+
     /// Returns the offset into the file, in pages, of the entry of `order` for the address.
     ///
     /// Returns [`None`] if the start of the area, its end or its offset into the file is not a multiple
     /// of `2^order` pages.
     #[inline]
-    pub(crate) fn entry(&self, order: u32) -> Option<usize> {
+    pub fn entry(&self, order: u32) -> Option<usize> {
         let last = PAGE_SIZE.wrapping_shl(order).wrapping_sub(1);
         let vma = self.vma();
         // SAFETY: By the type invariant the area is valid and locked for reading.

@@ -94,8 +94,13 @@ impl VmaDesc {
     /// Requests huge page table entries wherever possible, as `MADV_HUGEPAGE` does.
     #[inline]
     pub fn set_hugepage(&mut self) {
+        self.set_flag(bindings::VMA_HUGEPAGE_BIT as i32);
+    }
+
+    #[inline]
+    pub(super) fn set_flag(&mut self, bit: i32) {
         // SAFETY: By the type invariant the descriptor is valid, and only this call changes it.
-        unsafe { bindings::vma_desc_set_flags(self.0.get(), bindings::VMA_HUGEPAGE_BIT as i32) };
+        unsafe { bindings::vma_desc_set_flags(self.0.get(), bit) };
     }
 
     /// Sets the operations of the area.

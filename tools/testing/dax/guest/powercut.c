@@ -3,13 +3,16 @@
  * powercut: a log of records in persistent memory, for the test of power cuts.
  *
  *	powercut count  PATH SEED [SIZE]
- *	powercut append PATH SEED NAME [SIZE] [nosync] [early]
+ *	powercut append PATH SEED NAME [SIZE] [nosync] [early] [sealed]
  *
  * "count" prints the number of complete records before the first incomplete one. "append"
  * appends records after these until it is killed. It reports each record on descriptor 3, as
  * "NAME NUMBER", when clwb and sfence have made it durable. With SIZE, the log is a device of
  * SIZE bytes. Without SIZE it is a growing file, mapped with MAP_SYNC; page faults allocate its
  * blocks.
+ *
+ * With "sealed", the log is a file of SIZE bytes that daxfile has sealed; DAXFILE_FD is its
+ * descriptor. Nothing calls fsync() or msync() on it. A full one is not an error.
  *
  * To prove that the test can fail, "nosync" maps the file without MAP_SYNC, and "early" reports
  * a record before it is written.
@@ -51,6 +54,8 @@ struct log {
 	const char *path;
 	uint64_t seed;
 	int fd;
+	/* The log is a file that daxfile has sealed. */
+	bool sealed;
 	/* The log is a file that grows; its size so far. */
 	bool grows;
 	uint64_t size;
@@ -117,6 +122,9 @@ static uint64_t count(struct log *log, uint64_t *at)
 /* Extend the file, and map the new part and the page in which the log ends. */
 static void grow(struct log *log, uint64_t at)
 {
+	if (log->sealed)
+		for (;;)
+			pause();
 	if (!log->grows)
 		errx(1, "%s is full", log->path);
 	log->size += PAGE << mix(log->seed + log->size) % 10;
@@ -167,9 +175,15 @@ static void append(struct log *log, const char *name, bool early)
 static void open_log(struct log *log)
 {
 	struct stat st;
-	char *dir = strdup(log->path);
+	char *dir = strdup(log->path), *sealed = getenv("DAXFILE_FD");
 	int fd;
 
+	if (log->sealed) {
+		if (!sealed)
+			errx(2, "%s is not sealed", log->path);
+		log->fd = atoi(sealed);
+		return;
+	}
 	log->fd = open(log->path, log->grows ? O_RDWR | O_CREAT : O_RDWR, 0600);
 	if (log->fd < 0 || fstat(log->fd, &st))
 		err(1, "%s", log->path);
@@ -203,6 +217,9 @@ int main(int argc, char **argv)
 			log.flags = MAP_SHARED;
 		} else if (!strcmp(argv[i], "early")) {
 			early = true;
+		} else if (!strcmp(argv[i], "sealed")) {
+			log.sealed = true;
+			log.flags = MAP_SHARED;
 		} else {
 			log.grows = false;
 			log.size = strtoull(argv[i], NULL, 0);

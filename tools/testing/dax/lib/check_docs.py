@@ -19,7 +19,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[4]
 DOCS = PROJECT / "Documentation"
-GUIDE = DOCS / "admin-guide/device-dax.rst"
+GUIDES = [DOCS / "admin-guide/device-dax.rst", DOCS / "admin-guide/daxfile.rst"]
 STRING = r'"((?:[^"\\]|\\.)*)"'
 MACRO = re.compile(r"\b(?:dev|pr)_(?:warn|err|info)(?:_ratelimited)?!\(([^;]*?)" + STRING, re.S)
 
@@ -28,6 +28,10 @@ def sources():
     files = [*PROJECT.glob("drivers/dax/**/*.rs"), *PROJECT.glob("rust/kernel/dax/**/*.rs")]
     return {path: re.sub(r"^\s*//.*$", "", path.read_text(), flags=re.M)
             for path in sorted(files) if "kunit" not in path.name}
+
+
+def guides():
+    return "\n".join(path.read_text() for path in GUIDES)
 
 
 def normal(text):
@@ -52,6 +56,15 @@ def said(path, text):
         yield re.sub(r"[#%]", "{}", sentence)
     for what, why in re.findall(r'\brefuse!\(\s*dev,\s*"([\w ]+)",\s*' + STRING, text):
         yield f"{what} refused: {why}"
+    if "daxfile" in path.name or "daxfile" in path.parts:
+        for what, why in re.findall(r'\brefuse!\(\s*"([\w ]+)",\s*' + STRING, text):
+            yield f"{what} refused: {why}"
+        for why in re.findall(r"\b(?:Refusal(?:::err)?|Because)\(\s*\w+,\s*" + STRING, text):
+            yield f"seal refused: {why}"
+        # Functions and constants that give a reason for an error.
+        for why in re.findall(r"(?:&str = |[{;]\n\s+)" + STRING + r"(?:;|\n\s+\})", text):
+            if " " in why:
+                yield f"seal refused: {why}"
     # Advice, to which the name of the instance is appended.
     for advice in re.findall(r"\badvise\(\s*dev,\s*fmt!\(\s*" + STRING, text):
         yield f"{advice} {{}}"
@@ -62,7 +75,7 @@ def said(path, text):
 
 # Format strings that only join other messages.
 FRAMES = {"* *", "*: *; * *", "*: * refused: *", "*", "delete refused: *", "size *", "mapping *", "align *",
-          "dax*.*", "mapping*"}
+          "dax*.*", "mapping*", "seal refused: *"}
 PREFIXES = ("delete refused: ",)
 
 
@@ -73,7 +86,7 @@ def messages():
         code.update(normal(found).removeprefix("* refused: ") for found in said(path, text))
     everything |= code
     quoted = {normal(found) for found in
-              re.findall(r"^   (?:\* -|  -) ``([^`]+ [^`]+)``$", GUIDE.read_text(), re.M)}
+              re.findall(r"^   (?:\* -|  -) ``([^`]+ [^`]+)``$", guides(), re.M)}
     without = {next((text.removeprefix(p) for p in PREFIXES if text.startswith(p)), text)
                for text in quoted}
 
@@ -88,7 +101,7 @@ def messages():
 
 def covered(text, quoted):
     """Whether running text of the guide quotes the message, instead of a cell of a table."""
-    flat = re.sub(r"\s+", " ", GUIDE.read_text())
+    flat = re.sub(r"\s+", " ", guides())
     return f"``{text}``" in flat
 
 
@@ -108,7 +121,8 @@ def references():
             yield f"{name} includes {found}", "" if (path.parent / found).is_file() else "no such file"
         for found in re.findall(r"\b(Documentation/[\w/.-]+\.rst)", text):
             mine = (PROJECT / found).is_file() or not found.startswith(
-                ("Documentation/driver-api/dax/", "Documentation/admin-guide/device-dax"))
+                ("Documentation/driver-api/dax/", "Documentation/admin-guide/device-dax",
+                 "Documentation/admin-guide/daxfile"))
             yield f"{name} refers to {found}", "" if mine else "no such document"
         for found in re.findall(r"\b((?:drivers/dax|rust/kernel|samples/rust|tools/testing(?:/selftests)?/dax)/"
                                 r"[\w/.-]*\w)", text):

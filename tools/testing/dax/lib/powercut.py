@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Cut the power of a machine that writes to persistent memory, and check the memory afterwards.
 
-Three programs append records (guest/powercut.c): to a device of dax_pmem, mapped with 2 MiB, and
-to a growing file in ext4 and in xfs, mapped with MAP_SYNC. The programs report on a serial port
+Five programs append records (guest/powercut.c): to a device of dax_pmem, mapped with 2 MiB; to a
+growing file in ext4 and in xfs, mapped with MAP_SYNC; and to a file that daxfile has sealed, in ext4
+and in xfs, without any fsync() or msync(). The programs report on a serial port
 each record that they made durable. The test kills the machine at a random moment and boots it
 again with the same memory. Each reported record must be there, and the namespaces must be
 unchanged. Sometimes the test kills the machine while it still boots and mounts.
@@ -26,8 +27,8 @@ from pathlib import Path
 
 import vm
 
-# The three logs; each cut hits all of them.
-LOGS = ("devdax", "ext4", "xfs")
+# The logs; each cut hits all of them.
+LOGS = ("devdax", "ext4", "xfs", "sealed_ext4", "sealed_xfs")
 # The longest time from the first report to the cut, in seconds.
 WRITING = 1.5
 # One in EARLY cuts may come before the first report, but not before SOONEST seconds.
@@ -41,11 +42,18 @@ modprobe dax_pmem
 ndctl disable-region all
 ndctl init-labels -f nmem0
 ndctl enable-region all
-ndctl create-namespace -m fsdax -s 512M -n ext4
+ndctl create-namespace -m fsdax -s 768M -n ext4
 ndctl create-namespace -m devdax -a 2M -s 1G -n devdax
-ndctl create-namespace -m fsdax -s 512M -n xfs
+ndctl create-namespace -m fsdax -s 768M -n xfs
 mkfs.ext4 -q -b 4096 -F "/dev/$(ndctl list -N | jq -r '.[] | select(.name == "ext4").blockdev')"
 mkfs.xfs -q -f "/dev/$(ndctl list -N | jq -r '.[] | select(.name == "xfs").blockdev')"
+modprobe daxfile
+for fs in ext4 xfs; do
+	mkdir -p /tmp/$fs
+	mount -o dax=always "/dev/$(ndctl list -N | jq -r --arg n $fs '.[] | select(.name == $n).blockdev')" /tmp/$fs
+	/mnt/tests/dax/daxfile create -a 4K /tmp/$fs/sealed 128M
+	umount /tmp/$fs
+done
 """
 
 # If TEAR is set, this first damages the journal of ext4.
@@ -53,8 +61,8 @@ LOOK = r"""
 port=$(grep -lx report /sys/class/virtio-ports/*/name)
 port=${port%/name}
 exec 3>"/dev/${port##*/}"
-export PATH=/mnt/tests/guest:$PATH
-modprobe -a dax_pmem device_dax xfs
+export PATH=/mnt/tests/guest:/mnt/tests/dax:$PATH
+modprobe -a dax_pmem device_dax daxfile xfs
 udevadm settle
 named() { ndctl list -NX | jq -r --arg n "$1" '.[] | select(.name == $n)'; }
 declare -A path
@@ -73,7 +81,10 @@ for fs in ext4 xfs; do
 	mkdir -p /tmp/$fs
 	disk=/dev/$(named $fs | jq -r .blockdev)
 	[ $fs = xfs ] || [ -z "$TEAR" ] || tear "$disk"
-	mounted() { mount -t $fs -o dax=always "$disk" /tmp/$fs && path[$fs]=/tmp/$fs/log; }
+	mounted() {
+		mount -t $fs -o dax=always "$disk" /tmp/$fs &&
+			path[$fs]=/tmp/$fs/log path[sealed_$fs]=/tmp/$fs/sealed
+	}
 	mounted && continue
 	if dmesg | grep "JBD2: journal transaction .* on ${disk#/dev/}-.* is corrupt"; then
 		e2fsck -fy "$disk"
@@ -85,8 +96,8 @@ done
 dax=$(named devdax | jq -r '.daxregion.devices[0].chardev')
 path[devdax]="/dev/$dax" size=$(cat "/sys/bus/dax/devices/$dax/size")
 echo "namespaces $(ndctl list -NX | jq -Sc 'sort_by(.name)')"
-for log in devdax ext4 xfs; do
-	case $log in devdax) more=$size ;; *) more= ;; esac
+for log in devdax ext4 xfs sealed_ext4 sealed_xfs; do
+	case $log in devdax) more=$size ;; sealed_*) more=134217728 ;; *) more= ;; esac
 	echo "whole $log $(powercut count "${path[$log]}" $SEED $more)"
 done
 """
@@ -95,6 +106,9 @@ APPEND = """
 for log in devdax ext4 xfs; do
 	case $log in devdax) more="$size $DEVDAX" ;; *) more=$FILES ;; esac
 	powercut append "${path[$log]}" $SEED $log $more &
+done
+for log in sealed_ext4 sealed_xfs; do
+	daxfile seal "${path[$log]}" powercut append "${path[$log]}" $SEED $log 134217728 sealed $DEVDAX &
 done
 wait
 """
@@ -248,6 +262,8 @@ def run(build, stage, cuts, machines, seed):
     # Prove that the test can fail: these writers break the rules.
     life = live(build, stage, 1, f"{seed}/wrong", "early", "nosync")
     for log, what in (("devdax", "reported before they are written"),
+                      ("sealed_ext4", "reported before they are written"),
+                      ("sealed_xfs", "reported before they are written"),
                       ("ext4", "in a file that is mapped without MAP_SYNC"),
                       ("xfs", "in a file that is mapped without MAP_SYNC")):
         cases.append((f"{log}: the loss of records is noticed that are {what}",

@@ -118,6 +118,8 @@ def stage():
     make("the tests' programs", "make", "-C", f"{there}/dax", "USERLDFLAGS=-static", "USERCFLAGS=-Werror")
     make("powercut.c", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", f"{there}/guest/powercut",
          "/project/tools/testing/dax/guest/powercut.c")
+    make("daxfile.c", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-idirafter", "/project/include/uapi",
+         "-o", f"{there}/dax/daxfile", "/project/tools/dax/daxfile.c")
     if "CONFIG_FAIL_FUNCTION=y\n" in (BUILD / f"kernel-{KERNEL}/config").read_text():
         make("fallible.c", *lab_module.MAKE, "M=/project/tools/testing/dax/fallible", f"MO={there}/fallible",
              "modules", impl=KERNEL)

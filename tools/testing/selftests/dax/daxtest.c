@@ -64,6 +64,14 @@
 #define UFFD_FEATURE_RWP_ASYNC (1 << 18)
 #endif
 
+/* As in include/uapi/linux/daxfile.h, which the headers of the system may not have. */
+struct daxfile_seal {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t align;
+};
+#define DAXFILE_SEAL _IOWR(0xDA, 1, struct daxfile_seal)
+
 #define MAX_NAMES 32
 #define MAX_ARGS 16
 #define MAX_LINE 8192
@@ -312,6 +320,26 @@ static void do_open(char **a)
 			bail("open flag", a[i]);
 	}
 	say_rc(opened(a[1], FAILING(open(a[2], flags | O_CLOEXEC, 0600))));
+}
+
+/* seal NAME FILE ALIGN: seal a file with daxfile; after ERANGE, the largest align that would do */
+static void do_seal(char **a)
+{
+	struct daxfile_seal seal = { .fd = file(a[2])->fd, .align = number(a[3]) };
+	int control = open("/dev/daxfile", O_RDWR | O_CLOEXEC), fd, error;
+
+	if (control < 0) {
+		say_errno();
+		return;
+	}
+	fd = FAILING(ioctl(control, DAXFILE_SEAL, &seal));
+	error = errno;
+	close(control);
+	errno = error;
+	if (fd < 0 && error == ERANGE)
+		say("ERANGE 0x%llx", (unsigned long long)seal.align);
+	else
+		say_rc(opened(a[1], fd));
 }
 
 static void do_close(char **a)
@@ -1510,7 +1538,7 @@ static const struct {
 	/* The last argument is the rest of the line, unchanged. */
 	bool rest;
 } commands[] = {
-	{ "open", do_open, 2 }, { "close", do_close, 1 }, { "mmap", do_mmap, 4 },
+	{ "open", do_open, 2 }, { "seal", do_seal, 3 }, { "close", do_close, 1 }, { "mmap", do_mmap, 4 },
 	{ "addr", do_addr, 1 }, { "munmap", do_munmap, 1 }, { "mremap", do_mremap, 4 },
 	{ "mprotect", do_mprotect, 4 }, { "madvise", do_madvise, 4 }, { "msync", do_msync, 3 },
 	{ "mlock", do_mlock, 3 }, { "mlock2", do_mlock2, 3 }, { "munlock", do_munlock, 3 },

@@ -381,6 +381,55 @@ DRV=/sys/bus/dax/drivers/device_dax
 unbind() { echo "$DEV" >$DRV/unbind; }
 bind() { echo "$DEV" >$DRV/bind; }
 
+# ---- file systems ----
+
+# file_system ext4|xfs [OPTION...]: make a file system on a new namespace in fsdax mode, and mount it
+# with dax at $MNT. NS, PMEM (/dev/pmem0) and SYS are then those of the namespace. The end of the test
+# undoes it. Both allocate whole entries of 2 MiB.
+file_system()
+{
+	local fs=$1 json
+	shift
+	MNT=$TMP/mnt
+	mkdir -p "$MNT"
+	json=$(ndctl create-namespace -m fsdax -s 640M 2>"$TMP/ndctl") ||
+		bail_out "ndctl create-namespace -m fsdax: $(cat "$TMP/ndctl")"
+	NS=$(jq -r .dev <<<"$json")
+	PMEM=/dev/$(jq -r .blockdev <<<"$json")
+	on_exit "drop_file_system"
+	case $fs in
+	ext4) mkfs.ext4 -q -b 4096 -E stride=512,stripe_width=512 "$@" -F "$PMEM" ;;
+	xfs) mkfs.xfs -q -f -d su=2m,sw=1 -l size=64m "$@" "$PMEM" ;;
+	esac >"$TMP/mkfs" 2>&1 || bail_out "mkfs.$fs: $(cat "$TMP/mkfs")"
+	mount -o dax=always "$PMEM" "$MNT" || bail_out "$fs cannot be mounted with dax"
+	# The device whose driver has the memory: the driver unbinds from it.
+	SYS=$(readlink -f "/sys/block/$(basename "$PMEM")/device")
+}
+
+drop_file_system()
+{
+	[ -n "$NS" ] || return 0
+	! mountpoint -q "$MNT" || umount "$MNT"
+	ndctl destroy-namespace -f "$NS" >/dev/null 2>&1
+	NS=
+}
+
+# written PATH SIZE: make a file with written zeros, aligned as far as the file system can
+written()
+{
+	fallocate -l "$2" "$1" && dd if=/dev/zero of="$1" bs=1M count=$(($(bytes "$2") >> 20)) conv=notrunc status=none
+}
+
+# scattered PATH PAGES: make a file with its pages in reverse order, so that 4K is the largest align
+scattered()
+{
+	local n
+	{
+		echo "truncate $(($2 * 4))k"
+		for ((n = $2 - 1; n >= 0; n--)); do echo "pwrite -q $((n * 4))k 4k"; done
+	} | xfs_io -f "$1" >/dev/null
+}
+
 # ---- udev ----
 
 udev_on() { pidof systemd-udevd >/dev/null || /usr/lib/systemd/systemd-udevd --daemon >/dev/null 2>&1; }

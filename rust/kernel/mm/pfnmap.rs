@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mappings of bare page frames.
+//!
+//! `mm` does not count references to a bare frame and has no reverse mapping for it. So the driver must
+//! remove the entries itself before the frame goes away, and `get_user_pages()` fails. Whether the
+//! frame has a `struct page` does not matter.
+//!
+//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
+//! [`include/linux/huge_mm.h`](srctree/include/linux/huge_mm.h)
+
+use super::{
+    fault::{
+        FaultResult,
+        VmFault,
+        PMD_ORDER,
+        PTE_ORDER,
+        PUD_ORDER, //
+    },
+    vma_desc::VmaDesc, //
+};
+use crate::bindings;
+
+impl VmaDesc {
+    /// Makes this a mapping of bare page frames (`VM_PFNMAP`).
+    ///
+    /// It cannot grow, and is not in core dumps. Without this, [`VmFault::insert_pfn`] must not be
+    /// used.
+    #[inline]
+    pub fn set_pfnmap(&mut self) {
+        for bit in [
+            bindings::VMA_PFNMAP_BIT,
+            bindings::VMA_DONTEXPAND_BIT,
+            bindings::VMA_DONTDUMP_BIT,
+        ] {
+            self.set_flag(bit as i32);
+        }
+    }
+}
+
+impl VmFault {
+    /// Maps the frames from `pfn` on at the address of the fault, with one entry of `order`.
+    ///
+    /// The memory type is that of the frames; on x86, frames for which nobody has reserved a type
+    /// are uncached. The result is `SIGBUS` if there is no such entry on this machine.
+    ///
+    /// # Safety
+    ///
+    /// - The area is shared, and [`VmaDesc::set_pfnmap`] made it one of bare frames.
+    /// - `pfn` is a multiple of `2^order`. The `2^order` frames exist until they are removed from
+    ///   all address spaces, and the area may map them.
+    /// - [`VmFault::entry`] returned [`Some`] for `order`.
+    #[inline]
+    pub unsafe fn insert_pfn(&self, pfn: usize, order: u32) -> FaultResult {
+        let vmf = self.as_raw();
+
+        // SAFETY: By the type invariant the fault is being handled. The rest is by the safety
+        // requirements.
+        unsafe {
+            match order {
+                PTE_ORDER => FaultResult::from_raw(bindings::vmf_insert_pfn(
+                    self.vma().as_ptr(),
+                    self.address(),
+                    pfn,
+                )),
+                PMD_ORDER => FaultResult::from_raw(bindings::vmf_insert_pfn_pmd(
+                    vmf,
+                    pfn,
+                    self.is_upgrade(order),
+                )),
+                #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
+                PUD_ORDER => FaultResult::from_raw(bindings::vmf_insert_pfn_pud(
+                    vmf,
+                    pfn,
+                    self.is_upgrade(order),
+                )),
+                _ => FaultResult::SIGBUS,
+            }
+        }
+    }
+}
