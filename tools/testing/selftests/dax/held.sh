@@ -4,6 +4,7 @@
 # io_uring. An unbind waits for them. If it cannot wait, the memory stays reserved.
 # machines: nvdimm hmem cxl
 # impl: rust device_dax - C frees the struct pages of memory that is referenced, and panics later
+# bug: unbind-references
 # limit: 400
 . ./lib.sh
 
