@@ -9,8 +9,8 @@
 #   leaks            let kmemleak report leaks, if the kernel has it
 #   end              power off
 #
-# Output lines with ## are for guest.py. It sets IN_C, MACHINE, PERSIST and PACE; time limits are
-# multiplied by PACE.
+# Output lines with ## are for guest.py. It sets IN_C, C_FIXED, MACHINE, PERSIST and PACE;
+# time limits are multiplied by PACE.
 
 cd /mnt/tests/dax || exit 1
 . ./machine.sh

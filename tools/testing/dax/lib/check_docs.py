@@ -7,6 +7,8 @@
   fills in.
 - Each file that a document refers to or includes exists, and each document is in a
   table of contents.
+- Each bug of upstream that a test names has a page, and the page names the test; see
+  Documentation/driver-api/dax/upstream-bugs/index.rst.
 - The documents are valid reStructuredText. This check needs docutils.
 - The prose of the project avoids the words and constructions in WORDS.
 
@@ -127,19 +129,74 @@ def references():
         for found in re.findall(r"\b((?:drivers/dax|rust/kernel|samples/rust|tools/testing(?:/selftests)?/dax)/"
                                 r"[\w/.-]*\w)", text):
             # For an object file, look for its source.
-            here = (PROJECT / re.sub(r"\.o$", ".rs", found)).exists() or found in UPSTREAM
+            here = (PROJECT / re.sub(r"\.o$", ".rs", found)).exists() or UPSTREAM.fullmatch(found)
             yield f"{name} refers to {found}", "" if here else "no such file"
         if path.parent in (DOCS, DOCS / "performance"):
             continue  # Reports, which no table of contents lists.
         tocs = [other.read_text() for other in documents if other.name == "index.rst"]
         stem = path.parent.name + "/index" if path.name == "index.rst" else path.stem
         yield (f"{name} is in a table of contents",
-               "" if any(re.search(rf"^   {re.escape(path.stem)}$", toc, re.M) for toc in tocs)
+               "" if any(re.search(rf"^   {re.escape(stem)}$", toc, re.M) for toc in tocs)
                or f"\n+   {stem}\n" in listed else "it is not")
 
 
 # Files of Linux itself.
-UPSTREAM = {"drivers/dax/bus.h", "drivers/dax/dax-private.h"}
+UPSTREAM = re.compile(r"drivers/dax/(bus\.[ch]|dax-private\.h|(super|device|fsdev|kmem|pmem|cxl|hmem/hmem)\.c)")
+
+BUGS = DOCS / "driver-api/dax/upstream-bugs"
+FIXES = PROJECT / "tools/testing/dax/upstream-fixes"
+# How a test names bugs of upstream: one name, or several in the head of a selftest.
+MARKS = re.compile(r"\bc_known_wrong \w+ ([a-z][\w-]*)|\bhas_bug ([a-z][\w-]*)|\bupstream-bugs/([a-z][\w-]*)\b"
+                   r"|^# bug: (.+)", re.M)
+# A line of a selftest with a known failure that has a name, or is in lib.sh.
+NAMED = re.compile(r"c_known_wrong(\(\)| \w+ [a-z][\w-]* )|C: known wrong: ([a-z][\w-]+|\$2): ")
+
+
+def marks():
+    """For each bug, the tests and libraries that name it."""
+    found = {}
+    files = [*PROJECT.glob("tools/testing/selftests/dax/*.sh"), *PROJECT.glob("tools/testing/dax/*/*.py")]
+    for path in files:
+        if path.name != Path(__file__).name:
+            for names in MARKS.findall(path.read_text()):
+                for name in " ".join(names).split():
+                    found.setdefault(name, set()).add(path.stem)
+    return found
+
+
+def upstream_bugs():
+    marked = marks()
+    pages = {path.stem: path.read_text() for path in sorted(BUGS.glob("*.rst")) if path.stem != "index"}
+    index = (BUGS / "index.rst").read_text()
+    for name in sorted(marked):
+        yield (f"{name}, which {', '.join(sorted(marked[name]))} name, has a page",
+               "" if name in pages else "it has none")
+    patches = {path.stem: path.read_text() for path in FIXES.glob("*.patch")}
+    for name, text in pages.items():
+        said = re.search(r"^:Tests: ((?:.+\n)(?:  .+\n)*)", text, re.M)
+        tests = set(re.findall(r"[\w-]+", said[1])) if said else set()
+        yield (f"{name}.rst names the tests that name it", "" if tests and tests == marked.get(name, set()) else
+               f"the page: {sorted(tests)}; the tests: {sorted(marked.get(name, set()))}")
+        yield (f"{name} is in the table of the index",
+               "" if f"* - :doc:`{name}`\n" in index else "it is not")
+        patch = re.search(r"^:Patch: (?:none|tools/testing/dax/upstream-fixes/([\w-]+)\.patch)$", text, re.M)
+        fixing = [stem for stem, mail in patches.items() if name in fixed(mail)]
+        yield (f"{name}.rst names its patch", "" if patch and fixing == [patch[1]] * bool(patch[1]) else
+               f"these patches name it: {fixing}")
+    for stem, mail in patches.items():
+        yield (f"{stem}.patch names pages", "" if fixed(mail) and set(fixed(mail)) <= set(pages) else "it does not")
+    # A mark without a name.
+    for path in sorted(PROJECT.glob("tools/testing/selftests/dax/*.sh")):
+        wrong = [line.strip() for line in path.read_text().splitlines()
+                 if re.search(r"known.wrong", line) and not line.startswith("#")
+                 and not NAMED.search(line)]
+        yield f"each known failure in {path.name} names a page", "; ".join(wrong)
+
+
+def fixed(mail):
+    """The bugs that a patch fixes, as its header says."""
+    found = re.search(r"^X-Upstream-Bugs: (.+)$", mail, re.M)
+    return found[1].split() if found else []
 
 
 # The prose of the project, and patterns of words and constructions that it avoids; see glossary.rst.
@@ -207,7 +264,7 @@ def syntax():
     for name in ("toctree", "literalinclude"):
         directives.register_directive(name, Ignored)
     for name in ("doc", "ref"):
-        roles.register_generic_role(name, docutils.nodes.literal)
+        roles.register_local_role(name, roles.GenericRole(name, docutils.nodes.literal))
     for path in sorted(DOCS.rglob("*.rst")):
         warnings = Lines()
         docutils.core.publish_string(path.read_text(), str(path), writer_name="null", settings_overrides={
@@ -225,7 +282,7 @@ class Lines:
 
 def main():
     passed = failed = 0
-    for check in (messages, references, words, syntax):
+    for check in (messages, references, upstream_bugs, words, syntax):
         for what, wrong in check():
             if wrong:
                 failed += 1

@@ -12,7 +12,7 @@ import kernel_log
 import ktap
 import selftests
 import vm
-from env import BUILD, IN_C, KERNEL, PACE, tail
+from env import BUILD, C_FIXED, IN_C, KERNEL, PACE, tail
 from outcome import Outcome
 
 # After more crashes than this, the remaining tests of the boot fail without running.
@@ -119,7 +119,8 @@ class Session:
     def _live(self):
         try:
             self.result = self.machine.run(
-                f"export IN_C='{' '.join(IN_C)}' PACE={PACE} MACHINE={self.boot.machine} PERSIST=/mnt/persist\n"
+                f"export IN_C='{' '.join(IN_C)}' C_FIXED='{' '.join(C_FIXED)}' PACE={PACE} "
+                f"MACHINE={self.boot.machine} PERSIST=/mnt/persist\n"
                 "bash /mnt/tests/guest/session.sh", limit=float("inf"), show=self._feed, cut=self._cut)
         finally:
             self.lines.put(None)

@@ -11,7 +11,8 @@ RACE = re.compile(r"^[^\n]*={20,}\n[^\n]*BUG: KCSAN: .*?={20,}$", re.M | re.S)
 LEAK = re.compile(r"^\[ *[\d.]+\] unreferenced object .*\n(?:\[ *[\d.]+\]  .*(?:\n|\Z))*", re.M)
 LEAKS = re.compile(r"^.*kmemleak: \d+ new suspected.*$", re.M)
 # If a driver is registered while its device is still being added, the driver core defers the probe
-# and stores a text as the reason. Linux 7.3 frees that text only for devices on the deferred list.
+# and stores a text as the reason. Linux 7.3 frees that text only for devices on the deferred list;
+# see upstream-bugs/deferred-reason.
 KEPT_BY_THE_CORE = "device_set_deferred_probe_reason+0x"
 # A report of the kernel is cut after this many lines.
 REPORT_LINES = 30

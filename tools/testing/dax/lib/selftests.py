@@ -40,6 +40,7 @@ class Selftest:
     boots: int
     limit: int
     impl: str       # "rust", the modules that must be in Rust, and the reason; empty: any kernel
+    bugs: tuple     # or the bugs of the modules in C that a kernel must not have
     splat: str      # a pattern of kernel messages that the test may cause
     append: str     # for the kernel's command line; tests with the same text share a boot
     tier: str       # "all": the test takes long and is not run every day
@@ -57,7 +58,8 @@ class Selftest:
         """The reason why the test cannot run on this kernel; empty if it can."""
         c = lab_module.in_c(kernel)
         parts = self.impl.split(" - ")[0].split()[1:] or c
-        if self.impl and set(parts) & set(c):
+        fixed = self.bugs and set(self.bugs) <= set(lab_module.fixed_in(kernel))
+        if self.impl and set(parts) & set(c) and not fixed:
             return self.impl
         if kernel not in (self.kernels or [kernel]):
             return f"it is for {', '.join(self.kernels)}"
@@ -85,7 +87,8 @@ def selftests():
         for machine in head(text, "machines", "nvdimm").split():
             found.append(Selftest(
                 machine, path.stem, int(head(text, "boots", "1")), PACE * int(head(text, "limit", "120")),
-                head(text, "impl"), splat(text), head(text, "append"), head(text, "tier"),
+                head(text, "impl"), tuple(head(text, "bug").split()), splat(text), head(text, "append"),
+                head(text, "tier"),
                 tuple(head(text, "kernel").split())))
     return {test.name: test for test in found}
 

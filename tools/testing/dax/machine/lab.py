@@ -3,9 +3,9 @@
 """Make the reference machine, from nothing, in the build directory.
 
   lab.py setup           toolchain tree, kernel source, guest image
-  lab.py kernel IMPL     a kernel: IMPL is rust; c; c-core: only the core is C; c-modules: all
-                         but the core is C; debug: rust with all checks; kcsan: rust with
-                         the detector of data races
+  lab.py kernel IMPL     a kernel: IMPL is rust; c; c-fixed: c with the patches of upstream-fixes;
+                         c-core: only the core is C; c-modules: all but the core is C;
+                         debug: rust with all checks; kcsan: rust with the detector of data races
   lab.py run             the demonstration
   lab.py shell IMPL      a prompt in the booted machine
   lab.py check WHICH     one of the static checks: {checks}
@@ -27,6 +27,7 @@ The build directory:
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
   ndctl-next/    ndctl, daxctl and cxl of the next Debian, for the guest, too
   linux/         Linux with the overlay applied
+  fixed/         the files of Linux that the kernel c-fixed has instead
   series/        Linux as a git repository, with the series of commits on top
   out-IMPL/      objects
   kernel-IMPL/   the result: bzImage, vmlinux, config, modules/, and modules-nfit/ with
@@ -93,6 +94,7 @@ exec /opt/ndctl-next/usr/bin/{name} "$@"
 # These three are never linked.
 FRAGMENTS = {"rust": ["kernel.config"],
              "c": ["kernel.config", "c-core.config", "c-modules.config"],
+             "c-fixed": ["kernel.config", "c-core.config", "c-modules.config"],
              "c-core": ["kernel.config", "c-core.config"],
              "c-modules": ["kernel.config", "c-modules.config"],
              "debug": ["kernel.config", "debug.config"],
@@ -101,6 +103,8 @@ FRAGMENTS = {"rust": ["kernel.config"],
              "series": ["kernel.config"],
              "quiet": ["kernel.config"]}
 KERNELS = tuple(name for name in FRAGMENTS if name not in ("check", "series", "quiet"))
+# The patches that turn "c" into "c-fixed".
+FIXES = sorted((HERE.parent / "upstream-fixes").glob("*.patch"))
 # The edits that turn "rust" into "quiet": code that formats and prints messages is compiled out.
 QUIET = {
     "rust/kernel/device.rs": [
@@ -198,6 +202,13 @@ def in_c(impl):
     """The parts of drivers/dax that are C in this kernel."""
     asked = "".join(read(HERE / name) for name in FRAGMENTS[impl])
     return [part for option, part in PARTS.items() if f"\nCONFIG_{option}_C=y\n" in asked]
+
+
+def fixed_in(impl):
+    """The bugs of upstream that this kernel does not have, by the names of their pages."""
+    mails = [read(path) for path in FIXES] if impl == "c-fixed" else []
+    return [name for mail in mails for names in re.findall(r"^X-Upstream-Bugs: (.+)$", mail, re.M)
+            for name in names.split()]
 
 
 def read(path):
@@ -313,6 +324,8 @@ class Lab:
             mounts.append((self.out(impl), "out"))
         if impl == "quiet":
             mounts += [(self.build / "quiet" / name, f"linux/{name}") for name in QUIET]
+        if impl == "c-fixed":
+            mounts += [(self.build / "fixed" / name, f"linux/{name}") for name in self.fixed_files()]
         script = ["set -e"]
         script += [f'mount --bind "{path}" "{self.toolchain / name}"' for path, name in mounts]
         script += [f'mount -t proc proc "{self.toolchain}/proc"',
@@ -574,7 +587,8 @@ class Lab:
         contents = [part for name in sources for part in (name, (PROJECT / name).read_bytes())]
         return digest(read(self.toolchain / ".made-of"), self.source_version(),
                       *((PROJECT / name).read_bytes() for name in overlay.config_files()),
-                      *(read(HERE / name) for name in FRAGMENTS[impl]), *contents)
+                      *(read(HERE / name) for name in FRAGMENTS[impl]),
+                      *(path.read_bytes() for path in FIXES if impl == "c-fixed"), *contents)
 
     def make_kernel(self, impl):
         place = self.kernel(impl)
@@ -582,6 +596,8 @@ class Lab:
         if read(place / ".made-of") == inputs:
             say(f"the {impl} kernel is up to date: {place}")
             return
+        if impl == "c-fixed":
+            self.make_fixed()
         self.compile(impl, ["all"], f"{impl} kernel")
         self.make_doubles(impl)
         if "CONFIG_RUST_DEBUG_ASSERTIONS=y\n" not in read(self.out(impl) / ".config"):
@@ -621,6 +637,29 @@ class Lab:
             raise Stop(f"upstream's modules could not be built for the {impl} kernel; read "
                        f"{self.logs}/upstream-{impl}.log")
         return out
+
+    @staticmethod
+    def fixed_files():
+        """The files that the patches of upstream-fixes change."""
+        return sorted({name for path in FIXES for name in overlay.patched_files(path)})
+
+    def make_fixed(self):
+        """Make the files of Linux that "c-fixed" has instead of upstream's."""
+        missing = [name for name in self.fixed_files() if not (self.linux / name).is_file()]
+        if missing:
+            raise Stop(f"there is no {missing[0]} in {self.linux}; the patches of upstream-fixes may "
+                       "only change files that Linux has")
+        files = {name: (self.linux / name).read_bytes() for name in self.fixed_files()}
+        try:
+            files = overlay.apply_patches(FIXES, files)
+        except overlay.Refused as why:
+            raise Stop(f"of tools/testing/dax/upstream-fixes, {why}") from why
+        for name, data in files.items():
+            place = self.build / "fixed" / name
+            # An unchanged file stays, so that nothing is compiled again.
+            if not place.is_file() or place.read_bytes() != data:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(data)
 
     def make_quiet(self):
         """Build the objects of drivers/dax of the kernel "rust" without messages."""
@@ -835,8 +874,8 @@ class Lab:
 
     def clean(self):
         names = ["toolchain", "crates", "plot", "guest", "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo",
-                 "shell", "run", "tests", "quiet", "results", "host-tests", "bench", "upstream", "series", "stock",
-                 "packaging", "deb-tools"]
+                 "shell", "run", "tests", "quiet", "fixed", "results", "host-tests", "bench", "upstream", "series",
+                 "stock", "packaging", "deb-tools"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):

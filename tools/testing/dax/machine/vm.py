@@ -50,7 +50,7 @@ MIB = 1 << 20
 # take that for an error. nowatchdog: the clocksource watchdog waits for another processor with
 # interrupts off, for a time that it measures with the current clock. While that clock is jiffies, it
 # stands still with interrupts off. If the other processor runs stop_machine() to change the clock,
-# both wait without end.
+# both wait without end; see upstream-bugs/watchdog-stop-machine.
 PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150 no_timer_check tsc=nowatchdog"
 
 # For machines with more than one processor. When the kernel switches to high-resolution timers, it

@@ -23,6 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(HERE / name) for name in ("", "lib", "machine", "bench")]
 
+import check_docs  # noqa: E402
 import lab as lab_module  # noqa: E402
 import overlay  # noqa: E402
 import selftests  # noqa: E402
@@ -43,6 +44,14 @@ ABOUT = {"pmem_": "dax_pmem", "kmem": "kmem", "hmem": "dax_hmem", "cxl": "dax_cx
 # The tests for the KCSAN kernel: faults that race with the removal of the memory.
 RACES = ["unbind", "rebind", "region_race", "split", "share", "class_unbind", "kmem_state", "fsdev",
          "region_stress"]
+
+
+def on_fixed():
+    """The selftests that name a bug of upstream which the kernel c-fixed does not have."""
+    marked = check_docs.marks()
+    named = {name for bug in lab_module.fixed_in("c-fixed") for name in marked.get(bug, ())}
+    return sorted({test.script for test in selftests.selftests().values()
+                   if test.script in named and test.tier != "all"})
 
 
 def state_of_code():
@@ -239,6 +248,7 @@ def main(argv):
         results["rust"] = run(directory, "rust", ["pairs"])
     else:
         results = {"rust": run(directory, "rust", everything=True), "c": run(directory, "c"),
+                   "c-fixed": run(directory, "c-fixed", on_fixed()),
                    **{kernel: run(directory, kernel, names) for kernel in MATRIX},
                    "debug": run(directory, "debug", everything=True), "kcsan": run(directory, "kcsan", RACES)}
     shutil.rmtree(directory)

@@ -33,12 +33,12 @@ is "it offers the memory" "$(regions)" "hmem 4G "
 rmmod dax_hmem
 modprobe dax_hmem region_idle=1
 settle
-c_known_wrong dax_hmem "a reload of the module loses the memory that CXL did not take"
+c_known_wrong dax_hmem hmem-cxl-once "a reload of the module loses the memory that CXL did not take"
 is "it offers the memory again after a reload" "$(regions)" "hmem 4G "
 echo hmem_platform.0 >/sys/bus/platform/drivers/hmem_platform/unbind
 echo hmem_platform.0 >/sys/bus/platform/drivers/hmem_platform/bind
 settle
-c_known_wrong dax_hmem "a second bind loses the memory that CXL did not take"
+c_known_wrong dax_hmem hmem-cxl-once "a second bind loses the memory that CXL did not take"
 is "it offers the memory again after its device was bound again" "$(regions)" "hmem 4G "
 wrong=
 for _ in 1 2 3 4 5 6 7 8; do
@@ -47,7 +47,7 @@ for _ in 1 2 3 4 5 6 7 8; do
 done
 is "eight unbinds and binds, without waiting for the decision" "$wrong" ""
 settle
-c_known_wrong dax_hmem "a second bind loses the memory that CXL did not take"
+c_known_wrong dax_hmem hmem-cxl-once "a second bind loses the memory that CXL did not take"
 is "it offers the memory after that" "$(regions)" "hmem 4G "
 
 # ---- a CXL region over memory that dax_hmem already has ----
@@ -76,7 +76,7 @@ fi
 rmmod dax_cxl dax_hmem
 check "dax_cxl loads, and loads dax_hmem" modprobe dax_cxl
 settle
-c_known_wrong dax_hmem "after the first probe, all memory in CXL windows is left to CXL"
+c_known_wrong dax_hmem hmem-cxl-once "after the first probe, all memory in CXL windows is left to CXL"
 is "CXL has its half of the memory, dax_hmem the other half" "$(regions)" "cxl 2G hmem 2G "
 is "kmem binds to the device" "$(basename "$(readlink /sys/bus/dax/devices/dax0.0/driver)")" kmem
 rmmod dax_cxl dax_hmem

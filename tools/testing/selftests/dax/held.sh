@@ -4,8 +4,12 @@
 # io_uring. An unbind waits for them. If it cannot wait, the memory stays reserved.
 # machines: nvdimm hmem cxl
 # impl: rust device_dax - C frees the struct pages of memory that is referenced, and panics later
+# bug: unbind-references
 # limit: 400
 . ./lib.sh
+
+# C does not log, and waits without end.
+logs() { in_c device_dax || log_has "$@"; }
 
 WAITS='unbind waits for [24] references to'
 LEFT='unbound, but [24] references to .* remain'
@@ -92,13 +96,13 @@ held()
 	unbind_behind
 	sleep $((2 * PACE))
 	check "$align, $kind: unbind waits" still_waits
-	log_has "$align, $kind: unbind logs the references and an offset" \
+	logs "$align, $kind: unbind logs the references and an offset" \
 		"$DEV: $WAITS [24] pages or entries of the memory, the first at offset 0x0:"
 	is "$align, $kind: the device cannot be opened meanwhile" "$(daxtest <<<"open f $NODE")" ENXIO
 	right_data $kind
 	release
 	check "$align, $kind: unbind ends when the references are gone" ends_within 10
-	log_has "$align, $kind: unbind logs that it goes on" "$DEV: unbind goes on"
+	logs "$align, $kind: unbind logs that it goes on" "$DEV: unbind goes on"
 	is "$align, $kind: unbind returns no error" "$(cat "$TMP/ended")" 0
 	check "$align, $kind: the memory is free" bash -c "! grep -q ' : $DEV\$' /proc/iomem"
 	check "$align, $kind: it is bound again" bind
@@ -112,6 +116,7 @@ held()
 	check "$align, $kind: unbind ends when the process with the references is killed" ends_within 10
 	leave h
 	bind
+	! in_c device_dax || return 0
 
 	hold $kind
 	log_mark
@@ -141,6 +146,8 @@ for align in $aligns; do
 	case $MACHINE in
 	nvdimm | legacy)
 		case $align in 1G) size=3G ;; *) size=256M ;; esac
+		# At the start of the region, see upstream-bugs/compound-start.
+		[ -z "$NS" ] || destroy_device >/dev/null
 		dax_device $align mem $size
 		;;
 	*)
@@ -156,6 +163,10 @@ for align in $aligns; do
 	case $align in 1G) LENGTH=2G ;; *) LENGTH=16M ;; esac
 	for kind in pipe uring; do held $kind; done
 done
+if in_c device_dax; then
+	done_testing
+	exit
+fi
 hold pipe
 kind=pipe
 

@@ -9,13 +9,13 @@
 # region N: print range and target node of its instance
 region() { cd "/sys/bus/dax/devices/dax$1.0" 2>/dev/null && printf '%s+%#x in %s\n' "$(cat resource)" "$(cat size)" "$(cat target_node)"; }
 
-c_known_wrong dax_hmem "a range that is not aligned is not offered"
+c_known_wrong dax_hmem hmem-unaligned "a range that is not aligned is not offered"
 is "the aligned part of a range with an unaligned end" "$(region 0)" "0x40000000+0x400000 in 0"
-c_known_wrong dax_hmem "a range that is not aligned is not offered"
+c_known_wrong dax_hmem hmem-unaligned "a range that is not aligned is not offered"
 is "the aligned part of a range with unaligned start and end" "$(region 1)" "0x48200000+0x200000 in 0"
 like "the aligned range" "$(for n in 0 1 2 3; do region $n; done)" '^0x180000000\+0x100000000 in 1$'
 while read -r message; do
-	c_known_wrong dax_hmem "logs nothing"
+	c_known_wrong dax_hmem hmem-unaligned "logs nothing"
 	like "the log says: $message" "$(dmesg)" "hmem_platform.0: $message"
 done <<-LOG
 	memory 0x40000000-0x40500fff is not aligned to 0x200000; 0x101000 bytes at its ends stay unused

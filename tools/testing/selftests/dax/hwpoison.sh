@@ -96,23 +96,23 @@ for kind in $kinds; do
 	log_mark
 	is "$align: MADV_HWPOISON raises SIGBUS for the whole entry" \
 		"$(ask a madvise m $bad 4K hwpoison)" "$(lost $entry $entry)"
-	c_known_wrong device_dax "the log has a page frame number only"
+	c_known_wrong device_dax failure-log "the log has a page frame number only"
 	log_has "$align: the log says which device and which offset" \
 		"$DEV: memory failed at offset $(hex $bad), physical address $phys; touching $(hex $entry) bytes from offset $(hex $entry) on"
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: a second access raises SIGBUS" "$(read_by a $bad)" "$(lost $bad $entry)"
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: a write raises SIGBUS" "$(ask a write m $bad 1)" "$(lost $bad $entry)"
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: a process that maps it at another offset gets SIGBUS" \
 		"$(read_by b $((bad - entry)))" "$(lost $((bad - entry)) $entry)"
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: a process that never touched it gets SIGBUS" "$(read_by c $bad)" "$(lost $bad $entry)"
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: a child gets SIGBUS" "$(ask c child read m $bad)" "$(lost $bad $entry)"
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: the whole entry is lost" "$(read_by c $((2 * entry - 8)))" "$(lost $((2 * entry - 8)) $entry)"
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: accesses by the kernel fail" \
 		"$(ask c procread m $bad) $(ask c madvise m $bad 4K populate_read)" "EIO EHWPOISON"
 	for process in a c; do
@@ -125,7 +125,7 @@ for kind in $kinds; do
 	is "$align: the other device is intact" "$(ask o verify m 0 32M 9 4K)" ok
 	for process in a b c; do leave $process; done
 	mapped a "$SIZE" 0
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: a new process gets SIGBUS" "$(read_by a $bad)" "$(lost $bad $entry)"
 
 	# ---- the next bind makes the memory usable again ----
@@ -134,7 +134,7 @@ for kind in $kinds; do
 	is "$align: after the unbind the mapping raises SIGBUS ADRERR" "$(read_by a 0)" "SIGBUS ADRERR at 0"
 	leave a
 	check "$align: bind again" bind
-	c_known_wrong device_dax "the write above reached the failed memory"
+	c_known_wrong device_dax failed-memory "the write above reached the failed memory"
 	dax "$align: the memory works again, with its data" <<-DAX
 		open f $NODE		= ok
 		mmap m f $SIZE 0	= ok
@@ -156,31 +156,31 @@ for kind in $kinds; do
 	read_by c 0 >/dev/null
 	log_mark
 	is "$align: a failure is injected" "$(inject "$phys")" ok
-	c_known_wrong device_dax "the log has a page frame number only"
+	c_known_wrong device_dax failure-log "the log has a page frame number only"
 	log_has "$align: the log says which device and which offset" "$DEV: memory failed at offset $(hex $bad),"
 	log_has "$align: the kernel reports a recovery" "recovery action for dax page: Recovered"
 	is "$align: a process with early kill gets a signal with address and size" \
 		"$(ask b told m)" "SIGBUS MCEERR_AO at $(hex $entry) size $(hex $entry)"
 	is "$align: a process that did not touch it gets none" "$(ask c told m)" nothing
 	for process in a b c; do
-		c_known_wrong device_dax "a fault maps memory that has failed"
+		c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 		is "$align: process $process gets SIGBUS when it touches it" "$(read_by $process $bad)" "$(lost $bad $entry)"
 		is "$align: process $process can read the memory before it" \
 			"$(ask $process verify m 0 $entry 5 $step)" ok
 	done
 	is "$align: a second failure of the same page is accepted" "$(inject "$phys")" ok
 	is "$align: mm does not unpoison the page" "$(result $INJECT/unpoison-pfn "$(hex "$phys >> 12")")" EIO
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: the page stays failed" "$(read_by a $bad)" "$(lost $bad $entry)"
 	for process in a b c; do leave $process; done
 	unbind
 	bind
 
 	# Never accessed since the bind, so the struct pages do not refer to the file.
-	c_known_wrong device_dax "memory that was never mapped is not marked as failed"
+	c_known_wrong device_dax failure-untouched "memory that was never mapped is not marked as failed"
 	is "$align: a failure of memory that was never touched" "$(inject "$phys")" ok
 	mapped a "$SIZE" 0
-	c_known_wrong device_dax "memory that was never mapped is not marked as failed"
+	c_known_wrong device_dax failure-untouched "memory that was never mapped is not marked as failed"
 	is "$align: an access raises SIGBUS" "$(read_by a $bad)" "$(lost $bad $entry)"
 	leave a
 	unbind
@@ -193,7 +193,7 @@ for kind in $kinds; do
 	is "$align: soft offline is refused" "$(ask a madvise m $bad 4K soft_offline)" EIO
 	is "$align: soft offline by address is refused" "$(result $OFFLINE/soft_offline_page "$phys")" EIO
 	is "$align: the memory is intact" "$(ask a verify m $entry $entry 6 $step)" ok
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "$align: hard offline works like a failure" \
 		"$(result $OFFLINE/hard_offline_page "$phys") $(read_by a $bad)" "ok $(lost $bad $entry)"
 	leave a
@@ -228,9 +228,9 @@ if [ "$MACHINE" = hmem ]; then
 	is "an address in the second range" "$phys" "$(hex "START + (7 << 20)")"
 	log_mark
 	is "a failure is injected" "$(inject "$phys")" ok
-	c_known_wrong device_dax "the log has a page frame number only"
+	c_known_wrong device_dax failure-log "the log has a page frame number only"
 	log_has "the log has the offset in the device" "$DEV: memory failed at offset 0x500000, physical address $phys;"
-	c_known_wrong device_dax "a fault maps memory that has failed"
+	c_known_wrong device_dax failed-memory "a fault maps memory that has failed"
 	is "an access raises SIGBUS" "$(read_by a 4M)" "$(lost 4194304 2097152)"
 	is "the rest is intact" "$(ask a verify m 0 4M 3) $(ask a verify m 6M 2M 3)" "ok ok"
 	leave a

@@ -44,6 +44,8 @@ lost() { echo "SIGBUS MCEERR_AR at $(hex "$1") size 0x1000"; }
 bad=$((5 << 20)) next=$(((5 << 20) + 4096))
 whole() { ask "$1" verify m 0 $bad 3 4K; ask "$1" verify m $next $(((16 << 20) - next)) 3 4K; }
 
+# No failed page of tmpfs is hot-removed here, see upstream-bugs/tmpfs-offline.
+
 # ---- the process that has it mapped ----
 
 before=$(failed_kb)

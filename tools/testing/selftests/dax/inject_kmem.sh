@@ -28,7 +28,7 @@ echo "$DEV" >$KMEM/bind
 # ---- one range ----
 
 # Never more than one memory block: if mm fails to add the second section of a range, it does not
-# remove the first one, and nobody can add that section again.
+# remove the first one, and nobody can add that section again; see upstream-bugs/add-pages-partial.
 new_device $unit
 # A device that was bound once is no longer the seed.
 echo "$DEV" >$KMEM/bind

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # A namespace of legacy persistent memory becomes an instance, on the bus and in the class, while
 # each allocation fails in turn. The memory is small, beside the NVDIMM, because each try makes its
-# memmap. It is within one section: when a second section cannot be added, mm keeps the first.
+# memmap. It is within one section: when a second section cannot be added, mm keeps the first, see
+# upstream-bugs/add-pages-partial.
 # machines: nvdimm
 # append: memmap=64M!0x140000000
 # tier: all

@@ -13,7 +13,7 @@ now() { cat "$SYS/state"; }
 kmem_bind() { echo "$DEV" >$KMEM/bind; }
 kmem_unbind() { echo "$DEV" >$KMEM/unbind; }
 # C logs less, or nothing.
-tells() { c_known_wrong kmem "logs less"; log_has "$@"; }
+tells() { c_known_wrong kmem kmem-log "logs less"; log_has "$@"; }
 
 # ---- bound ----
 
@@ -43,7 +43,7 @@ tells "the log says what to write first" "state online_movable refused: it is of
 
 is "the memory is unplugged" "$(memory_state 'unplugged\n')/$(now)" ok/unplugged
 is "none of the memory is System RAM" "$(grep -c kmem /proc/iomem) $(mem_total)" "0 $total"
-c_known_wrong kmem "releases the reservation"
+c_known_wrong kmem kmem-reservation "releases the reservation"
 is "its memory is still reserved" "$(reserved)" 1
 is "a second unplugged succeeds" "$(memory_state unplugged)/$(now)" ok/unplugged
 is "the memory is online_movable" "$(memory_state online_movable)/$(now)" ok/online_movable
@@ -63,7 +63,7 @@ block=$MEM/memory$((0x$(its_memory | cut -d- -f1) / unit))
 echo offline >"$block/state"
 is "state does not follow single blocks" "$(now)" online_movable
 log_mark
-c_known_wrong kmem "reports success while a block is offline"
+c_known_wrong kmem kmem-offline-block "reports success while a block is offline"
 is "online_movable is refused while a block is offline" "$(memory_state online_movable)" EBUSY
 tells "the log says how many" ": 1 of $count memory blocks are not online; to try again: daxctl online-memory"
 check "daxctl brings the block online" daxctl online-memory "$DEV"

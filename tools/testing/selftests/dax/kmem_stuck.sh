@@ -8,7 +8,7 @@
 # leaves: memory that is online
 # limit: 180
 . ./lib.sh
-tells() { c_known_wrong kmem "logs less"; log_has "$@"; }
+tells() { c_known_wrong kmem kmem-log "logs less"; log_has "$@"; }
 unit=$(block_size)
 total=$(mem_total)
 now() { cat "$SYS/state"; }
@@ -63,7 +63,7 @@ udevadm settle
 # The device can be bound, without the range that is stuck.
 [ "$(driver)" = none ] || echo $DEV >"$SYS/driver/unbind"
 log_mark
-c_known_wrong kmem "bind fails if the first range is stuck"
+c_known_wrong kmem kmem-first-range "bind fails if the first range is stuck"
 is "kmem binds to the device again" "$(daxtest <<<"put $KMEM/bind $DEV")/$(driver)" ok/kmem
 log_has "the log names the range that is left out" "mapping0: .* could not (reserve region|be reserved, somebody else)"
 if ! in_c kmem; then
@@ -94,7 +94,7 @@ is "all blocks are online, and not movable" \
 	"$(daxctl list -d $DEV | jq -c '.[] | [.mode, .online_memblocks, .movable]')" '["system-ram",4,false]'
 is "it is in the zone Normal" "$(cat $MEM/memory$(((base + 3072 * MIB) / unit))/valid_zones)" Normal
 # A page of slab objects has no reference, so mm takes it for free and waits for it until a signal
-# comes. KASAN delays frees of objects, and so keeps such pages.
+# comes, see upstream-bugs/offline-slab. KASAN delays frees of objects, and so keeps such pages.
 if configured KASAN; then
 	skip "unused memory can be unplugged" "mm would wait for slab pages"
 else

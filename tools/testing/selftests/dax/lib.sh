@@ -11,6 +11,7 @@
 #   # append: maxcpus=1          additions to the kernel's command line
 #   # leaves: memory             the state it leaves behind on purpose; it then needs an append
 #   # impl: rust core - why      runs only where these drivers are Rust; if none is named, all
+#   # bug: PAGE...               or where these bugs of the drivers in C are fixed, see has_bug
 #   # needs: fio                 programs that not every machine has
 #   # tools: next                uses the ndctl, daxctl and cxl in $DAX_TEST_NEXT instead of those in PATH
 #   # tier: all                  takes long, and runs only on request
@@ -23,7 +24,8 @@
 #
 # tools/testing/dax runs the tests in its own machines. It sets MACHINE, IN_C (the drivers that are
 # upstream's C in this kernel: core, device_dax ...), BOOT, PERSIST (a directory that survives
-# reboots) and PACE (a factor for all time limits).
+# reboots), PACE (a factor for all time limits) and C_FIXED (the bugs of upstream's C that this kernel
+# does not have).
 #
 # On any other machine, run "make -C tools/testing/selftests TARGETS=dax run_tests". This file then
 # finds out the values that are not set. A test that does not fit the machine is skipped with the
@@ -50,6 +52,14 @@ rust_here()
 		in_c "$part" && return 1
 	done
 	return 0
+}
+
+# all_fixed PAGE...: true if this kernel has the fixes of all these bugs
+all_fixed()
+{
+	local page
+	[ $# != 0 ] || return
+	for page; do [[ " ${C_FIXED:-} " == *" $page "* ]] || return; done
 }
 
 # anywhere: find out the values that tools/testing/dax would have set, or skip the test
@@ -83,7 +93,7 @@ anywhere()
 	IN_C=$(parts_in_c | tr '\n' ' ')
 	impl=$(head_of "$0" impl)
 	impl=${impl%% - *}
-	[ -z "$impl" ] || rust_here ${impl#rust} || skip_all "$(head_of "$0" impl); C here: $IN_C"
+	[ -z "$impl" ] || rust_here ${impl#rust} || all_fixed $(head_of "$0" bug) || skip_all "$(head_of "$0" impl); C here: $IN_C"
 }
 
 # Run the test with a time limit. kselftest's runner takes the exit status 124 for a timeout.
@@ -143,8 +153,12 @@ in_c()
 	return 1
 }
 
-# c_known_wrong DRIVER REASON: let the next case fail if the driver is C; if Rust, it must pass
-c_known_wrong() { ! in_c "$1" || todo="C: known wrong: ${*:2}"; }
+# has_bug PAGE DRIVER...: true if at least one of these drivers is C, and this kernel does not have the
+# fix of the bug that Documentation/driver-api/dax/upstream-bugs/PAGE.rst describes
+has_bug() { [[ " ${C_FIXED:-} " != *" $1 "* ]] && in_c "${@:2}"; }
+
+# c_known_wrong DRIVER PAGE REASON: let the next case fail if the driver has this bug
+c_known_wrong() { ! has_bug "$2" "$1" || todo="C: known wrong: $2: ${*:3}"; }
 
 # check DESCRIPTION COMMAND...: the command must succeed
 check()
@@ -466,7 +480,8 @@ can_inject()
 		echo 0xffffffffffffffff >$at/$each/require-end
 	done
 	cat /proc/kallsyms >"$TMP/kallsyms"
-	# x86 does not check allocations of page tables for hot-added memory.
+	# x86 does not check allocations of page tables for hot-added memory; see
+	# upstream-bugs/hot-add-tables.
 	spare fail_page_alloc init_memory_mapping
 	# kmemleak's record of each allocation: kmemleak can do without, but it is not under test.
 	spare failslab __alloc_object

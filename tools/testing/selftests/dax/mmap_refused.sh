@@ -54,7 +54,7 @@ for align in 4K 2M 1G; do
 		DAX
 
 		# Even if the address is aligned: an entry cannot begin in the middle of a folio.
-		c_known_wrong device_dax "does not check the offset; a fault then maps memory from the middle of a folio"
+		c_known_wrong device_dax offset-unaligned "does not check the offset; a fault then maps memory from the middle of a folio"
 		dax "$align: a misaligned offset at an aligned address is refused" <<-DAX
 			open f $NODE			= ok
 			mmap m f $align 4K fixed=0x200000000000	= EINVAL

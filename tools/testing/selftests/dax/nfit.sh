@@ -215,7 +215,8 @@ is "the same modules are loaded as at first" "$(lsmod | awk '{ print $1 }' | sor
 is "its buses are gone" "$(ndctl list -B | jq -r '.[].provider' | sort | tr '\n' ' ')" "e820 "
 is "its reservations are gone" "$(grep -cE 'nfit|dax' /proc/iomem)" 0
 if configured DEBUG_KMEMLEAK; then
-	# When nfit_test probes, it allocates the NFIT of a notification, and never frees it.
+	# When nfit_test probes, it allocates the NFIT of a notification, and never frees it; see
+	# upstream-bugs/nfit-test-leak.
 	found=/sys/kernel/debug/kmemleak
 	echo scan >$found
 	# kmemleak reports only objects older than this.

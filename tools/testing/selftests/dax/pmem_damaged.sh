@@ -6,6 +6,7 @@
 # needs: python3
 # limit: 600
 # impl: rust dax_pmem - C trusts several of these info blocks, or fails without a message
+# bug: pmem-info-block
 . ./lib.sh
 
 ND=/sys/bus/nd/devices

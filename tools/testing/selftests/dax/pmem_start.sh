@@ -33,8 +33,8 @@ touched()
 }
 
 # Neither module handles this if both are C: there are two WARNs, and each access raises SIGBUS.
-nobody_fits() { in_c dax_pmem && in_c device_dax; }
-WRONG="C: known wrong: the compound pages begin at the start of the namespace"
+nobody_fits() { in_c dax_pmem && has_bug compound-start device_dax; }
+WRONG="C: known wrong: compound-start: the compound pages begin at the start of the namespace"
 
 # ---- behind another namespace ----
 

@@ -3,8 +3,8 @@
 # A file stays open, and mapped, while the device is unbound and bound many times.
 # machines: nvdimm legacy
 # limit: 300
-# impl: rust device_dax - C: known wrong: probe initialises the cdev that the open file still
-#       refers to, so that its reference count is corrupt
+# impl: rust device_dax - C initialises the cdev that an open file still refers to
+# bug: cdev-rebind
 . ./lib.sh
 
 for align in 4K 2M; do

@@ -8,6 +8,7 @@
 # append: memory_hotplug.memmap_on_memory=on maxcpus=1
 # limit: 180
 # impl: rust - the model follows the guide, also where C differs
+# bug: align-start mapping-bound mapping-ignored mapping-reversed mapping-errno
 . ./lib.sh
 dynamic_region
 alone

@@ -7,5 +7,6 @@
 # limit: 3600
 # tier: all
 # impl: rust - as region_model
+# bug: align-start mapping-bound mapping-ignored mapping-reversed mapping-errno
 STEPS=$((PACE > 1 ? 5000 : 100000)) SEED=$((RANDOM * 1000))
 . ./region_model.sh

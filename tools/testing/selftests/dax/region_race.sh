@@ -4,6 +4,7 @@
 # provider is unbound and bound. No memory may be lost.
 # machines: hmem
 # impl: rust core - C locks up, because it holds the region's lock while it removes devices
+# bug: region-lockup
 # limit: 300
 . ./lib.sh
 dynamic_region

@@ -7,7 +7,8 @@
 # machines: hmem
 # needs: daxstress
 # limit: 240
-# impl: rust - C: known wrong: see rebind.sh about files that stay open
+# impl: rust - files stay open while the device is bound again
+# bug: cdev-rebind
 . ./lib.sh
 dynamic_region
 alone

@@ -6,5 +6,6 @@
 # limit: 3600
 # tier: all
 # impl: rust - as region_stress
+# bug: cdev-rebind
 ROUNDS=$((PACE > 1 ? 100 : 1000)) SEED=$((RANDOM * 1000))
 . ./region_stress.sh

@@ -3,8 +3,7 @@
 # An entry cannot be split: munmap, mprotect, mremap and madvise on a part of one are refused. On
 # whole entries they work.
 # machines: nvdimm
-# With DEBUG_VM, mm warns of an entry of 1 GiB that is PROT_NONE: x86's pud_present() does not
-# handle it.
+# With DEBUG_VM, mm warns of an entry of 1 GiB that is PROT_NONE, see upstream-bugs/pud-protnone.
 # splat: at pudp_invalidate\+|Modules linked in:|Call Trace:
 . ./lib.sh
 
@@ -92,10 +91,10 @@ for align in 4K 2M 1G; do
 		areas m					= 1
 	DAX
 
-	# C: known wrong: mm/mremap.c treats an entry of 1G as corrupt ("bad pud"), and the message
-	# would fail this test.
+	# mm/mremap.c treats an entry of 1G as corrupt ("bad pud"), and the message would fail this
+	# test.
 	moves=true
-	[ $align = 1G ] && in_c device_dax && moves=false
+	[ $align = 1G ] && has_bug pud-mremap device_dax && moves=false
 
 	$moves && dax "$align: mremap moves whole entries" <<-DAX
 		$script

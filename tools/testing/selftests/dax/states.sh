@@ -7,7 +7,8 @@
 # Documentation/admin-guide/device-dax.rst says the same.
 # machines: nvdimm
 # limit: 400
-# With DEBUG_VM mm warns of an entry of 1 GiB that mprotect() made PROT_NONE, as in split.sh.
+# With DEBUG_VM mm warns of an entry of 1 GiB that mprotect() made PROT_NONE, as in split.sh, see
+# upstream-bugs/pud-protnone.
 # splat: due to hardware memory corruption|at pudp_invalidate\+|Modules linked in:|Call Trace:
 . ./lib.sh
 
@@ -55,7 +56,7 @@ for align in 4K 2M 1G; do
 		uffd m wp sync			= EINVAL
 		verify m 0 $len 5 $step		= ok
 	DAX
-	[ $align != 4K ] || c_known_wrong device_dax "a read of a page that is protected and not mapped never ends"
+	[ $align != 4K ] || c_known_wrong device_dax pte-markers "a read of a page that is protected and not mapped never ends"
 	mine "a page that is protected before the first access can be read, and stays protected" <<-DAX
 		uffd m wp			= ok
 		protect m 0 $len		= ok
@@ -66,8 +67,8 @@ for align in 4K 2M 1G; do
 		$( [ $align != 4K ] || echo "smaps m Rss = $((len >> 10)) kB")
 		$( [ $align != 4K ] || echo "pagemap m $((len - a)) = present*wp")
 	DAX
-	[ $align != 4K ] || c_known_wrong device_dax "a WARN and SIGBUS"
-	in_c device_dax || mine "such a page can be written, which removes the protection" <<-DAX
+	# A WARN and SIGBUS.
+	has_bug pte-markers device_dax || mine "such a page can be written, which removes the protection" <<-DAX
 		uffd m wp			= ok
 		protect m 0 $len		= ok
 		write m 8 11			= $written
@@ -84,7 +85,7 @@ for align in 4K 2M 1G; do
 		write m 8 11			= $written
 		$( [ $align != 4K ] || echo "pagemap m 0 = present dirty")
 	DAX
-	[ $align != 4K ] || c_known_wrong device_dax "a read of a page that is protected and not mapped never ends"
+	[ $align != 4K ] || c_known_wrong device_dax pte-markers "a read of a page that is protected and not mapped never ends"
 	mine "without userfaultfd the memory can be used again, at the latest after a new mmap" <<-DAX
 		uffd m wp			= ok
 		protect m 0 $len		= ok
@@ -122,7 +123,7 @@ for align in 4K 2M 1G; do
 			mapped m 0 1M			= 0-31
 		DAX
 	fi
-	in_c device_dax || mine "a child inherits no protection" <<-DAX
+	has_bug pud-copy device_dax || mine "a child inherits no protection" <<-DAX
 		touch m 0 $len $step r		= faults *
 		uffd m wp			= ok
 		protect m 0 $a			= ok
@@ -130,7 +131,7 @@ for align in 4K 2M 1G; do
 		child read m $((len - a))	= *
 		child pagemap m 0		= *
 	DAX
-	if [ $align = 4K ] && ! in_c device_dax; then
+	if [ $align = 4K ] && ! has_bug failed-memory device_dax; then
 		for access in read "write 1"; do
 			read -r access value <<<"$access"
 			mine "a failed page is not mapped by a fault, $access" <<-DAX
@@ -146,7 +147,7 @@ for align in 4K 2M 1G; do
 		done
 	fi
 	# A registered and protected mapping, while the device is unbound and bound.
-	if ! in_c device_dax; then
+	if ! has_bug pte-markers device_dax; then
 		session a
 		ask a open f "$NODE" >/dev/null
 		is "$align: a process maps the device" "$(ask a mmap m f $len 0) $(ask a fill m 0 $len 5 $step)" "ok ok"
@@ -203,8 +204,9 @@ for align in 4K 2M 1G; do
 			verify m 0 $len 5 $step		= ok
 		DAX
 	fi
-	if in_c device_dax && [ $align = 1G ]; then
-		skip "$align: a child inherits a guard page, and no entry" "C: mm copies a pud and does not count it"
+	if has_bug pud-copy device_dax && [ $align = 1G ]; then
+		skip "$align: a child inherits a guard page, and no entry" \
+			"C: known wrong: pud-copy: mm copies a pud and does not count it"
 	else
 		mine "a child inherits a guard page, and no entry" <<-DAX
 			touch m 0 $len $step w		= faults *
@@ -216,8 +218,8 @@ for align in 4K 2M 1G; do
 			read m 4K			= SIGSEGV MAPERR at 0x1000
 		DAX
 	fi
-	c_known_wrong device_dax "a WARN, and SIGBUS instead of SIGSEGV"
-	in_c device_dax || mine "guard pages are installed and removed while another thread writes" <<-DAX
+	# A WARN, and SIGBUS instead of SIGSEGV.
+	has_bug pte-markers device_dax || mine "guard pages are installed and removed while another thread writes" <<-DAX
 		munmap m			= ok
 		mmap m f $a 0			= ok
 		guards m 5			= written: $( [ $align = 1G ] && echo "*" || echo yes), refused: yes

@@ -41,13 +41,13 @@ forced()
 			chmod "$mode" "$file"
 		fi
 	done
-	c_known_wrong core "checks only the mode of the file, not the kind of the region"
+	c_known_wrong core static-size "checks only the mode of the file, not the kind of the region"
 	is "$how: unsupported reads and writes are refused" "$wrong" ""
-	c_known_wrong core "checks only the mode of the file, not the kind of the region"
+	c_known_wrong core static-size "checks only the mode of the file, not the kind of the region"
 	is "$how: nothing has changed" "$changed" ""
 	for file in "$@"; do
 		chmod u+w "$dir/$file"
-		c_known_wrong core "checks only the mode of the file, not the kind of the region"
+		c_known_wrong core static-size "checks only the mode of the file, not the kind of the region"
 		is "$how: $file: EPERM" "$(result "$dir/$file" "$(cat "$dir/$file")")" EPERM
 		in_c core || says "$how: $file: the log has the reason" "$DEV: $file cannot be written: not for this device" \
 			<<<"put $dir/$file $(cat "$dir/$file")"
@@ -60,8 +60,8 @@ nvdimm)
 	dax_device 2M mem 512M
 	forced "static, bound" "$SYS" size align
 	unbind
-	if in_c core; then
-		skip "static, not bound" "C: known wrong: the device loses its memory"
+	if has_bug static-size core; then
+		skip "static, not bound" "C: known wrong: static-size: the device loses its memory"
 	else
 		forced "static, not bound" "$SYS" size align
 	fi

@@ -47,7 +47,7 @@ for file in new_id remove_id; do
 done
 for file in new_id remove_id; do
 	for name in dax-1.0 dax0.-1; do
-		c_known_wrong core "accepts a name that no device can have"
+		c_known_wrong core new-id-negative "accepts a name that no device can have"
 		is "$file: EINVAL for $name" "$(daxtest <<<"put $DRV/$file $name")" EINVAL
 	done
 done

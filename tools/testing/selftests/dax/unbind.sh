@@ -22,7 +22,7 @@ for align in 4K 2M 1G; do
 		"$(ask a read m $last)" "SIGBUS ADRERR at $(printf '%#x' $last)"
 	is "$align: a read by a child raises SIGBUS" "$(ask a child read m 0)" "SIGBUS ADRERR at 0"
 	is "$align: mmap on the open file fails" "$(ask a mmap n f $align 0)" ENXIO
-	c_known_wrong device_dax "open finds the dead device by the inode, and makes a file without a device"
+	c_known_wrong device_dax open-dead "open finds the dead device by the inode, and makes a file without a device"
 	is "$align: the device cannot be opened while an old file is open" "$(ask a open g "$NODE")" ENXIO
 	is "$align: the dead mapping can be protected" "$(ask a mprotect m 0 "$SIZE" r)" ok
 	is "$align: the dead mapping can be unmapped" "$(ask a munmap m)" ok
@@ -39,7 +39,7 @@ for align in 4K 2M 1G; do
 	ask a open f "$NODE" >/dev/null
 	ask a mmap m f "$SIZE" 0 >/dev/null
 	# When one thread drops an entry of 1 GiB just as another one creates it, mm reports it as
-	# corrupt, even across processes; see zap_pud_range().
+	# corrupt, even across processes; see upstream-bugs/pud-zap-race.
 	case $align in 1G) apart=apart threads=2 ;; *) apart='' threads=4 ;; esac
 	is "$align: threads fault all the time" "$(ask a storm m $threads $align $apart)" ok
 	check "$align: unbind ends while threads fault" within 40 bash -c "echo $DEV >$DRV/unbind"
