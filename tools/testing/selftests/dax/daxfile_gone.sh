@@ -91,6 +91,7 @@ for fs in ext4 xfs; do
 		check "$fs, $align: the driver of the memory is unbound in time" within 30 \
 			bash -c "echo $(basename "$SYS") >$SYS/driver/unbind"
 		is "$fs, $align: a touch raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+		is "$fs, $align: everywhere" "$(ask a read m 6M)" "SIGBUS ADRERR at 0x600000"
 		is "$fs, $align: the file cannot be mapped any more" "$(ask a mmap n s 8M 0)" ENXIO
 		like "$fs, $align: fdinfo says so" "$(cat /proc/"${pid_of[a]}"/fdinfo/*)" "daxfile-memory:	removed"
 		is "$fs, $align: nor sealed again" "$(ask a close s) $(ask a munmap m) $(ask a seal s f "$align")" "ok ok EIO"
