@@ -14,6 +14,22 @@ use kernel::{
     sync::Mutex, //
 };
 
+module! {
+    type: Nothing,
+    name: "data_kept",
+    authors: ["The device DAX in Rust authors"],
+    description: "A program that does not compile",
+    license: "GPL",
+}
+
+struct Nothing;
+
+impl kernel::Module for Nothing {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
 struct Keeper;
 
 /// The last input.
