@@ -300,25 +300,39 @@ impl LiveFolio<'_> {
     /// # Safety
     ///
     /// `mapping` must be the mapping of the instance.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn set_mapping(&self, mapping: *mut bindings::address_space) {
-        // SAFETY: By the type invariant the folio is valid. The fields belong to the owner of the
-        // `struct dev_pagemap`. All threads set the same values, because every mapping of the folio
-        // has the same values until the struct pages are removed.
-        let published = unsafe { mapping_of(self.folio) };
-
-        if published.load(Relaxed).is_null() {
-            // SAFETY: As above. By the type invariant the owner is valid.
-            unsafe {
-                // This is the first mapping since the bind.
-                (*self.owner).touch(self.folio, self.pgoff);
-
-                let page = addr_of_mut!((*self.folio).__bindgen_anon_1.__bindgen_anon_1);
-
-                addr_of_mut!((*page).__bindgen_anon_2.index).write_volatile(self.pgoff);
-            }
-            // A thread that sees the mapping sees the index, too.
-            published.store(mapping, Release);
+        // SAFETY: By the type invariant the folio is valid. The field belongs to the owner of the
+        // `struct dev_pagemap`.
+        if unsafe { mapping_of(self.folio) }.load(Relaxed).is_null() {
+            // SAFETY: By the type invariant and the caller.
+            unsafe { first_mapped(self.folio, self.pgoff, self.owner, mapping) };
         }
+    }
+}
+
+/// The part of [`LiveFolio::set_mapping`] for a folio that is mapped for the first time since the bind.
+///
+/// # Safety
+///
+/// The arguments are the fields of a [`LiveFolio`], and the mapping of the instance.
+#[cold]
+unsafe fn first_mapped(
+    folio: *mut bindings::folio,
+    pgoff: usize,
+    owner: *const Memmap,
+    mapping: *mut bindings::address_space,
+) {
+    // SAFETY: The folio is valid. The fields belong to the owner of the `struct dev_pagemap`, which is
+    // valid. All threads set the same values, because every mapping of the folio has the same values
+    // until the struct pages are removed.
+    unsafe {
+        (*owner).touch(folio, pgoff);
+
+        let page = addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1);
+
+        addr_of_mut!((*page).__bindgen_anon_2.index).write_volatile(pgoff);
+        // A thread that sees the mapping sees the index, too.
+        mapping_of(folio).store(mapping, Release);
     }
 }

@@ -266,7 +266,7 @@ impl VmFault {
     /// Returns the state of the pte for an address, if there is a page table for it.
     ///
     /// The page table of the fault must cover the address. This takes no lock.
-    #[inline]
+    #[inline(always)]
     fn peek(&self, addr: usize) -> Option<Peek> {
         let mut pte = MaybeUninit::uninit();
 
