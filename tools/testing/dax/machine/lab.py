@@ -336,6 +336,8 @@ class Lab:
                    f'cp -a /dev/$node "{self.toolchain}/dev"; done',
                    f'chmod 666 "{self.toolchain}/dev/null"',
                    f'ln -s /proc/self/fd "{self.toolchain}/dev/fd"',
+                   f'for n in 0:stdin 1:stdout 2:stderr; do '
+                   f'ln -s /proc/self/fd/${{n%:*}} "{self.toolchain}/dev/${{n#*:}}"; done',
                    f'mkdir -m 1777 "{self.toolchain}/dev/shm"',
                    f'mount -t tmpfs none "{self.toolchain}/tmp"',
                    f'exec chroot "{self.toolchain}" "$@"']
