@@ -250,7 +250,7 @@ check "device_dax binds to the instance" bind
 dax "device_dax: the data, with compound pages" <<-DAX
 	open f $NODE			= ok
 	mmap m f $SIZE 0		= ok
-	touch m 0 16M 4K w		= faults $(in_c device_dax && echo 8 || echo 2)
+	touch m 0 16M 4K w		= faults $(in_a_row 8)
 	verify m 0 8M 7			= ok
 	verify m 32M 1M 8		= ok
 	verify m 260M 4M 7		= ok

@@ -157,6 +157,10 @@ in_c()
 # fix of the bug that Documentation/driver-api/dax/upstream-bugs/PAGE.rst describes
 has_bug() { [[ " ${C_FIXED:-} " != *" $1 "* ]] && in_c "${@:2}"; }
 
+# in_a_row N: the number of faults of a program that touches the memory of N large entries, at most 17,
+# one after the other
+in_a_row() { if in_c device_dax || [ "$1" -lt 2 ]; then echo "$1"; else echo 2; fi; }
+
 # c_known_wrong DRIVER PAGE REASON: let the next case fail if the driver has this bug
 c_known_wrong() { ! has_bug "$2" "$1" || todo="C: known wrong: $2: ${*:3}"; }
 
