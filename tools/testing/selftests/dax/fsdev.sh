@@ -249,7 +249,7 @@ is "the names given to new_id are forgotten" "$(error $FS/bind "$DEV")" ENODEV
 check "device_dax binds to the instance" bind
 dax "device_dax: the data, with compound pages" <<-DAX
 	open f $NODE			= ok
-	mmap m f $SIZE 0		= ok
+	mmap m f $SIZE 0 fixed=0x200000000000	= ok
 	touch m 0 16M 4K w		= faults $(in_a_row 8)
 	verify m 0 8M 7			= ok
 	verify m 32M 1M 8		= ok

@@ -63,7 +63,7 @@ for align in 4K 2M 1G; do
 	bind
 	dax "$align: the memory, from its first address to its last" <<-DAX
 		open f /dev/dax0.0	= ok
-		mmap m f 4G 0		= ok
+		mmap m f 4G 0 fixed=0x200000000000	= ok
 		store m 0 4G 1G		= faults $([ $align = 1G ] && in_a_row 4 || echo 4)
 		write m 0xfffff000 7	= ok
 		read m 0xfffff000	= 7

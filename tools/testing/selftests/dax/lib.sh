@@ -158,7 +158,7 @@ in_c()
 has_bug() { [[ " ${C_FIXED:-} " != *" $1 "* ]] && in_c "${@:2}"; }
 
 # in_a_row N: the number of faults of a program that touches the memory of N large entries, at most 17,
-# one after the other
+# one after the other; the mapping must not cross page tables
 in_a_row() { if in_c device_dax || [ "$1" -lt 2 ]; then echo "$1"; else echo 2; fi; }
 
 # c_known_wrong DRIVER PAGE REASON: let the next case fail if the driver has this bug

@@ -21,7 +21,7 @@ touched()
 		"$(($(cat "$SYS/resource") % align)) $((SIZE % align))" "0 0"
 	dax "$1: each entry can be accessed" <<-DAX
 		open f $NODE			= ok
-		mmap m f $SIZE 0		= ok
+		mmap m f $SIZE 0 fixed=0x200000000000	= ok
 		$([ "$align" -lt $((1 << 30)) ] || echo "store m 0 $SIZE $align	= faults $(in_a_row $((SIZE / align)))")
 		$([ "$align" -ge $((1 << 30)) ] || echo "store m 0 64M $align	= faults *")
 		write m 0 17			= ok
