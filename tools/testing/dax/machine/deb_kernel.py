@@ -20,7 +20,6 @@ In the build directory, RELEASE is what "uname -r" says there, as 7.3.4+daxrust-
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -154,12 +153,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lab_module.terminate)
-    try:
-        sys.exit(main(sys.argv))
-    except Stop as stop:
-        print(f"dax: {stop}.", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("\ndax: interrupted; the same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+    lab_module.command(main)

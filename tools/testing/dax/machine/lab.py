@@ -943,7 +943,8 @@ def terminate(*unused):
     raise KeyboardInterrupt
 
 
-if __name__ == "__main__":
+def command(main):
+    """Run MAIN as a command: its result is the exit status. What stops it is said in one line."""
     signal.signal(signal.SIGTERM, terminate)
     try:
         sys.exit(main(sys.argv))
@@ -953,3 +954,7 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("\ndax: interrupted; the same command goes on from here.", file=sys.stderr)
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    command(main)

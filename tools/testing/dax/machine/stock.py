@@ -24,7 +24,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -632,12 +631,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lab_module.terminate)
-    try:
-        sys.exit(main(sys.argv))
-    except Stop as stop:
-        print(f"dax: {stop}.", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("\ndax: interrupted; the same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+    lab_module.command(main)
