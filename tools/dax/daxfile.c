@@ -29,7 +29,7 @@
 
 static const uint64_t aligns[] = { 1 << 30, 2 << 20, 4 << 10 };
 
-static void usage(void)
+static void print_usage(void)
 {
 	fputs("usage: daxfile create [-a ALIGN] FILE SIZE\n"
 	      "       daxfile seal [-a ALIGN] FILE [COMMAND [ARGUMENT...]]\n"
@@ -46,18 +46,13 @@ static void usage(void)
 
 static uint64_t number(const char *text)
 {
+	static const char units[] = "KMG";
 	char *end;
 	uint64_t n = strtoull(text, &end, 0);
+	const char *unit = *end ? strchr(units, *end) : NULL;
 
-	switch (*end) {
-	case 'G':
-		n <<= 10;
-		/* fallthrough */
-	case 'M':
-		n <<= 10;
-		/* fallthrough */
-	case 'K':
-		n <<= 10;
+	if (unit) {
+		n <<= 10 * (unit - units + 1);
 		end++;
 	}
 	if (end == text || *end || !n)
@@ -312,13 +307,13 @@ int main(int argc, char **argv)
 	int option;
 
 	if (argc < 2)
-		usage();
+		print_usage();
 	what = argv[1];
 	optind = 2;
 	while ((option = getopt(argc, argv, "+a:")) == 'a')
 		align = number(optarg);
 	if (option != -1)
-		usage();
+		print_usage();
 
 	if (!strcmp(what, "create") && argc - optind == 2)
 		return create(argv[optind], number(argv[optind + 1]), align ? align : 2 << 20);
@@ -326,6 +321,6 @@ int main(int argc, char **argv)
 		return hold(argv[optind], align, argv + optind + 1);
 	if (!strcmp(what, "info") && argc == optind)
 		return info();
-	usage();
+	print_usage();
 	return 2;
 }
