@@ -62,6 +62,28 @@ writes()
 opened() { exec 9<>/dev/dax0.0 || return; "$@"; local status=$?; exec 9>&-; return $status; }
 refused() { ! "$@"; }
 apt() { DEBIAN_FRONTEND=noninteractive apt-get -y "$@"; }
+# Without labels there is always a namespace, with labels only the first time.
+make_namespace() { ndctl create-namespace -f -e namespace0.0 -m devdax || ndctl create-namespace -m devdax; }
+# The kernel's log of what people do with a device, without numbers. One line has other words in C.
+everyday()
+{
+	dmesg -C
+	{
+		modprobe -a $providers
+		[ ! "$pmem" ] || make_namespace
+		udevadm settle
+		[ ! "$pmem" ] || writes
+		daxctl reconfigure-device -m system-ram dax0.0
+		daxctl reconfigure-device -f -m devdax dax0.0
+		daxctl disable-device dax0.0
+		daxctl enable-device dax0.0
+		[ ! "$pmem" ] || ndctl destroy-namespace -f namespace0.0
+		# shellcheck disable=SC2086
+		modprobe -r $modules
+	} >/dev/null
+	dmesg -ct | grep -v '^dax_rust: ' | sed -E -e 's/[0-9]+/N/g' \
+		-e 's/^(kmem daxN.N:) (DAX region truncated|mappingN: .* is trimmed) .*/\1 trimmed/'
+}
 said() { dmesg | grep -E '(dax|kmem)' | grep -vE 'dax-test:|taint|dax_rust: device DAX in Rust|Modules linked in'; }
 
 # Each before those that it uses.
@@ -76,9 +98,10 @@ udevadm settle
 
 install_package()
 {
+	everyday >in_c.log
 	if [ "$pmem" ]; then
 		check "a devdax namespace is made, and served by the C modules" \
-			ndctl create-namespace -f -e namespace0.0 -m devdax
+			make_namespace
 		udevadm settle
 	fi
 	modprobe -a $providers
@@ -107,6 +130,9 @@ install_package()
 	if [ "$pmem" ]; then
 		ndctl destroy-namespace -f namespace0.0
 	fi
+	everyday >in_rust.log
+	check "the kernel's log of a day's work, not empty with C, is the same with Rust" \
+		eval '[ -s in_c.log ] && diff in_c.log in_rust.log'
 }
 
 remove_package()
@@ -114,7 +140,7 @@ remove_package()
 	udevadm settle
 	modprobe -a $providers
 	if [ "$pmem" ]; then
-		ndctl create-namespace -m devdax -s 1G || ndctl create-namespace -f -e namespace0.0 -m devdax
+		make_namespace
 		udevadm settle
 	fi
 	check "the modules that are loaded are in Rust" in_rust $providers
