@@ -27,6 +27,9 @@ help:
 	@echo '                          interruption, the same command continues'
 	@echo 'make test-matrix          test Rust modules on the C core, C modules on the Rust core, and'
 	@echo '                          any two modules together'
+	@echo 'make test-builds          build rust/ and drivers/dax with other compilers, for other configurations'
+	@echo '                          and architectures; it takes some hours; after an interruption, the same'
+	@echo '                          command continues. T=<name>: one of them'
 	@echo 'make ndctl-suite NDCTL=<tree>   ndctl'\''s own tests [T=<name>], from its source'
 	@echo 'make bench [QUICK=1]      compare C and Rust, counted in instructions'
 	@echo 'make objdump OBJECT=<object> FUNCTION=<part of its name> [IMPL=c]'
@@ -93,6 +96,9 @@ modules deb:
 test-stock:
 	@$(LAB) stock test $(FLAVOUR)
 
+test-builds:
+	@$(LAB) builds $(or $(T),all)
+
 deb-kernel:
 	@$(LAB) deb-kernel build $(FLAVOUR)
 
@@ -110,4 +116,4 @@ series-check:
 	@$(LAB) series check
 
 .PHONY: help run shell kernel setup clean test test-all test-matrix ndctl-suite bench objdump \
-	modules deb test-stock deb-kernel test-deb-kernel overlay overlay-remove series series-check
+	modules deb test-stock test-builds deb-kernel test-deb-kernel overlay overlay-remove series series-check

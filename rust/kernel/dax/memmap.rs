@@ -34,10 +34,13 @@ use crate::{
     bitmap::BitmapVec,
     device,
     error::from_result,
-    mm::memremap::{
-        DevPagemap,
-        OwnedDevPagemap,
-        Usage, //
+    mm::{
+        fault::PMD_ORDER,
+        memremap::{
+            DevPagemap,
+            OwnedDevPagemap,
+            Usage, //
+        }, //
     },
     new_mutex,
     prelude::*,
@@ -57,7 +60,7 @@ use core::ops;
 
 /// The size of the smallest chunk, as an order of pages. A memmap has a bit for each chunk, which
 /// says that a page of it was mapped.
-const MIN_CHUNK_SHIFT: u32 = bindings::PMD_ORDER;
+const MIN_CHUNK_SHIFT: u32 = PMD_ORDER;
 
 /// The struct pages of an instance and the reservation of its addresses.
 ///

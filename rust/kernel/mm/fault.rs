@@ -44,10 +44,10 @@ use core::{
 pub const PTE_ORDER: u32 = 0;
 
 /// The order of an entry of the second level (pmd), in base pages: 2 MiB on x86-64.
-pub const PMD_ORDER: u32 = bindings::PMD_ORDER;
+pub const PMD_ORDER: u32 = bindings::PMD_SIZE.trailing_zeros() - PAGE_SHIFT as u32;
 
 /// The order of an entry of the third level (pud), in base pages: 1 GiB on x86-64.
-pub const PUD_ORDER: u32 = bindings::PUD_ORDER;
+pub const PUD_ORDER: u32 = bindings::PUD_SIZE.trailing_zeros() - PAGE_SHIFT as u32;
 
 /// The return value of a fault handler: `vm_fault_t`.
 #[derive(Clone, Copy, PartialEq, Eq)]

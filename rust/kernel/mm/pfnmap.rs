@@ -9,13 +9,14 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/huge_mm.h`](srctree/include/linux/huge_mm.h)
 
+#[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
+use super::fault::PUD_ORDER;
 use super::{
     fault::{
         FaultResult,
         VmFault,
         PMD_ORDER,
-        PTE_ORDER,
-        PUD_ORDER, //
+        PTE_ORDER, //
     },
     vma_desc::VmaDesc, //
 };

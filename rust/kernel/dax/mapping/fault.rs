@@ -6,6 +6,8 @@
 //! folio, and makes the entry. So a driver only decides whether to map, and cannot map memory at a
 //! wrong address.
 
+#[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
+use crate::mm::fault::PUD_ORDER;
 use crate::{
     bindings,
     dax::{
@@ -20,8 +22,7 @@ use crate::{
         FaultResult,
         VmFault,
         PMD_ORDER,
-        PTE_ORDER,
-        PUD_ORDER, //
+        PTE_ORDER, //
     },
     page::PAGE_SIZE, //
 };

@@ -13,6 +13,7 @@
   lab.py objdump IMPL OBJECT [NAME]   the code of an object's functions with NAME in their names
   lab.py stock WHAT      modules and packages for Debian's own kernels, see stock.py
   lab.py deb-kernel WHAT packages of a kernel like Debian's with DAX in Rust, see deb_kernel.py
+  lab.py builds WHAT     builds with other compilers, configurations and architectures, see builds.py
   lab.py inside COMMAND  run a command in the toolchain tree, see Lab.inside
   lab.py clean           remove all that these made
 
@@ -877,7 +878,7 @@ class Lab:
     def clean(self):
         names = ["toolchain", "crates", "plot", "guest", "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo",
                  "shell", "run", "tests", "quiet", "fixed", "results", "host-tests", "bench", "upstream", "series",
-                 "stock", "packaging", "deb-tools"]
+                 "stock", "packaging", "deb-tools", "builds"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
@@ -894,7 +895,7 @@ def main(argv):
     lab = Lab(os.environ.get("BUILD") or PROJECT / "build")
     what, rest = (argv + [""])[1], argv[2:]
     impl = rest[0] if rest else "rust"
-    if what in ("stock", "deb-kernel"):
+    if what in ("stock", "deb-kernel", "builds"):
         # Not the module lab, which these would have a second time otherwise.
         program = HERE / f"{what.replace('-', '_')}.py"
         return subprocess.run([sys.executable, program, *rest], check=False).returncode

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Builds of rust/ and drivers/dax with other compilers, configurations and architectures.
+
+  builds.py some     those that break most easily
+  builds.py all      all of them; writes Documentation/driver-api/dax/builds.rst
+  builds.py NAME...  these
+
+A build passes if it ends without a warning about a file of this project. What passed is noted in
+$BUILD/builds/passed and not built again until the code or the configuration changes.
+"""
+
+import os
+import random
+import re
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in ("", "lib", "bench"))]
+
+import checks  # noqa: E402
+import lab as lab_module  # noqa: E402
+import overlay  # noqa: E402
+import stock  # noqa: E402
+from archive import Stop  # noqa: E402
+from lab import PARTS, PROJECT, Progress, digest, read, say  # noqa: E402
+from report import grid  # noqa: E402
+
+DOCUMENT = PROJECT / "Documentation/driver-api/dax/builds.rst"
+RANDOM = 50
+# What make is given for each compiler and architecture.
+COMPILERS = {"clang 19": ["LLVM=-19"], "gcc 14": ["CC=gcc-14", "HOSTCC=gcc-14"]}
+KERNEL_ARCH = {"x86_64": "x86", "arm64": "arm64", "riscv64": "riscv"}
+# Where nothing else is asked for: an architecture's own default, and what the drivers need.
+NEEDED = """
+    RUST=y MODULES=y ZONE_DEVICE=y MEMORY_HOTPLUG=y MEMORY_HOTREMOVE=y TRANSPARENT_HUGEPAGE=y MEMORY_FAILURE=y
+    NUMA=y LIBNVDIMM=y PCI=y ACPI=y EFI=y EFI_SOFT_RESERVE=y CXL_BUS=y CXL_ACPI=y CXL_MEM=y CXL_REGION=y FS_DAX=y
+    EXT4_FS=y XFS_FS=y KUNIT=y DAX=y DEV_DAX=m DEV_DAX_PMEM=m DEV_DAX_KMEM=m DEV_DAX_HMEM=m DEV_DAX_CXL=m
+    DEV_DAX_FSDEV=m DEV_DAX_FILE=m
+    """.split()
+# A build of one configuration without debugging information takes minutes, with it a quarter of an hour.
+QUICK = {"DEBUG_INFO_NONE": "y", "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT": "n", "DEBUG_INFO_BTF": "n",
+         "MODULE_SIG_ALL": "n", "MODULE_SIG_KEY": '""', "SYSTEM_TRUSTED_KEYS": '""', "WERROR": "n"}
+# What a random configuration decides, and how often each of the values. An option that something else selects, or
+# whose dependencies are not there, gets what Kconfig gives it.
+CHOSEN = {
+    **dict.fromkeys(["DAX", "DEV_DAX", "DEV_DAX_PMEM", "DEV_DAX_KMEM", "DEV_DAX_HMEM", "DEV_DAX_CXL",
+                     "DEV_DAX_FSDEV", "DEV_DAX_FILE", "LIBNVDIMM", "CXL_BUS", "KUNIT"], "yymmmn"),
+    **dict.fromkeys(["ZONE_DEVICE", "MEMORY_HOTPLUG", "MEMORY_HOTREMOVE", "TRANSPARENT_HUGEPAGE", "MEMORY_FAILURE",
+                     "NUMA", "SMP", "ACPI_HMAT", "CXL_REGION", "FS_DAX", "FTRACE", "MODULES", "PRINTK", "SYSFS",
+                     "NVDIMM_DAX", "EFI_SOFT_RESERVE", "MHP_MEMMAP_ON_MEMORY", "DEBUG_FS", "USERFAULTFD", "BLOCK",
+                     "RUST_OVERFLOW_CHECKS", "MODULE_UNLOAD", "COMPAT", "MEMCG"], "yyyn"),
+    **dict.fromkeys(["RUST_DEBUG_ASSERTIONS", "PROVE_LOCKING", "KASAN", "FAULT_INJECTION", "DEBUG_VM", "PREEMPT_RT",
+                     "DYNAMIC_DEBUG", "CC_OPTIMIZE_FOR_SIZE", "RUST_INLINE_HELPERS", "EXPERT"], "yn"),
+}
+
+
+class Row(NamedTuple):
+    name: str
+    compiler: str = "clang 19"
+    arch: str = "x86_64"
+    # "reference": the machine's; "debian": Debian's; otherwise a target of make.
+    base: str = "reference"
+    options: dict = {}
+    samples: bool = False
+
+
+def chosen(seed):
+    """The options of a random configuration."""
+    dice = random.Random(seed)
+    options = {name: dice.choice(values) for name, values in CHOSEN.items()}
+    for part in PARTS:
+        language = dice.choice(("RUST", "RUST", "C"))
+        options[f"{part}_{language}"] = "y"
+    return options
+
+
+def rows():
+    needed = dict(option.split("=") for option in NEEDED)
+    yield Row("reference")
+    yield Row("reference-gcc", "gcc 14", samples=True)
+    yield Row("built-in", options={name: "y" for name in PARTS})
+    yield Row("no-modules", options={"MODULES": "n"})
+    yield Row("little", options=dict.fromkeys(
+        "FTRACE ACPI_HMAT MEMORY_FAILURE NUMA MEMORY_HOTREMOVE FS_DAX SMP DEBUG_FS KUNIT USERFAULTFD".split(), "n"))
+    yield Row("no-device-memory", options={"ZONE_DEVICE": "n", "TRANSPARENT_HUGEPAGE": "n"})
+    yield Row("debugging", options=dict.fromkeys(
+        "RUST_DEBUG_ASSERTIONS RUST_OVERFLOW_CHECKS PROVE_LOCKING KASAN DEBUG_VM FAULT_INJECTION".split(), "y"))
+    for flavour in ("amd64", "cloud-amd64"):
+        yield Row(f"debian-{flavour}", "gcc 14", base=f"debian {flavour}")
+    for pages in ("4K", "16K", "64K"):
+        yield Row(f"arm64-{pages}", arch="arm64", base="defconfig", options={
+            **needed, **{f"ARM64_{size}_PAGES": "y" if size == pages else "n" for size in ("4K", "16K", "64K")}})
+    yield Row("riscv64", arch="riscv64", base="defconfig", options=needed)
+    for seed in range(1, RANDOM + 1):
+        yield Row(f"random-{seed}", ("clang 19", "gcc 14")[seed % 2], base="debian cloud-amd64", options=chosen(seed))
+
+
+# For each day: what broke before, and takes no more than a minute or two.
+SOME = ("little", "no-device-memory", "arm64-64K")
+
+
+class Builds(stock.Stock):
+    """IMPL is the directory of the objects of an architecture and a compiler; one build after the other uses it."""
+
+    def out(self, impl):
+        return self.build / "builds" / impl
+
+    def headers(self, release):
+        return self.build / f"stock/{release}/headers/usr/src/linux-headers-{release}"
+
+    def place(self, release):
+        return self.build / "stock" / release
+
+    def make(self, row, *arguments):
+        return self.inside(["make", "-C", "/linux", "O=/out", f"ARCH={KERNEL_ARCH[row.arch]}",
+                            *COMPILERS[row.compiler], f"-j{os.cpu_count()}", *arguments], self.name(row))
+
+    @staticmethod
+    def name(row):
+        return f"{row.arch}-{row.compiler.replace(' ', '-')}"
+
+    def base(self, row):
+        """The configuration that the options are put on."""
+        kind, _, flavour = row.base.partition(" ")
+        if kind == "debian":
+            release = self.archive.newest(flavour)
+            self.take_headers(release)
+            return read(self.headers(release) / ".config")
+        if kind == "reference":
+            return read(HERE / "kernel.config")
+        return ""
+
+    def configure_row(self, row):
+        out, name = self.out(self.name(row)), self.name(row)
+        out.mkdir(parents=True, exist_ok=True)
+        ours = {f"CONFIG_{key}": value for key, value in {**QUICK, **row.options}.items()}
+        kept = [line for line in self.base(row).splitlines() if line.split("=")[0] not in ours]
+        text = "\n".join(kept + [f"{key}={value}" for key, value in ours.items()]) + "\n"
+        (self.build / "builds/asked.config").write_text(text)
+        merge = "scripts/kconfig/merge_config.sh -m -O /out {} /build/builds/asked.config"
+        make = " ".join(self.make(row)[self.make(row).index("make"):])
+        steps = {"reference": f"{make} allnoconfig; cd /linux; {merge.format('/out/.config')}",
+                 "debian": "cp /build/builds/asked.config /out/.config"}.get(
+                     row.base.split()[0], f"{make} {row.base}; cd /linux; {merge.format('/out/.config')}")
+        status, _ = self.logged(f"builds-{name}-config.log", self.inside(
+            ["sh", "-ec", f"{steps}; {make} olddefconfig"], name))
+        if status:
+            raise Stop(f"{row.name} could not be configured; read {self.logs}/builds-{name}-config.log")
+        if "CONFIG_RUST=y\n" not in read(out / ".config"):
+            raise Stop(f"{row.name}: Rust is not in the configuration; an option excludes it")
+
+    def language(self, row):
+        """What of drivers/dax is in this configuration, for the table."""
+        config = read(self.out(self.name(row)) / ".config")
+        on = {part: re.search(rf"^CONFIG_{part}=([ym])$", config, re.M) for part in PARTS}
+        words = [f"{PARTS[part]} {'C' if f'CONFIG_{part}_C=y' in config else 'Rust'}"
+                 + (" (y)" if found[1] == "y" and part != "DAX" else "") for part, found in on.items() if found]
+        return ", ".join(words) or "no DAX"
+
+    def run(self, row):
+        """Build; returns the complaints."""
+        name = self.name(row)
+        files = checks.ours(".rs", ".c", ".h", "Kconfig", "Makefile")
+        self.configure_row(row)
+        steps = [0, ""]
+
+        def on_line(line):
+            word = line.split(None, 1)
+            if line.startswith("  ") and len(word) == 2 and word[0].isupper():
+                steps[0] += 1
+                steps[1] = word[1].strip()[-50:]
+
+        with Progress(f"build: {row.name}", lambda: f"step {steps[0]}, {steps[1]}"):
+            status, log = self.logged(f"builds-{name}.log", self.make(
+                row, "W=1", "prepare", "rust/", "drivers/dax/", *["samples/"] * row.samples), on_line)
+        found = checks.complaints(log, files)
+        if status:
+            wrong = [line for line in log.splitlines() if re.search(r"error|Error \d|undefined|No space", line)]
+            found = found or wrong[:30] or log.splitlines()[-30:]
+        if found:
+            # make would not say it again.
+            for path in ("rust/kernel.o", "rust/helpers/helpers.o", "drivers/dax"):
+                self.remove(self.out(name) / path)
+        return found
+
+    def note(self, row):
+        sources = [path for path in overlay.project_files()
+                   if path.split("/")[0] not in ("Documentation", "tools")]
+        return self.build / "builds/passed" / digest(
+            *row, QUICK, read(HERE / "kernel.config"), read(self.toolchain / ".made-of"), self.source_version(),
+            *(PROJECT.joinpath(path).read_bytes() for path in [*sources, *overlay.config_files()]))[:24]
+
+
+def build(builds, names):
+    """Build rows: (row, what is in it, minutes, complaints) of each."""
+    (builds.build / "builds/passed").mkdir(parents=True, exist_ok=True)
+    for row in rows():
+        if names and row.name not in names:
+            continue
+        note = builds.note(row)
+        if note.exists():
+            say(f"build: {row.name}: passed before")
+            yield row, *read(note).split("\n")[:2], []
+            continue
+        start = time.monotonic()
+        try:
+            found = builds.run(row)
+        except Stop as why:
+            found = [f"{why}"]
+        seconds = round(time.monotonic() - start)
+        what = builds.language(row)
+        print("\n".join(found[:40]))
+        say(f"build: {row.name}: {'does not pass' if found else 'passed'}")
+        if not found:
+            note.write_text(f"{what}\n{seconds}\n")
+        yield row, what, f"{seconds}", found
+
+
+TEXT = """\
+.. SPDX-License-Identifier: GPL-2.0
+.. Written by "make test-builds"; do not edit.
+
+==========================
+What it was built with
+==========================
+
+``make test-builds`` builds rust/ and drivers/dax with each of these compilers, architectures and
+configurations, with W=1, and writes this table. A build passes if nothing warns about a file of
+these drivers. A random configuration is Debian's with about fifty options chosen by chance. The
+seed of the choice is its number.
+
+{table}
+"""
+
+
+def table(results):
+    return grid(["Configuration", "Compiler", "Architecture", "Of drivers/dax", "Result"],
+                [[row.name, row.compiler, row.arch, what, "does not build" if found else "builds"]
+                 for row, what, _, found in results])
+
+
+def main(argv):
+    names = argv[1:]
+    if not names or names[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    builds = Builds(os.environ.get("BUILD") or PROJECT / "build")
+    everything = names == ["all"]
+    names = [] if everything else SOME if names == ["some"] else names
+    unknown = set(names) - {row.name for row in rows()}
+    if unknown:
+        raise Stop(f"there is no build {min(unknown)!r}; there are {', '.join(row.name for row in rows())}")
+    with builds.locked():
+        builds.make_toolchain()
+        builds.make_source()
+        if any(row.base.startswith("debian") for row in rows() if not names or row.name in names):
+            builds.update()
+        results = list(build(builds, names))
+    failed = sum(bool(found) for *_, found in results)
+    if everything:
+        DOCUMENT.write_text(TEXT.format(table=table(results)))
+        say(f"{DOCUMENT.relative_to(PROJECT)} is written")
+    print(f"{len(results) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    lab_module.command(main)
