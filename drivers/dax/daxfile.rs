@@ -48,6 +48,7 @@ use crate::daxfile::{
     rules::refuse,
     seal::{
         order_of,
+        Aligns,
         Failed,
         Seal, //
     }, //
@@ -125,8 +126,9 @@ fn seal(arg: UserPtr) -> Result<isize> {
     let Some(order) = order_of(align) else {
         refuse!(
             "seal",
-            "the align 0x{:x} is none of the sizes of a page table entry: 0x1000, 0x200000, 0x40000000",
-            align
+            "the align 0x{:x} is none of the sizes of a page table entry: {}",
+            align,
+            Aligns
         );
         return Err(EINVAL);
     };

@@ -455,6 +455,7 @@ impl<'a> Alive<'a> {
     /// Makes `holder` the holder. Fails with `EBUSY` when there is one already.
     ///
     /// This needs a device that is alive, so that [`DaxDevice::kill`] evicts the holder.
+    #[cfg_attr(not(CONFIG_FS_DAX), expect(dead_code))]
     pub(crate) fn claim(
         self,
         holder: *mut c_void,

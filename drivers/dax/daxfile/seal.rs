@@ -18,7 +18,11 @@ use crate::daxfile::{
 };
 use kernel::{
     alloc::AllocError,
-    dax::mapping::Requester,
+    dax::{
+        mapping::Requester,
+        memory::align_is_valid, //
+    },
+    fmt,
     fs::LocalFile,
     mm::fault::{
         PMD_ORDER,
@@ -33,17 +37,32 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The sizes of page table entries, in orders of pages, the largest first.
-const ORDERS: [u32; 3] = [PUD_ORDER, PMD_ORDER, PTE_ORDER];
+/// The sizes of the page table entries of this machine, in orders of pages, the largest first.
+fn orders() -> impl Iterator<Item = u32> {
+    [PUD_ORDER, PMD_ORDER, PTE_ORDER]
+        .into_iter()
+        .filter(|order| align_is_valid(size_of_order(*order)))
+}
+
+/// The aligns that a seal can have, for messages.
+pub(crate) struct Aligns;
+
+impl fmt::Display for Aligns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        for order in orders() {
+            write!(f, "{}0x{:x}", between, size_of_order(order))?;
+            between = ", ";
+        }
+        Ok(())
+    }
+}
 
 const NO_MEMORY: &str = "there is not enough memory";
 
 /// The order of entries of `align` bytes.
 pub(crate) fn order_of(align: u64) -> Option<u32> {
-    ORDERS
-        .iter()
-        .copied()
-        .find(|order| size_of_order(*order) as u64 == align)
+    orders().find(|order| size_of_order(*order) as u64 == align)
 }
 
 fn size_of_order(order: u32) -> usize {
@@ -111,7 +130,7 @@ impl Seal {
         }
         let largest = extents.largest_order();
         if largest < order {
-            let best = ORDERS.iter().copied().find(|order| *order <= largest);
+            let best = orders().find(|order| *order <= largest);
             return Err(Failed::Align(
                 size_of_order(best.unwrap_or(PTE_ORDER)) as u64
             ));

@@ -29,10 +29,7 @@ use crate::{
     },
     io::resource,
     memregion,
-    numa::{
-        self,
-        NumaNode, //
-    },
+    numa::NumaNode,
     platform,
     prelude::*,
     str::CStrExt as _,
@@ -241,7 +238,8 @@ impl Registration {
             (*raw).dev.parent = host.as_raw();
             #[cfg(CONFIG_NUMA)]
             {
-                (*raw).dev.numa_node = numa::nearest_online_node(memory.target_node).as_raw();
+                let near = crate::numa::nearest_online_node(memory.target_node);
+                (*raw).dev.numa_node = near.as_raw();
             }
             to_result(bindings::platform_device_add_data(
                 raw,

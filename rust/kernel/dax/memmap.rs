@@ -268,6 +268,7 @@ impl Memmap {
     }
 
     /// Sets the handler of the driver for failed memory, until the unbind.
+    #[cfg_attr(not(CONFIG_FS_DAX), expect(dead_code))]
     pub(super) fn set_failure_handler(&self, handler: FailureHandler) {
         *self.driver.lock() = Some(handler);
     }
@@ -275,6 +276,7 @@ impl Memmap {
     /// Handles the failure of the page frames `pfns`, of a file system. `flags` are `MF_*`.
     ///
     /// Returns 0 or an errno, for `mm`. May sleep.
+    #[cfg_attr(not(CONFIG_FS_DAX), expect(dead_code))]
     pub(super) fn failed(&self, pfns: ops::Range<usize>, flags: c_int) -> c_int {
         // The lock keeps the driver: `retire` removes the handler before the unbind ends.
         let driver = self.driver.lock();

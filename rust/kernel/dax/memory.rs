@@ -246,6 +246,12 @@ impl<'a, 'c> Reserved<'a, 'c> {
     }
 }
 
+/// Returns whether this machine has page table entries of `align` bytes.
+pub fn align_is_valid(align: usize) -> bool {
+    // SAFETY: The function has no requirements.
+    unsafe { bindings::dax_align_valid(align) }
+}
+
 /// Describes memory that user space maps, after a check of its align.
 pub(super) fn describe(
     dev: &Device<device::Bound>,
@@ -255,8 +261,7 @@ pub(super) fn describe(
 ) -> Result<Pin<KBox<Memmap>>> {
     let align = dev.align();
 
-    // SAFETY: The function has no requirements.
-    if !unsafe { bindings::dax_align_valid(align) } {
+    if !align_is_valid(align) {
         return Err(bad_align(dev, align));
     }
     for range in ranges.iter() {

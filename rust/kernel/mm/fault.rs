@@ -378,7 +378,7 @@ impl<const ORDER: u32> Behind<'_, ORDER> {
                     let page = addr_of_mut!((*folio).__bindgen_anon_1.page);
                     bindings::vmf_insert_page_mkwrite(&mut self.vmf, page, false)
                 }
-                PMD_ORDER => {
+                PMD_ORDER if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) => {
                     self.vmf.pmd = (*self.fault.as_raw()).pmd.add(n);
                     bindings::vmf_insert_folio_pmd(&mut self.vmf, folio, false)
                 }

@@ -64,11 +64,9 @@ impl VmFault {
                     self.address(),
                     pfn,
                 )),
-                PMD_ORDER => FaultResult::from_raw(bindings::vmf_insert_pfn_pmd(
-                    vmf,
-                    pfn,
-                    self.is_upgrade(order),
-                )),
+                PMD_ORDER if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) => FaultResult::from_raw(
+                    bindings::vmf_insert_pfn_pmd(vmf, pfn, self.is_upgrade(order)),
+                ),
                 #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
                 PUD_ORDER => FaultResult::from_raw(bindings::vmf_insert_pfn_pud(
                     vmf,

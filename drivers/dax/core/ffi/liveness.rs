@@ -120,6 +120,7 @@ impl Liveness {
     ///
     /// Fails with `ENODEV` when the device is dead, and with `EOPNOTSUPP` when its owner is not an
     /// instance on the dax bus.
+    #[cfg_attr(not(CONFIG_FS_DAX), expect(dead_code))]
     pub(crate) fn pin_instance(&self, _: ReadSection<'_>) -> Result<PinnedInstance> {
         if !self.is_alive() {
             return Err(ENODEV);
@@ -144,6 +145,7 @@ impl Liveness {
 /// The device is on the dax bus.
 pub(crate) struct PinnedInstance(ARef<Device>);
 
+#[cfg_attr(not(CONFIG_FS_DAX), expect(dead_code))]
 impl PinnedInstance {
     /// Calls `f` with the instance locked, so that it can be neither bound nor unbound.
     ///

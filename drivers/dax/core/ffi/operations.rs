@@ -157,6 +157,7 @@ impl<D> HolderOperations<D> {
     /// # Safety
     ///
     /// As for [`DaxOperations::from_raw`], except that `ptr` may be null.
+    #[cfg_attr(not(CONFIG_FS_DAX), expect(dead_code))]
     pub(super) unsafe fn from_raw<'a>(
         ptr: *const bindings::dax_holder_operations,
     ) -> Option<&'a Self> {

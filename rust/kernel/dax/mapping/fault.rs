@@ -122,7 +122,7 @@ impl<'a> Fault<'a> {
                     }
                     result
                 }
-                PMD_ORDER => {
+                PMD_ORDER if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) => {
                     live.count(Count::Pmd);
                     let in_a_row = vmf.follows_present::<PMD_ORDER>();
                     let result = bindings::vmf_insert_folio_pmd(vmf.as_raw(), raw, write());

@@ -128,7 +128,11 @@ impl Memmap {
                     (count, 1usize.wrapping_shl(bindings::folio_order(folio)))
                 }
                 Usage::FsDax => {
+                    #[cfg(CONFIG_FS_DAX)]
                     let order = bindings::dax_folio_reset_order(folio);
+                    // Nothing makes folios of another size.
+                    #[cfg(not(CONFIG_FS_DAX))]
+                    let order = 0;
 
                     (0, 1usize.wrapping_shl(order as u32))
                 }

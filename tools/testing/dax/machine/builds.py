@@ -6,15 +6,14 @@
   builds.py all      all of them; writes Documentation/driver-api/dax/builds.rst
   builds.py NAME...  these
 
-A build passes if it ends without a warning about a file of this project. What passed is noted in
-$BUILD/builds/passed and not built again until the code or the configuration changes.
+A build passes if it ends without a warning about a file of this project. A note in $BUILD/builds/passed
+keeps it from being built again, until the code or the configuration changes.
 """
 
 import os
 import random
 import re
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ from report import grid  # noqa: E402
 
 DOCUMENT = PROJECT / "Documentation/driver-api/dax/builds.rst"
 RANDOM = 50
-# What make is given for each compiler and architecture.
+# The arguments of make for each compiler and architecture.
 COMPILERS = {"clang 19": ["LLVM=-19"], "gcc 14": ["CC=gcc-14", "HOSTCC=gcc-14"]}
 KERNEL_ARCH = {"x86_64": "x86", "arm64": "arm64", "riscv64": "riscv"}
 # Where nothing else is asked for: an architecture's own default, and what the drivers need.
@@ -44,8 +43,8 @@ NEEDED = """
 # A build of one configuration without debugging information takes minutes, with it a quarter of an hour.
 QUICK = {"DEBUG_INFO_NONE": "y", "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT": "n", "DEBUG_INFO_BTF": "n",
          "MODULE_SIG_ALL": "n", "MODULE_SIG_KEY": '""', "SYSTEM_TRUSTED_KEYS": '""', "WERROR": "n"}
-# What a random configuration decides, and how often each of the values. An option that something else selects, or
-# whose dependencies are not there, gets what Kconfig gives it.
+# The options of a random configuration, each with the values to choose from. Kconfig has the last word: something
+# else may select an option, or a dependency may be off.
 CHOSEN = {
     **dict.fromkeys(["DAX", "DEV_DAX", "DEV_DAX_PMEM", "DEV_DAX_KMEM", "DEV_DAX_HMEM", "DEV_DAX_CXL",
                      "DEV_DAX_FSDEV", "DEV_DAX_FILE", "LIBNVDIMM", "CXL_BUS", "KUNIT"], "yymmmn"),
@@ -85,8 +84,10 @@ def rows():
     yield Row("built-in", options={name: "y" for name in PARTS})
     yield Row("no-modules", options={"MODULES": "n"})
     yield Row("little", options=dict.fromkeys(
-        "FTRACE ACPI_HMAT MEMORY_FAILURE NUMA MEMORY_HOTREMOVE FS_DAX SMP DEBUG_FS KUNIT USERFAULTFD".split(), "n"))
+        "FTRACE ACPI_HMAT MEMORY_FAILURE NUMA FS_DAX SMP DEBUG_FS KUNIT USERFAULTFD LIBNVDIMM".split(), "n"))
+    yield Row("no-hotremove", options={"MEMORY_HOTREMOVE": "n"})
     yield Row("no-device-memory", options={"ZONE_DEVICE": "n", "TRANSPARENT_HUGEPAGE": "n"})
+    yield Row("no-huge-pages", options={"TRANSPARENT_HUGEPAGE": "n"})
     yield Row("debugging", options=dict.fromkeys(
         "RUST_DEBUG_ASSERTIONS RUST_OVERFLOW_CHECKS PROVE_LOCKING KASAN DEBUG_VM FAULT_INJECTION".split(), "y"))
     for flavour in ("amd64", "cloud-amd64"):
@@ -99,8 +100,8 @@ def rows():
         yield Row(f"random-{seed}", ("clang 19", "gcc 14")[seed % 2], base="debian cloud-amd64", options=chosen(seed))
 
 
-# For each day: what broke before, and takes no more than a minute or two.
-SOME = ("little", "no-device-memory", "arm64-64K")
+# For each day: these broke before.
+SOME = ("little", "no-huge-pages", "arm64-64K")
 
 
 class Builds(stock.Stock):
@@ -153,8 +154,8 @@ class Builds(stock.Stock):
         if "CONFIG_RUST=y\n" not in read(out / ".config"):
             raise Stop(f"{row.name}: Rust is not in the configuration; an option excludes it")
 
-    def language(self, row):
-        """What of drivers/dax is in this configuration, for the table."""
+    def parts(self, row):
+        """The parts of drivers/dax in this configuration, for the table."""
         config = read(self.out(self.name(row)) / ".config")
         on = {part: re.search(rf"^CONFIG_{part}=([ym])$", config, re.M) for part in PARTS}
         words = [f"{PARTS[part]} {'C' if f'CONFIG_{part}_C=y' in config else 'Rust'}"
@@ -196,7 +197,7 @@ class Builds(stock.Stock):
 
 
 def build(builds, names):
-    """Build rows: (row, what is in it, minutes, complaints) of each."""
+    """Build rows: the row, the parts of drivers/dax in it, and the complaints of each."""
     (builds.build / "builds/passed").mkdir(parents=True, exist_ok=True)
     for row in rows():
         if names and row.name not in names:
@@ -204,29 +205,27 @@ def build(builds, names):
         note = builds.note(row)
         if note.exists():
             say(f"build: {row.name}: passed before")
-            yield row, *read(note).split("\n")[:2], []
+            yield row, read(note).strip(), []
             continue
-        start = time.monotonic()
         try:
             found = builds.run(row)
         except Stop as why:
             found = [f"{why}"]
-        seconds = round(time.monotonic() - start)
-        what = builds.language(row)
+        parts = builds.parts(row)
         print("\n".join(found[:40]))
         say(f"build: {row.name}: {'does not pass' if found else 'passed'}")
         if not found:
-            note.write_text(f"{what}\n{seconds}\n")
-        yield row, what, f"{seconds}", found
+            note.write_text(f"{parts}\n")
+        yield row, parts, found
 
 
 TEXT = """\
 .. SPDX-License-Identifier: GPL-2.0
 .. Written by "make test-builds"; do not edit.
 
-==========================
-What it was built with
-==========================
+===========================================
+Compilers, configurations and architectures
+===========================================
 
 ``make test-builds`` builds rust/ and drivers/dax with each of these compilers, architectures and
 configurations, with W=1, and writes this table. A build passes if nothing warns about a file of
@@ -238,9 +237,11 @@ seed of the choice is its number.
 
 
 def table(results):
-    return grid(["Configuration", "Compiler", "Architecture", "Of drivers/dax", "Result"],
-                [[row.name, row.compiler, row.arch, what, "does not build" if found else "builds"]
-                 for row, what, _, found in results])
+    lines = [[row.name, row.compiler, row.arch, parts, "does not build" if found else "builds"]
+             for row, parts, found in results]
+    built = {row.name for row, *_ in results}
+    lines += [[row.name, row.compiler, row.arch, "", "not built yet"] for row in rows() if row.name not in built]
+    return grid(["Configuration", "Compiler", "Architecture", "Of drivers/dax", "Result"], lines)
 
 
 def main(argv):
@@ -259,10 +260,14 @@ def main(argv):
         builds.make_source()
         if any(row.base.startswith("debian") for row in rows() if not names or row.name in names):
             builds.update()
-        results = list(build(builds, names))
+        results = []
+        for result in build(builds, names):
+            results.append(result)
+            if everything:
+                # An interrupted run leaves a table of what it built.
+                DOCUMENT.write_text(TEXT.format(table=table(results)))
     failed = sum(bool(found) for *_, found in results)
     if everything:
-        DOCUMENT.write_text(TEXT.format(table=table(results)))
         say(f"{DOCUMENT.relative_to(PROJECT)} is written")
     print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
