@@ -99,7 +99,7 @@ class Session:
             raise Down(f"it did not run: its machine went down {self.crashes} times")
         if not self.machine:
             self.machine = vm.Machine(BUILD, self.boot.machine, impl=KERNEL, append=self.boot.append,
-                                      pace=PACE, shares={"tests": selftests.stage()})
+                                      image=BUILD / f"{self.boot.image}.img", pace=PACE, shares={"tests": selftests.stage()})
             for name in ("session", "persist"):
                 directory = self.machine.backing / name
                 directory.mkdir(parents=True)

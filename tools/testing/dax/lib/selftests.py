@@ -14,7 +14,7 @@ from env import BUILD, HERE, IN_C, KERNEL, LAB, PACE, in_rust, inside
 
 DIRECTORY = HERE.parent / "selftests/dax"
 # The tests source these; they are not tests.
-SHARED = ("lib", "machine")
+SHARED = ("lib", "machine", "qemu")
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,13 @@ class Boot:
 
     machine: str
     append: str = ""
+    image: str = "guest"
 
 
 @functools.cache
-def boot(machine, append=""):
+def boot(machine, append="", image="guest"):
     """Always returns the same object, because pytest compares the parameters of a fixture by identity."""
-    return Boot(machine, append)
+    return Boot(machine, append, image)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Selftest:
     bugs: tuple     # or the bugs of the modules in C that a kernel must not have
     splat: str      # a pattern of kernel messages that the test may cause
     append: str     # for the kernel's command line; tests with the same text share a boot
+    image: str      # the guest's image, of IMAGES in lab.py
     tier: str       # "all": the test takes long and is not run every day
     kernels: tuple  # the kernels that the test runs on; empty: all
 
@@ -52,7 +54,7 @@ class Selftest:
 
     @property
     def boot(self):
-        return boot(self.machine, self.append)
+        return boot(self.machine, self.append, self.image)
 
     def unfit(self, kernel=KERNEL):
         """The reason why the test cannot run on this kernel; empty if it can."""
@@ -88,7 +90,7 @@ def selftests():
             found.append(Selftest(
                 machine, path.stem, int(head(text, "boots", "1")), PACE * int(head(text, "limit", "120")),
                 head(text, "impl"), tuple(head(text, "bug").split()), splat(text), head(text, "append"),
-                head(text, "tier"),
+                head(text, "image", "guest"), head(text, "tier"),
                 tuple(head(text, "kernel").split())))
     return {test.name: test for test in found}
 
@@ -160,3 +162,10 @@ def prepare(test):
         rust_programs()
     if "./upstream/" in text:
         modules_in_c()
+    if test.image != "guest":
+        # It is made for the first of these tests, which takes some minutes.
+        with LAB.locked():
+            LAB.make_image(test.image)
+    if "nested-init" in text:
+        # The kernel of a guest within the guest.
+        shutil.copy(BUILD / f"kernel-{KERNEL}/bzImage", stage() / "dax/nested-kernel")

@@ -147,7 +147,7 @@ def main(argv):
         return 0
     if what == "test":
         release = build(kernel, flavour, guest=True)
-        return stock_module.report(stock_module.run_machines(kernel, release))
+        return stock_module.report(stock_module.run_machines(kernel, release, ("guest",)))
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -8,6 +8,7 @@
                          debug: rust with all checks; kcsan: rust with the detector of data races
   lab.py run             the demonstration
   lab.py shell IMPL      a prompt in the booted machine
+  lab.py programs        the guest image for tests with programs that people run on device DAX
   lab.py check WHICH     one of the static checks: {checks}
   lab.py series WHAT     make the series of commits, or check it: see series.py
   lab.py objdump IMPL OBJECT [NAME]   the code of an object's functions with NAME in their names
@@ -26,6 +27,7 @@ The build directory:
   crates/        cargo and the crates that the Rust tests need
   plot/          gnuplot
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
+  programs/      the same and more: QEMU, PMDK, databases ...; programs.img is made of it
   ndctl-next/    ndctl, daxctl and cxl of the next Debian, for the guest, too
   linux/         Linux with the overlay applied
   fixed/         the files of Linux that the kernel c-fixed has instead
@@ -79,6 +81,12 @@ GUEST = """
     python3-minimal util-linux libpmem1
 """.split()
 
+# What people run on device DAX. A second image has it, which is made when a test asks for it.
+PROGRAMS = GUEST + """
+    qemu-system-x86 cpio xz-utils pmdk-tools libpmemobj-dev libpmem2-dev gcc libc6-dev stress-ng
+    redis-server redis-tools postgresql-17
+""".split()
+
 # The newest tools of the field, for the tests that use them beside those of the suite. Its libraries
 # are recent enough for them.
 NEWER_SUITE = "forky"
@@ -129,6 +137,8 @@ UPSTREAM = {"device_dax": "device.c", "dax_pmem": "pmem.c", "kmem": "kmem.c",
 
 # Estimates for the progress display and the check of free space.
 TOOLCHAIN_MB, CRATES_MB, PLOT_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 81, 60, 330, 1800, 900
+PROGRAMS_MB = 1400
+IMAGES = {"guest": (GUEST, GUEST_MB), "programs": (PROGRAMS, PROGRAMS_MB)}
 BUILD_STEPS = 2750
 
 MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
@@ -224,8 +234,6 @@ class Lab:
         self.build = Path(build).resolve()
         self.toolchain = self.build / "toolchain"
         self.linux = self.build / "linux"
-        self.guest = self.build / "guest"
-        self.image = self.build / "guest.img"
         self.logs = self.build / "logs"
 
     def out(self, impl):
@@ -475,29 +483,31 @@ class Lab:
             shutil.copytree(self.build / "ndctl-next", tree / "opt/ndctl-next", symlinks=True,
                             ignore=shutil.ignore_patterns("share", "doc", "man"))
 
-    def make_image(self):
-        made = self.debian_tree("guest", GUEST, (SUITE,), GUEST_MB)
+    def make_image(self, name="guest"):
+        """Make one of IMAGES."""
+        packages, megabytes = IMAGES[name]
+        tree, note = self.build / name, self.build / f"{name}.img.made-of"
+        made = self.debian_tree(name, packages, (SUITE,), megabytes)
         boot = (HERE / "guest-boot.sh").read_bytes()
-        made_of = digest(read(self.guest / ".made-of"), boot, self.make_tools())
-        note = self.build / "guest.img.made-of"
-        if not made and self.image.is_file() and read(note) == made_of:
+        made_of = digest(read(tree / ".made-of"), boot, self.make_tools())
+        if not made and (self.build / f"{name}.img").is_file() and read(note) == made_of:
             return
         note.unlink(missing_ok=True)
-        self.add_tools(self.guest)
-        self.write_image("guest")
+        self.add_tools(tree)
+        self.write_image(name)
         note.write_text(made_of)
 
     def write_image(self, name):
         """Make NAME.img, which a machine can boot, of the tree NAME."""
         tree, image = self.build / name, self.build / f"{name}.img"
-        self.need_space("the guest image", 2000)
+        self.need_space(f"the {name} image", 2 * IMAGES.get(name, (None, 1000))[1])
         (tree / "init").write_bytes((HERE / "guest-boot.sh").read_bytes())
         (tree / "init").chmod(0o755)
         for directory in ("job", "usr/lib/modules"):
             (tree / directory).mkdir(parents=True, exist_ok=True)
         new = self.fresh(image.name)
         with open(new, "wb") as file:
-            file.truncate(2 << 30)
+            file.truncate((4 if name == "programs" else 2) << 30)
         with Progress(f"{name} image", lambda: f"{size_mb(new)} of about {size_mb(tree)} MB"):
             status, _ = self.logged("image.log", self.inside(
                 ["mke2fs", "-q", "-t", "ext4", "-d", f"/build/{name}", f"/build/{new.name}"]))
@@ -876,14 +886,14 @@ class Lab:
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "crates", "plot", "guest", "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo",
+        names = ["toolchain", "crates", "plot", *IMAGES, "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo",
                  "shell", "run", "tests", "quiet", "fixed", "results", "host-tests", "bench", "upstream", "series",
                  "stock", "packaging", "deb-tools", "builds"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
         for name in names:
             for path in (name, f"{name}.new", f"{name}.old"):
                 self.remove(self.build / path)
-        images = [f"{name}.img{end}" for name in ("guest", "ndctl")
+        images = [f"{name}.img{end}" for name in (*IMAGES, "ndctl")
                   for end in ("", ".new", ".old", ".made-of")]
         for name in (*images, "apt.conf"):
             self.remove(self.build / name)
@@ -911,6 +921,9 @@ def main(argv):
             lab.clean()
         elif what == "setup":
             lab.setup()
+        elif what == "programs":
+            lab.make_toolchain()
+            lab.make_image("programs")
         elif what in ("kernel", "shell", "run"):
             lab.make_toolchain()
             lab.make_source()

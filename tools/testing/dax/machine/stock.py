@@ -18,6 +18,7 @@ Of each kernel there is, in the build directory:
   stock/RELEASE/out/       objects of the kernel's source with the overlay, and modules in dax/
   stock/RELEASE/modules/   the modules, stripped, signed if there is a key, and compressed
   stock/RELEASE/guest/     a Debian tree with this kernel; guest.img is made of it
+  stock/RELEASE/programs/  the same with the programs of "lab.py programs"; programs.img is made of it
 """
 
 import contextlib
@@ -54,8 +55,9 @@ CRATES = [f"RUSTFLAGS_{crate}.o=--emit=llvm-bc=rust/{crate}.bc -Zmerge-functions
 PACKAGING = "debhelper lintian dpkg-dev xz-utils kmod".split()
 # Not in the package.
 SAMPLES = ("rust_driver_dax", "dax_onefile")
-GUEST = lab_module.GUEST + "systemd-sysv initramfs-tools dbus apt linux-base/trixie-backports".split()
-PREPARED_MB, GUEST_MB, PACKAGING_MB = 500, 700, 600
+SYSTEM = "systemd-sysv initramfs-tools dbus apt linux-base/trixie-backports".split()
+# The kernel, and what the lists above have.
+PREPARED_MB, SYSTEM_MB, PACKAGING_MB = 500, 370, 600
 PREPARE_STEPS = 420
 
 
@@ -336,19 +338,22 @@ class Stock(lab_module.Lab):
 
     # The guest: Debian as it is installed, with its own kernel
 
-    def make_guest(self, release, packages=()):
-        """The image of a guest with this kernel: Debian's, or that of PACKAGES, files to be installed."""
+    def make_guest(self, release, packages=(), which="guest"):
+        """The image of a guest with this kernel: Debian's, or that of PACKAGES, files to be installed. WHICH of
+        lab.py's IMAGES it is like."""
         place = self.place(release)
-        image = place / "guest.img"
-        name = f"stock/{release}/guest"
+        image = place / f"{which}.img"
+        name = f"stock/{release}/{which}"
+        wanted = lab_module.IMAGES[which][0] + SYSTEM
+        megabytes = lab_module.IMAGES[which][1] + SYSTEM_MB
         place.mkdir(parents=True, exist_ok=True)
         (self.logs / name).parent.mkdir(parents=True, exist_ok=True)
-        made = self.debian_tree(name, GUEST if packages else [*GUEST, f"linux-image-{release}"], SUITES, GUEST_MB)
-        made_of = digest(read(place / "guest/.made-of"), JOB, UNIT, *IDLE, self.make_tools(),
+        made = self.debian_tree(name, wanted if packages else [*wanted, f"linux-image-{release}"], SUITES, megabytes)
+        made_of = digest(read(place / f"{which}/.made-of"), JOB, UNIT, *IDLE, self.make_tools(),
                          *(path.stat().st_mtime_ns for path in packages))
-        if not made and image.is_file() and read(place / "guest.img.made-of") == made_of:
+        if not made and image.is_file() and read(place / f"{which}.img.made-of") == made_of:
             return image
-        tree = place / "guest"
+        tree = place / which
         for path in packages:
             shutil.copy(path, tree / "root/package.deb")
             status, _ = self.logged(f"stock-{release}-install.log", [
@@ -374,13 +379,13 @@ class Stock(lab_module.Lab):
         new = Path(f"{image}.new")
         self.remove(new)
         with open(new, "wb") as file:
-            file.truncate(3 << 30)
+            file.truncate((5 if which == "programs" else 3) << 30)
         status, _ = self.logged(f"stock-{release}-image.log", self.inside(
             ["mke2fs", "-q", "-t", "ext4", "-d", f"/build/{name}", f"/build/stock/{release}/{new.name}"]))
         if status:
             raise Stop(f"the image of the guest could not be made; read {self.logs}/stock-{release}-image.log")
         new.rename(image)
-        (place / "guest.img.made-of").write_text(made_of)
+        (place / f"{which}.img.made-of").write_text(made_of)
         return image
 
 
@@ -427,9 +432,10 @@ class StockMachine(vm.Machine):
     """A machine that runs Debian's own kernel, by its own initramfs and systemd.
 
     files   name -> file or directory, to be found at /srv/job/NAME in the guest
+    which   the image, of IMAGES in lab.py
     """
 
-    def __init__(self, stock, release, kind="nvdimm", *, files=None, **more):
+    def __init__(self, stock, release, kind="nvdimm", *, files=None, which="guest", **more):
         place = stock.place(release)
         self.files = {name: Path(path).resolve() for name, path in (files or {}).items()}
         self.release = release
@@ -437,8 +443,8 @@ class StockMachine(vm.Machine):
         boot.mkdir(exist_ok=True)
         for name, source in (("bzImage", f"vmlinuz-{release}"), ("initrd", f"initrd.img-{release}")):
             (boot / name).unlink(missing_ok=True)
-            (boot / name).symlink_to(place / "guest/boot" / source)
-        super().__init__(stock.build, kind, kernel=boot, image=place / "guest.img", **more)
+            (boot / name).symlink_to(place / which / "boot" / source)
+        super().__init__(stock.build, kind, kernel=boot, image=place / f"{which}.img", **more)
 
     def _qemu(self, job):
         tree = self.build / "toolchain"
@@ -487,12 +493,17 @@ TESTS = HERE.parents[1] / "selftests/dax"
 NOT_THERE = re.compile(r"\./upstream/|fallible")
 
 
-def system_tests(machine, programs, in_c):
-    """Those that can run where these parts are in C."""
+def system_tests(machine, programs, in_c, which="guest"):
+    """Those that can run where these parts are in C, with one of the images."""
     for path in sorted(TESTS.glob("*.sh")):
         text = path.read_text()
-        head = dict(re.findall(r"^# (machines|impl|tier|boots|kernel|append): *(.+)$", text, re.M))
-        if (path.stem not in ("lib", "machine") and machine in head.get("machines", "nvdimm").split()
+        head = dict(re.findall(r"^# (machines|impl|tier|boots|kernel|append|image): *(.+)$", text, re.M))
+        if head.pop("image", "guest") != which:
+            continue
+        if which != "guest":
+            # They take long, and are run on request.
+            head.pop("tier", "")
+        if (path.stem not in ("lib", "machine", "qemu") and machine in head.get("machines", "nvdimm").split()
                 and not set(in_c) & set(head.get("impl", "").split(" - ")[0].split()[1:] or in_c * ("impl" in head))
                 and not set(head) & {"tier", "boots", "kernel", "append"}
                 and not NOT_THERE.search(text) and not re.search(rf"\b({'|'.join(programs)})\b", text)):
@@ -515,14 +526,14 @@ def stage(stock, place):
         raise Stop(f"the tests' programs do not compile; read {stock.logs}/stock-programs.log")
 
 
-def run(stock, release, machine="nvdimm", names=None, show=None):
-    """Run tests in a guest: name of each test -> its outcome. NAMES: which ones; default: all. If there is a
-    package of modules for the kernel, install it before and remove it after."""
+def run(stock, release, machine="nvdimm", names=None, show=None, which="guest"):
+    """Run tests in a guest: name of each test -> its outcome. NAMES: which ones; default: all of this image. If
+    there is a package of modules for the kernel, install it before and remove it after."""
     packages = list(stock.build.glob(f"dax-rust-modules-{release}_*.deb"))
     tests = stock.place(release) / "tests"
     stage(stock, tests)
     programs = re.findall(r'^name = "(\w+)"\npath', read(HERE.parent / "host/Cargo.toml"), re.M)
-    here = [name for name in system_tests(machine, programs, ["core"] * bool(packages))
+    here = [name for name in system_tests(machine, programs, ["core"] * bool(packages), which)
             if names is None or name in names]
     files = {**{"package.deb": path for path in packages}, "tests": tests, "guest.sh": HERE / "stock-guest.sh",
              **{f"samples/{name}.ko.xz": stock.place(release) / f"modules/{name}.ko.xz" for name in SAMPLES
@@ -530,7 +541,8 @@ def run(stock, release, machine="nvdimm", names=None, show=None):
     # By which time limits are multiplied on a busy machine.
     pace = int(os.environ.get("PACE") or 2)
     # daxctl refuses to work where the kernel brings memory online by itself, as Debian's does.
-    with StockMachine(stock, release, machine, files=files, append="memhp_default_state=offline") as guest:
+    with StockMachine(stock, release, machine, files=files, which=which,
+                      append="memhp_default_state=offline") as guest:
         result = guest.run(f"PACE={pace} bash /srv/job/guest.sh {machine} {' '.join(here)}",
                            pace * (900 + 400 * len(here)), show)
     said = dict(re.findall(r"dax-test: \S+ (\S+) begins$(.*?)(?=dax-test: \S+ \1 ended|\Z)", result.console,
@@ -576,18 +588,34 @@ def build(stock, flavour):
     return release
 
 
-def run_machines(stock, release):
+def with_programs():
+    """The names of the tests that need the image with programs."""
+    return {path.stem for path in TESTS.glob("*.sh") if "\n# image: programs\n" in read(path)}
+
+
+def run_machines(stock, release, images=tuple(lab_module.IMAGES)):
     """Run the tests that the environment asks for: name -> outcome."""
     results = {}
     whole, names = os.environ.get("ALL"), (os.environ.get("T") or "").split()
-    for machine in (os.environ.get("MACHINE") or "").split() or (MACHINES if whole or names else DAILY):
+    asked = {"guest": [name for name in names if name not in with_programs()],
+             "programs": [name for name in names if name in with_programs()]}
+    machines = (os.environ.get("MACHINE") or "").split() or (MACHINES if whole or names else DAILY)
+    for which, machine in [(which, machine) for which in images for machine in machines]:
+        if not asked[which] and (names or which == "programs"):
+            continue
+        if which == "programs":
+            if not list(system_tests(machine, [], ["core"], which)):
+                continue
+            with stock.locked():
+                stock.make_guest(release, which=which)
         begun = ["starting"]
 
         def show(text, begun=begun):
             begun.extend(re.findall(r"^## begin (\w+)", text, re.M))
 
         with Progress(f"{release} on {machine}", lambda begun=begun: begun[-1]):
-            found = run(stock, release, machine, names or (None if whole else DAILY.get(machine, ())), show)
+            found = run(stock, release, machine,
+                        asked[which] or (None if whole else DAILY.get(machine, ())), show, which)
         results.update({f"{release}/{machine}/{name}": test for name, test in found.items()})
     return results
 

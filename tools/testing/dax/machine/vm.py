@@ -393,6 +393,7 @@ def main():
     parser.add_argument("--machine", default="nvdimm", choices=KINDS)
     parser.add_argument("--impl", default="rust", help="the kernel: rust, c, debug ...")
     parser.add_argument("--kernel", help="a directory with bzImage and modules/, instead of --impl")
+    parser.add_argument("--image", default="guest", help="of the root file system: guest, programs")
     parser.add_argument("--backing", help="directory that keeps the persistent memory")
     parser.add_argument("--share", action="append", default=[], metavar="NAME=DIRECTORY",
                         help="a directory that the guest has at /mnt/NAME")
@@ -404,8 +405,8 @@ def main():
     parser.add_argument("command", nargs=argparse.REMAINDER)
     a = parser.parse_args()
     shares = dict(s.split("=", 1) for s in a.share)
-    with Machine(a.build, a.machine, impl=a.impl, kernel=a.kernel, backing=a.backing,
-                 shares=shares, icount=a.icount, append=a.append) as machine:
+    with Machine(a.build, a.machine, impl=a.impl, kernel=a.kernel, image=Path(a.build) / f"{a.image}.img",
+                 backing=a.backing, shares=shares, icount=a.icount, append=a.append) as machine:
         if a.shell:
             machine.shell()
             return 0

@@ -23,14 +23,19 @@ def test_stock_panics(debian, report):
     report((f"{where} refers to nothing in core::panicking", panics) for where, panics in builds.panics(release))
 
 
-@pytest.mark.parametrize("machines", [
-    pytest.param(stock.DAILY, id="stock_daily"),
-    pytest.param(dict.fromkeys(stock.MACHINES), id="stock_all", marks=pytest.mark.tier_all)])
-def test_debian(debian, machines, report):
+@pytest.mark.parametrize(("machines", "image"), [
+    pytest.param(stock.DAILY, "guest", id="stock_daily"),
+    pytest.param(dict.fromkeys(stock.MACHINES), "guest", id="stock_all", marks=pytest.mark.tier_all),
+    pytest.param({"nvdimm": None}, "programs", id="stock_programs", marks=pytest.mark.tier_all)])
+def test_debian(debian, machines, image, report):
     """apt installs the package in a guest with Debian's kernel; the system tests pass; apt removes it."""
+    builds, release = debian
+    if image != "guest":
+        with builds.locked():
+            builds.make_guest(release, which=image)
     outcome = Outcome()
     for machine, names in machines.items():
-        for name, found in stock.run(*debian, machine, names).items():
+        for name, found in stock.run(builds, release, machine, names, which=image).items():
             found.wrong = [f"{machine}, {name}: {why}" for why in found.wrong]
             outcome.merge(found)
     report(outcome)

@@ -8,6 +8,7 @@
 #   # boots: 2                   number of boots with the same persistent memory (default: 1);
 #                                $BOOT is the number of this one
 #   # limit: 120                 seconds that it may take in one boot (default: 120)
+#   # image: programs            the guest's image, see tools/testing/dax/README.rst (default: guest)
 #   # append: maxcpus=1          additions to the kernel's command line
 #   # leaves: memory             the state it leaves behind on purpose; it then needs an append
 #   # impl: rust core - why      runs only where these drivers are Rust; if none is named, all
