@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * bare: the program of a virtual machine that runs nothing else, and is up at once.
+ *
+ * QEMU loads it by the multiboot protocol, in 32-bit mode without paging, so addresses are physical.
+ * It reads commands from the second serial port, one in a line, and answers each with a line. The
+ * commands are those of nested-init.c.
+ */
+#include <stdint.h>
+
+#define PORT 0x2f8
+
+/* The header: magic number; flags, to be given the size of memory; checksum. */
+asm(".pushsection .text, \"ax\"\n"
+	".align 4\n"
+	".long 0x1badb002, 2, -(0x1badb002 + 2)\n"
+	".globl _start\n"
+	"_start: mov $stack_end, %esp\n"
+	"push %ebx\n"
+	"call run\n"
+	".popsection\n"
+	".pushsection .bss, \"aw\", @nobits\n"
+	".align 16\n"
+	".skip 16384\n"
+	"stack_end:\n"
+	".popsection\n");
+
+static uint32_t memory_kb, filled;
+static int counted;
+
+/* Behind this program. */
+static char *const page = (char *)(16 << 20);
+static uint32_t *const pattern = (uint32_t *)(32 << 20);
+
+static void out8(uint16_t port, uint8_t value)
+{
+	asm volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static uint8_t in8(uint16_t port)
+{
+	uint8_t value;
+
+	asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static void out32(uint16_t port, uint32_t value)
+{
+	asm volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static uint32_t in32(uint16_t port)
+{
+	uint32_t value;
+
+	asm volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static void put(char c)
+{
+	while (!(in8(PORT + 5) & 0x20))
+		;
+	out8(PORT, c);
+}
+
+static char get(void)
+{
+	while (!(in8(PORT + 5) & 1))
+		asm volatile("pause");
+	return in8(PORT);
+}
+
+static void say(const char *text)
+{
+	while (*text)
+		put(*text++);
+}
+
+static void answer(const char *text)
+{
+	say(text);
+	put('\n');
+}
+
+static void answer_number(uint32_t number, uint32_t base)
+{
+	char digits[12], *at = digits + 11;
+
+	*at = 0;
+	do
+		*--at = "0123456789abcdef"[number % base];
+	while (number /= base);
+	say(base == 16 ? "0x" : "");
+	answer(at);
+}
+
+static uint32_t number(const char *text)
+{
+	uint32_t n = 0;
+
+	while (*text >= '0' && *text <= '9')
+		n = n * 10 + *text++ - '0';
+	return n;
+}
+
+static int same(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+static void copy(volatile char *to, const char *from)
+{
+	do
+		*to++ = *from;
+	while (*from++);
+}
+
+static uint32_t word(uint32_t i)
+{
+	return i * 0x9e3779b1U ^ i >> 7;
+}
+
+static uint32_t pci(uint32_t device, uint32_t at)
+{
+	out32(0xcf8, 0x80000000 | device << 11 | at);
+	return in32(0xcfc);
+}
+
+/* The memory of the PCI device ivshmem: its BAR 2. */
+static char *shared(void)
+{
+	uint32_t device;
+
+	for (device = 0; device < 32; device++) {
+		if (pci(device, 0) != 0x11101af4)
+			continue;
+		/* Let it answer to accesses of memory. */
+		out32(0xcf8, 0x80000000 | device << 11 | 4);
+		out32(0xcfc, in32(0xcfc) | 2);
+		if (!pci(device, 0x1c))
+			return (char *)(pci(device, 0x18) & ~0xfU);
+	}
+	return 0;
+}
+
+static void obey(const char *command, const char *argument)
+{
+	uint32_t i;
+
+	if (same(command, "memory")) {
+		answer_number(memory_kb, 10);
+	} else if (same(command, "place")) {
+		copy(page, argument);
+		answer_number((uint32_t)page, 16);
+	} else if (same(command, "fill")) {
+		filled = number(argument) << 18;
+		for (i = 0; i < filled; i++)
+			pattern[i] = word(i);
+		answer("ok");
+	} else if (same(command, "verify")) {
+		for (i = 0; i < filled && pattern[i] == word(i); i++)
+			;
+		answer(!filled ? "empty" : i < filled ? "differs" : "ok");
+	} else if (same(command, "count")) {
+		answer_number(++counted, 10);
+	} else if (same(command, "share") && shared()) {
+		copy(shared(), argument);
+		answer("ok");
+	} else if (same(command, "shared") && shared()) {
+		answer(shared());
+	} else if (same(command, "off")) {
+		answer("ok");
+		/* The keyboard controller resets the machine. */
+		out8(0x64, 0xfe);
+	} else {
+		answer("no such command");
+	}
+}
+
+/* BOOT: how QEMU describes the machine */
+__attribute__((used)) void run(const uint32_t *boot)
+{
+	static char line[256];
+
+	/* mem_upper: memory from 1 MiB on */
+	memory_kb = boot[2] + 1024;
+	answer("ready");
+	for (;;) {
+		char *at = line, *argument = line, c;
+
+		while ((c = get()) != '\n')
+			if (c != '\r' && at < line + sizeof(line) - 1)
+				*at++ = c;
+		*at = 0;
+		while (*argument && *argument != ' ')
+			argument++;
+		if (*argument)
+			*argument++ = 0;
+		obey(line, argument);
+	}
+}
