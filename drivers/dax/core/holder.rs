@@ -71,6 +71,7 @@ impl Holder {
     /// Ends what [`Self::claim`] began for `identity`.
     ///
     /// [`Self::evict`] may have ended the claim before.
+    #[cfg_attr(not(CONFIG_FS_DAX), expect(dead_code))]
     pub(crate) fn release(&self, identity: *mut c_void) {
         self.operations.set(None);
         let found = self
