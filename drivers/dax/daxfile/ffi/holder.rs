@@ -126,6 +126,10 @@ impl Drop for Known<'_> {
             Some(entry) => core::mem::replace(entry, last),
             None => last,
         };
+        if entries.is_empty() {
+            // Nobody drops a static when the module is unloaded.
+            *entries = KVec::new();
+        }
         if !gone.holds {
             return;
         }
