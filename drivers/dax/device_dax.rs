@@ -34,8 +34,7 @@ use kernel::{
     mm::{
         fault::{
             FaultResult,
-            VmFault,
-            PMD_ORDER, //
+            VmFault, //
         },
         vma_desc::VmaDesc, //
     },
@@ -78,9 +77,6 @@ macro_rules! refuse {
         dev_info_ratelimited!($dev, "{}: {} refused: {}\n", Requester, $what, fmt!($($why)*))
     };
 }
-
-/// The size in bytes of the memory that a pmd entry maps.
-const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
 
 /// The driver. It has no data: devres undoes all that a bind sets up.
 struct DeviceDax;
@@ -132,47 +128,12 @@ impl mapping::Operations for DeviceDax {
     }
 
     fn place(dev: &dax::Device, request: &Placement<'_>) -> Result<usize> {
-        let align = dev.align();
-        // mm/mremap.c treats a pud entry as a corrupt page table: it clears the entry without a
-        // flush, and leaks the reference to the memory. Only this callback can prevent that.
-        if align > PMD_SIZE {
-            request.drop_entries();
-        }
-
-        let congruent = |addr: usize| aligned(addr.wrapping_sub(request.offset()), align);
-
-        if request.fixed() || request.addr() != 0 {
-            // mm would lose the present mapping at this address, and no entry could map the new one.
-            if !congruent(request.addr()) {
-                refuse!(
-                    dev,
-                    "mapping",
-                    "address 0x{:x} and offset 0x{:x} must differ by a multiple of the align 0x{:x}",
-                    request.addr(),
-                    request.offset(),
-                    align
-                );
-                if let Some(live) = dev.live() {
-                    live.count(Count::RefusedMmap);
-                }
-                return Err(EINVAL);
+        request.place(dev.align(), |why| {
+            refuse!(dev, "mapping", "{}", why);
+            if let Some(live) = dev.live() {
+                live.count(Count::RefusedMmap);
             }
-            let addr = request.find(request.addr(), request.len())?;
-            if request.fixed() || congruent(addr) {
-                return Ok(addr);
-            }
-        }
-
-        // Ask for enough room to place the mapping at any offset within an entry.
-        let Some(room) = request.len().checked_add(align) else {
-            return Err(ENOMEM);
-        };
-        let addr = match request.find(0, room) {
-            Ok(addr) => addr,
-            // There is no such room. There may be enough for the mapping alone.
-            Err(_) => return request.find(0, request.len()),
-        };
-        Ok(addr.wrapping_add(request.offset().wrapping_sub(addr) & align.wrapping_sub(1)))
+        })
     }
 
     fn may_split(dev: &dax::Device, addr: usize) -> Result {

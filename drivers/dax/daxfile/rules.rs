@@ -8,14 +8,8 @@ use kernel::{
         Placement,
         Requester, //
     },
-    mm::{
-        fault::PMD_ORDER,
-        vma_desc::VmaDesc, //
-    },
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    mm::vma_desc::VmaDesc,
+    page::PAGE_SHIFT,
     prelude::*, //
 };
 
@@ -28,9 +22,6 @@ macro_rules! refuse {
     };
 }
 pub(crate) use refuse;
-
-/// The size in bytes of the memory that a pmd entry maps.
-const PMD_SIZE: usize = PAGE_SIZE << PMD_ORDER;
 
 /// Accepts a new mapping, or refuses one that breaks a rule.
 pub(crate) fn mmap(seal: &Seal, desc: &mut VmaDesc) -> Result {
@@ -67,38 +58,7 @@ pub(crate) fn mmap(seal: &Seal, desc: &mut VmaDesc) -> Result {
 
 /// Finds an address for a mapping, as in `device_dax`.
 pub(crate) fn place(seal: &Seal, request: &Placement<'_>) -> Result<usize> {
-    let align = seal.align();
-    // mm/mremap.c treats a pud entry as a corrupt page table.
-    if align > PMD_SIZE {
-        request.drop_entries();
-    }
-
-    let congruent = |addr: usize| aligned(addr.wrapping_sub(request.offset()), align);
-
-    if request.fixed() || request.addr() != 0 {
-        if !congruent(request.addr()) {
-            refuse!(
-                "mapping",
-                "address 0x{:x} and offset 0x{:x} must differ by a multiple of the align 0x{:x}",
-                request.addr(),
-                request.offset(),
-                align
-            );
-            return Err(EINVAL);
-        }
-        let addr = request.find(request.addr(), request.len())?;
-        if request.fixed() || congruent(addr) {
-            return Ok(addr);
-        }
-    }
-
-    // Ask for enough room to place the mapping at any offset within an entry.
-    let room = request.len().checked_add(align).ok_or(ENOMEM)?;
-    let Ok(addr) = request.find(0, room) else {
-        // There may be enough room for the mapping alone.
-        return request.find(0, request.len());
-    };
-    Ok(addr.wrapping_add(request.offset().wrapping_sub(addr) & align.wrapping_sub(1)))
+    request.place(seal.align(), |why| refuse!("mapping", "{}", why))
 }
 
 /// Accepts or refuses that a mapping is split at `addr`.

@@ -16,8 +16,10 @@
 //! the file was opened through. The inode of the device node does not change.
 
 mod fault;
+mod placement;
 
 pub use self::fault::Fault;
+pub use self::placement::Placement;
 
 use super::{
     device::Device,
@@ -139,121 +141,6 @@ unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file
         (*file).private_data = dev.as_raw().cast();
     }
     0
-}
-
-/// A request for an address.
-///
-/// # Invariants
-///
-/// `file` is open, and the mmap lock of the current task is held for writing, for `'a`.
-pub struct Placement<'a> {
-    file: *mut bindings::file,
-    addr: usize,
-    len: usize,
-    pgoff: usize,
-    flags: usize,
-    _file: PhantomData<&'a bindings::file>,
-}
-
-impl<'a> Placement<'a> {
-    /// The request of a call of the `get_unmapped_area` file operation.
-    ///
-    /// # Safety
-    ///
-    /// The arguments are those of the operation, `mm` called it, and it does not return before the
-    /// end of `'a`.
-    pub unsafe fn from_raw(
-        file: *mut bindings::file,
-        addr: usize,
-        len: usize,
-        pgoff: usize,
-        flags: usize,
-    ) -> Self {
-        // INVARIANT: By the safety requirements.
-        Self {
-            file,
-            addr,
-            len,
-            pgoff,
-            flags,
-            _file: PhantomData,
-        }
-    }
-
-    /// Returns the address that user space asks for, or 0 if it does not ask for one.
-    pub fn addr(&self) -> usize {
-        self.addr
-    }
-
-    /// Returns whether user space insists on the address.
-    pub fn fixed(&self) -> bool {
-        self.flags & bindings::MAP_FIXED as usize != 0
-    }
-
-    /// The length in bytes, a multiple of the page size, never 0.
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Returns the offset into the file in bytes.
-    ///
-    /// An offset that is too large wraps here; `mm` refuses it elsewhere.
-    pub fn offset(&self) -> usize {
-        self.pgoff.wrapping_shl(PAGE_SHIFT as u32)
-    }
-
-    /// Removes the entries of the current task that map any of the requested memory. The next touch
-    /// faults them in again.
-    ///
-    /// This is for entries that `mm` cannot move: the request may be a part of `mremap()`, which
-    /// the caller cannot tell. No new entry is made before the mmap lock is released.
-    pub fn drop_entries(&self) {
-        // SAFETY: By the type invariant the file is open.
-        let mapping = unsafe { (*self.file).f_mapping };
-        // SAFETY: The mapping of an open file is valid.
-        if !unsafe { bindings::mapping_mapped(mapping) } {
-            return;
-        }
-
-        let last = self.pgoff.saturating_add(self.len >> PAGE_SHIFT);
-        let mut addr = 0;
-        loop {
-            // SAFETY: By the type invariant the lock is held.
-            let vma = unsafe { bindings::find_vma((*Task::current_raw()).mm, addr) };
-            if vma.is_null() {
-                return;
-            }
-            // SAFETY: The lock is held, so the VMA is valid and does not change.
-            let area = unsafe { VmaRef::from_raw(vma) };
-            // SAFETY: As above.
-            let (file, pgoff) = unsafe { ((*vma).vm_file, (*vma).vm_pgoff) };
-            let len = area.end().wrapping_sub(area.start());
-            addr = area.end();
-
-            // SAFETY: A VMA keeps its file open.
-            let ours = !file.is_null() && unsafe { (*file).f_mapping } == mapping;
-            if ours && pgoff < last && self.pgoff < pgoff.saturating_add(len >> PAGE_SHIFT) {
-                // SAFETY: By the type invariant the lock is held for writing.
-                unsafe { bindings::vma_start_write(vma) };
-                area.zap_vma_range(area.start(), len);
-            }
-        }
-    }
-
-    /// Finds an address for a mapping of `len` bytes in the default way, near `addr` if that is not
-    /// 0.
-    pub fn find(&self, addr: usize, len: usize) -> Result<usize> {
-        // SAFETY: By the type invariant the file is open and the lock is held.
-        let addr =
-            unsafe { bindings::mm_get_unmapped_area(self.file, addr, len, self.pgoff, self.flags) };
-
-        // Errors are the last addresses, as in an `ERR_PTR()`.
-        match i32::try_from(addr as isize) {
-            Ok(errno) if errno < 0 => Err(Error::from_errno(errno)),
-            _ => Ok(addr),
-        }
-    }
 }
 
 /// The name and number of the task that makes a request, for messages that refuse it.

@@ -67,6 +67,9 @@ def said(path, text):
         for why in re.findall(r"(?:&str = |[{;]\n\s+)" + STRING + r"(?:;|\n\s+\})", text):
             if " " in why:
                 yield f"seal refused: {why}"
+    # Why an address is refused, which the driver logs.
+    for why in re.findall(r"\brefuse\(fmt!\(\s*" + STRING, text):
+        yield f"mapping refused: {why}"
     # Advice, to which the name of the instance is appended.
     for advice in re.findall(r"\badvise\(\s*dev,\s*fmt!\(\s*" + STRING, text):
         yield f"{advice} {{}}"
@@ -77,7 +80,7 @@ def said(path, text):
 
 # Format strings that only join other messages.
 FRAMES = {"* *", "*: *; * *", "*: * refused: *", "*", "delete refused: *", "size *", "mapping *", "align *",
-          "dax*.*", "mapping*", "seal refused: *"}
+          "dax*.*", "mapping*", "mapping refused: *", "seal refused: *"}
 PREFIXES = ("delete refused: ",)
 
 
