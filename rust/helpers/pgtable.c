@@ -81,3 +81,38 @@ __rust_helper int rust_helper_vmf_peek_huge(struct vm_fault *vmf,
 #endif
 	return -1;
 }
+
+/*
+ * Maps the frames from @pfn on with the entry of @order that the fault is about,
+ * if it is empty. Returns false if mm has to do that. The memory type of the
+ * frames must be write-back. mm would look it up, which takes longer than the
+ * rest of the fault.
+ */
+__rust_helper bool rust_helper_vmf_insert_cached(struct vm_fault *vmf,
+						 unsigned long pfn,
+						 unsigned int order)
+{
+#if defined(CONFIG_X86) && defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)
+	if (order == PMD_ORDER) {
+		pmd_t new = pmd_mkspecial(pmd_mkhuge(pfn_pmd(pfn, vmf->vma->vm_page_prot)));
+		spinlock_t *ptl = pmd_lock(vmf->vma->vm_mm, vmf->pmd);
+
+		if (pmd_none(*vmf->pmd))
+			set_pmd_at(vmf->vma->vm_mm, vmf->address & PMD_MASK, vmf->pmd, new);
+		spin_unlock(ptl);
+		return true;
+	}
+#endif
+#if defined(CONFIG_X86) && defined(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP)
+	if (order == PUD_ORDER) {
+		pud_t new = pud_mkspecial(pud_mkhuge(pfn_pud(pfn, vmf->vma->vm_page_prot)));
+		spinlock_t *ptl = pud_lock(vmf->vma->vm_mm, vmf->pud);
+
+		if (pud_none(*vmf->pud))
+			set_pud_at(vmf->vma->vm_mm, vmf->address & PUD_MASK, vmf->pud, new);
+		spin_unlock(ptl);
+		return true;
+	}
+#endif
+	return false;
+}

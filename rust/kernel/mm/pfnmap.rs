@@ -18,6 +18,7 @@ use super::{
         PMD_ORDER,
         PTE_ORDER, //
     },
+    virt::VmaRef,
     vma_desc::VmaDesc, //
 };
 use crate::bindings;
@@ -77,4 +78,47 @@ impl VmFault {
             }
         }
     }
+
+    /// [`Self::insert_pfn`] for frames whose memory type is known: write-back.
+    ///
+    /// `mm` does not look up the type for a large entry, so this takes less time.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::insert_pfn`]. In addition, all mappings of the frames are write-back as long as they
+    /// are mapped here.
+    #[inline]
+    pub unsafe fn insert_cached_pfn(&self, pfn: usize, order: u32) -> FaultResult {
+        let upgrade = self.is_upgrade(order);
+
+        // SAFETY: By the type invariant the fault is being handled, and asks for an entry of this order.
+        // The rest is by the safety requirements.
+        if !upgrade && unsafe { bindings::vmf_insert_cached(self.as_raw(), pfn, order) } {
+            return FaultResult::NOPAGE;
+        }
+        // SAFETY: By the safety requirements.
+        unsafe { self.insert_pfn(pfn, order) }
+    }
+}
+
+/// Returns whether a page frame is mapped at an address of an area of bare page frames.
+///
+/// # Safety
+///
+/// The caller holds the mmap lock of the area, or the lock for the list of mappings of its file
+/// (`i_mmap_rwsem`).
+pub unsafe fn is_mapped(vma: &VmaRef, addr: usize) -> bool {
+    let mut args = bindings::follow_pfnmap_args {
+        vma: vma.as_ptr(),
+        address: addr,
+        ..pin_init::zeroed()
+    };
+
+    // SAFETY: By the caller. The function refuses an address outside of the area.
+    if unsafe { bindings::follow_pfnmap_start(&mut args) } != 0 {
+        return false;
+    }
+    // SAFETY: The start was successful.
+    unsafe { bindings::follow_pfnmap_end(&mut args) };
+    true
 }
