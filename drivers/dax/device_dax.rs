@@ -22,6 +22,7 @@ use kernel::{
         mapping::{
             self,
             Fault,
+            Mappable,
             Placement,
             Requester, //
         }, //
@@ -64,6 +65,10 @@ kernel::module_dax_driver! {
             default: 16,
             description: "How many entries a fault of a 2 MiB or 1 GiB device makes at most, if the entry before exists; 0: one",
         },
+        dontfork: u8 {
+            default: 0,
+            description: "1: a child process does not inherit mappings, and MADV_DOFORK does not change that",
+        },
     },
 }
 
@@ -84,6 +89,7 @@ struct DeviceDax;
 #[vtable]
 impl dax::Driver for DeviceDax {
     const KIND: dax::Kind = dax::Kind::Device;
+    const TAKES_BARE: bool = true;
     const GROUPS: Option<&'static Groups<BoundTo<Self>>> = Some(&device_dax::stats::STATS);
 
     type Data<'bound> = Self;
@@ -92,7 +98,13 @@ impl dax::Driver for DeviceDax {
         dev: &'bound dax::Device<Core<'_>>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         pin_init_scope(move || {
-            dev.reserve()?.map_generic()?.run()?;
+            let reserved = dev.reserve()?;
+            let mapped = if dev.is_bare() {
+                reserved.map_bare()?
+            } else {
+                reserved.map_generic()?
+            };
+            mapped.run()?;
             // Last, so that nobody opens an instance that is not alive yet.
             mapping::register::<Self>(dev)?;
             Ok(try_init!(Self {}))
@@ -124,6 +136,9 @@ impl mapping::Operations for DeviceDax {
 
         check(dev, desc).inspect_err(|_| live.count(Count::RefusedMmap))?;
         desc.set_hugepage();
+        if *module_parameters::dontfork.value_ref() != 0 {
+            desc.set_dontfork();
+        }
         Ok(())
     }
 
@@ -149,7 +164,7 @@ impl mapping::Operations for DeviceDax {
     }
 
     #[inline]
-    fn fault(fault: &Fault<'_>) -> FaultResult {
+    fn fault<B: Mappable>(fault: &Fault<'_, B>) -> FaultResult {
         let align = fault.device().align();
 
         match fault.size().cmp(&align) {
@@ -212,7 +227,7 @@ fn check(dev: &dax::Device, desc: &VmaDesc) -> Result {
         );
         return Err(EINVAL);
     }
-    if !desc.is_dax() {
+    if !dev.is_bare() && !desc.is_dax() {
         refuse!(
             dev,
             "mmap",

@@ -12,6 +12,7 @@
 #include <linux/magic.h>
 #include <linux/huge_mm.h>
 #include <linux/kmod.h>
+#include <linux/memory-failure.h>
 #include <linux/memory-tiers.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>

@@ -12,6 +12,7 @@
 //! C headers: [`include/linux/dax.h`](srctree/include/linux/dax.h),
 //! `drivers/dax/bus.h`, `drivers/dax/dax-private.h`
 
+mod bare;
 pub mod class;
 pub mod copy;
 pub mod device;

@@ -18,6 +18,7 @@ use kernel::{
         mapping::{
             self,
             Fault,
+            Mappable,
             Placement,
             Requester, //
         },
@@ -198,7 +199,7 @@ impl mapping::Operations for Consumer {
         PAGE_SIZE
     }
 
-    fn fault(fault: &Fault<'_>) -> FaultResult {
+    fn fault<B: Mappable>(fault: &Fault<'_, B>) -> FaultResult {
         if fault.size() != PAGE_SIZE {
             return FaultResult::FALLBACK;
         }

@@ -48,6 +48,7 @@ attribute_groups! {
         Resource,
         NumaNode,
         MemmapOnMemory,
+        Memmap,
     ]
 }
 
@@ -243,6 +244,22 @@ attribute! {
                 state.memmap_on_memory = on;
                 Ok(())
             })?
+        }
+    }
+}
+
+attribute! {
+    /// Whether the memory gets struct pages when a driver is bound.
+    Memmap(Subclass<Instance>, c"memmap", 0o644) {
+        fn show(dev: &Subclass<Instance>, out: &mut Output) -> Result {
+            let bare = dev.region().with_instance(dev.key(), |state| state.bare)?;
+
+            out.number((!bare).into());
+            Ok(())
+        }
+
+        fn store(dev: &Subclass<Instance>, input: &[u8]) -> Result {
+            dev.region().set_memmap(dev, kstrtobool_bytes(input)?)
         }
     }
 }

@@ -127,6 +127,15 @@ impl Bus for DaxBus {
         if layout.ranges.is_empty() {
             return Err(ENXIO);
         }
+        let driver = binding.driver();
+        if layout.bare && !driver.takes_bare() {
+            dev_info!(
+                dev,
+                "not bound to {}: it needs struct pages, and memmap is 0; write 1 to memmap, or bind the device to device_dax\n",
+                driver.name()
+            );
+            return Err(EOPNOTSUPP);
+        }
         ffi::instance::probe(binding, layout)?;
         dev.region().seed_was_bound(dev.key());
         Ok(())

@@ -157,6 +157,8 @@ pub(crate) struct InstanceState {
     mappings: KVVec<Registered<Mapping>>,
     align: Align,
     pub(crate) memmap_on_memory: bool,
+    /// Whether the memory gets no struct pages.
+    pub(crate) bare: bool,
 }
 
 impl InstanceState {
@@ -340,6 +342,7 @@ impl Region {
                 ranges,
                 align: instance.align() as u32,
                 memmap_on_memory: instance.memmap_on_memory,
+                bare: instance.bare,
             })
         })?
     }

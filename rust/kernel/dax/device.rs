@@ -173,6 +173,16 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
             .trailing_zeros()
             .wrapping_sub(PAGE_SHIFT as u32)
     }
+
+    /// Whether the administrator wants no struct pages for the memory. See
+    /// [`Reserved::map_bare`](super::memory::Reserved::map_bare).
+    ///
+    /// It may change whenever no driver is bound.
+    #[inline]
+    pub fn is_bare(&self) -> bool {
+        // SAFETY: As for `align`.
+        unsafe { addr_of!((*self.as_raw()).bare).read_volatile() }
+    }
 }
 
 impl Device {

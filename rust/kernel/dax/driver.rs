@@ -85,6 +85,7 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*ddrv.get()).type_ = T::KIND as bindings::dax_driver_type;
             (*ddrv.get()).probe = Some(Self::probe_callback);
             (*ddrv.get()).remove = Some(Self::remove_callback);
+            (*ddrv.get()).takes_bare = T::TAKES_BARE;
             if T::HAS_GROW {
                 (*ddrv.get()).grow = Some(Self::grow_callback);
             }
@@ -191,6 +192,9 @@ pub trait Driver: Sized + 'static {
     /// It is dropped when the driver is unbound, before devres are released. So the instance may still
     /// be alive then.
     type Data<'bound>: Send + 'bound;
+
+    /// Whether the driver can be bound to instances without struct pages ([`Device::is_bare`]).
+    const TAKES_BARE: bool = false;
 
     /// The files that an instance has in sysfs while it is bound to the driver.
     const GROUPS: Option<&'static Groups<BoundTo<Self>>> = None;

@@ -13,6 +13,7 @@ use super::{
     memmap::Memmap, //
 };
 use crate::{
+    alloc,
     bindings,
     error::to_result,
     page::PAGE_SHIFT,
@@ -23,6 +24,7 @@ use crate::{
     },
     task::Task, //
 };
+use core::ops::Range;
 
 /// The operations of the `struct dev_pagemap` of an instance that user space maps.
 pub(super) static GENERIC: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
@@ -63,14 +65,7 @@ unsafe extern "C" fn memory_failure(
     let pages = memmap.folio_pages();
     let pgoff = failed & !pages.wrapping_sub(1);
 
-    crate::dev_err_ratelimited!(
-        dev,
-        "memory failed at offset 0x{:x}, physical address 0x{:x}; touching 0x{:x} bytes from offset 0x{:x} on raises SIGBUS until the device is unbound and bound again\n",
-        failed.wrapping_shl(PAGE_SHIFT as u32),
-        phys,
-        pages.wrapping_shl(PAGE_SHIFT as u32),
-        pgoff.wrapping_shl(PAGE_SHIFT as u32)
-    );
+    report(dev, phys, failed, pgoff..pgoff.wrapping_add(pages));
 
     // SAFETY: The page belongs to the instance, so its folio is valid.
     let in_use = unsafe {
@@ -85,7 +80,7 @@ unsafe extern "C" fn memory_failure(
     };
     // Without memory for this, a process that does not ask for early signals keeps its entry. The
     // processor reports the failure when the process touches the memory.
-    let _ = Unmap::queue(dev, pgoff, pages);
+    let _ = Unmap::queue(dev, pgoff, pages, GFP_KERNEL);
 
     if in_use {
         EOPNOTSUPP.to_errno()
@@ -94,12 +89,27 @@ unsafe extern "C" fn memory_failure(
     }
 }
 
+/// Says which page of an instance has failed, and which pages are lost with it. The numbers are offsets
+/// in pages.
+pub(super) fn report(dev: &Device, phys: u64, failed: usize, lost: Range<usize>) {
+    let bytes = |pages: usize| pages.wrapping_shl(PAGE_SHIFT as u32);
+
+    crate::dev_err_ratelimited!(
+        dev,
+        "memory failed at offset 0x{:x}, physical address 0x{:x}; touching 0x{:x} bytes from offset 0x{:x} on raises SIGBUS until the device is unbound and bound again\n",
+        bytes(failed),
+        phys,
+        bytes(lost.end.wrapping_sub(lost.start)),
+        bytes(lost.start)
+    );
+}
+
 /// Removes failed memory from all address spaces, after `mm` has handled the failure.
 ///
 /// `mm` finds the processes to signal by their entries, so this must come later. If there was no
 /// process to signal, `mm` leaves the entries in place.
 #[repr(C)]
-struct Unmap {
+pub(super) struct Unmap {
     work: bindings::callback_head,
     dev: ARef<Device>,
     /// Offset into the instance, in pages.
@@ -113,7 +123,7 @@ impl Unmap {
     /// A kernel thread never returns there, so this does nothing in one. The processor reported the
     /// failure to that thread, and will report it to each process that touches the memory.
     #[inline(never)]
-    fn queue(dev: &Device, pgoff: usize, pages: usize) -> Result {
+    pub(super) fn queue(dev: &Device, pgoff: usize, pages: usize, flags: alloc::Flags) -> Result {
         let task = Task::current_raw();
 
         // SAFETY: The current task is valid, and this flag never changes.
@@ -131,7 +141,7 @@ impl Unmap {
                 pgoff,
                 pages,
             },
-            GFP_KERNEL,
+            flags,
         )?);
         // SAFETY: The work is valid, and nothing else accesses it until it runs.
         let queued = unsafe {

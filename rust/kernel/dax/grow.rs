@@ -8,6 +8,7 @@
 //! before the driver is asked. So a driver cannot forget it.
 
 use super::{
+    bare::BARE,
     device::{
         Device,
         Range, //
@@ -119,7 +120,7 @@ fn memmap_of<'a>(dev: &'a Device<device::Core<'_>>) -> Result<Option<&'a Memmap>
     // not change.
     let (ops, owner) = unsafe { ((*pgmap).ops, (*pgmap).owner) };
 
-    if !ptr::eq(ops, &GENERIC) {
+    if !ptr::eq(ops, &GENERIC) && !ptr::eq(ops, &BARE) {
         return Err(EOPNOTSUPP);
     }
     // SAFETY: With these operations a `Memmap` is the owner. It exists until the unbind. In this
@@ -140,13 +141,19 @@ fn make(
 
     let addresses = reserve_ranges(dev, growth.added(), ranges.len(), ReserveFunctions::KERNEL)?;
     let dev_pagemap = OwnedDevPagemap::new(ranges.iter().map(|range| range.0.range))?;
-    let mut more = describe(dev, dev_pagemap, ranges, addresses)?;
+    let mut more = describe(dev, dev_pagemap, ranges, addresses, memmap.is_bare())?;
 
     // SAFETY:
     // - The operations are for an owner that is a `Memmap`.
     // - `memmap` has the counters, and lives longer.
     // - Nobody can map the memory before `grow` succeeds. After that `memmap` owns it. The instance
     //   is killed before it is dropped.
-    unsafe { more.as_mut().map(&GENERIC, memmap.counts)? };
+    unsafe {
+        if memmap.is_bare() {
+            more.as_mut().take_bare(dev, memmap.counts)?;
+        } else {
+            more.as_mut().map(&GENERIC, memmap.counts)?;
+        }
+    }
     Ok(more)
 }

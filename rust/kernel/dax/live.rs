@@ -9,6 +9,11 @@
 //! faults can run. The driver shows them in sysfs.
 
 use super::{
+    bare::{
+        Bare,
+        Failed,
+        BARE, //
+    },
     device::Device,
     failure::GENERIC,
     memmap::Memmap, //
@@ -44,6 +49,13 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// May be called wherever sleeping is allowed. Does not wait.
     #[inline]
     pub fn live(&self) -> Option<Live<'_>> {
+        self.live_with()
+    }
+
+    /// [`Self::live`] for memory of one kind. Returns [`None`] if that of the instance is of another
+    /// kind.
+    #[inline]
+    pub(super) fn live_with<B: Backing>(&self) -> Option<Live<'_, B>> {
         let (section, pgmap) = self.alive()?;
         // SAFETY: The `struct dev_pagemap` is valid until the end of the section, and these fields
         // do not change.
@@ -51,11 +63,11 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
 
         // A driver in C may have made the instance alive with a `struct dev_pagemap` of another
         // kind.
-        if !ptr::eq(ops, &GENERIC) {
+        if !B::has(ops) {
             return None;
         }
-        // INVARIANT: Only `map_generic` uses these operations, and makes a `Memmap` the owner. The
-        // section ends when the `Live` is dropped.
+        // INVARIANT: Only `map_generic` and `map_bare` use the operations of a kind, and make a
+        // `Memmap` the owner. The section ends when the `Live` is dropped.
         let memory = LiveMemory {
             dev: self.as_raw(),
             order,
@@ -85,6 +97,54 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         // While the instance is alive the pointer is valid. That is so at least until the section
         // ends.
         (!pgmap.is_null()).then_some((section, pgmap))
+    }
+}
+
+/// What the memory of an instance consists of: [`Pages`], [`Frames`], or [`Either`].
+///
+/// The kind can change only while the instance is dead.
+pub trait Backing: sealed::Sealed {}
+
+/// Memory with struct pages, in compound pages of the align.
+pub struct Pages;
+
+/// Memory without struct pages: bare page frames.
+pub struct Frames;
+
+/// Memory with or without struct pages.
+pub struct Either;
+
+impl Backing for Pages {}
+impl Backing for Frames {}
+impl Backing for Either {}
+
+mod sealed {
+    use super::*;
+
+    pub trait Sealed {
+        /// Whether a `struct dev_pagemap` with these operations is one of the kind.
+        fn has(ops: *const bindings::dev_pagemap_ops) -> bool;
+    }
+
+    impl Sealed for Pages {
+        #[inline]
+        fn has(ops: *const bindings::dev_pagemap_ops) -> bool {
+            ptr::eq(ops, &GENERIC)
+        }
+    }
+
+    impl Sealed for Frames {
+        #[inline]
+        fn has(ops: *const bindings::dev_pagemap_ops) -> bool {
+            ptr::eq(ops, &BARE)
+        }
+    }
+
+    impl Sealed for Either {
+        #[inline]
+        fn has(ops: *const bindings::dev_pagemap_ops) -> bool {
+            Pages::has(ops) || Frames::has(ops)
+        }
     }
 }
 
@@ -169,16 +229,16 @@ impl Drop for Section {
 ///
 /// This is a read-side critical section of the core's SRCU domain; an unbind waits for its end.
 #[must_use = "if unused, the section ends immediately"]
-pub struct Live<'a> {
-    memory: LiveMemory<'a>,
+pub struct Live<'a, B: Backing = Either> {
+    memory: LiveMemory<'a, B>,
     _section: Section,
 }
 
-impl<'a> Deref for Live<'a> {
-    type Target = LiveMemory<'a>;
+impl<'a, B: Backing> Deref for Live<'a, B> {
+    type Target = LiveMemory<'a, B>;
 
     #[inline]
-    fn deref(&self) -> &LiveMemory<'a> {
+    fn deref(&self) -> &LiveMemory<'a, B> {
         &self.memory
     }
 }
@@ -188,19 +248,20 @@ impl<'a> Deref for Live<'a> {
 /// # Invariants
 ///
 /// - `dev` is valid for `'a`. It was seen to be alive in a read-side section that lasts for `'a`.
-/// - Its `struct dev_pagemap` is one of generic device memory, in compound pages of `2^order` pages. It
-///   belongs to `owner`.
-pub struct LiveMemory<'a> {
+/// - Its `struct dev_pagemap` belongs to `owner`, and is that of a memory of the kind `B`. The order of
+///   the align is `order`. Memory with struct pages is generic device memory, in compound pages of
+///   `2^order` pages.
+pub struct LiveMemory<'a, B: Backing = Either> {
     dev: *mut bindings::dev_dax,
     order: usize,
     owner: *const Memmap,
-    _dev: PhantomData<&'a Device>,
+    _dev: PhantomData<(&'a Device, B)>,
 }
 
-impl LiveMemory<'_> {
+impl<B: Backing> LiveMemory<'_, B> {
     /// Returns a copy, which a function can own.
     #[inline]
-    pub(super) fn reborrow(&self) -> LiveMemory<'_> {
+    pub(super) fn reborrow(&self) -> LiveMemory<'_, B> {
         // INVARIANT: `self`, which is borrowed, has the same invariants.
         LiveMemory {
             dev: self.dev,
@@ -208,6 +269,17 @@ impl LiveMemory<'_> {
             owner: self.owner,
             _dev: PhantomData,
         }
+    }
+
+    /// The physical address of `2^order` pages at an offset of `pgoff` pages into the instance, if they
+    /// are in one range.
+    #[inline]
+    pub(super) fn frame(&self, pgoff: usize, order: u32) -> Option<u64> {
+        // SAFETY: By the type invariant `dev` is valid, and faults may use its ranges.
+        let phys =
+            unsafe { bindings::dax_pgoff_to_phys(self.dev, pgoff, PAGE_SIZE.wrapping_shl(order)) };
+
+        (phys != bindings::phys_addr_t::MAX).then_some(phys)
     }
 
     /// Increments a counter.
@@ -231,7 +303,43 @@ impl LiveMemory<'_> {
 
         counts.wrapping_add(what as usize)
     }
+}
 
+impl LiveMemory<'_, Frames> {
+    /// The order of the entries that map the memory.
+    pub(super) fn order(&self) -> u32 {
+        self.order as u32
+    }
+
+    /// The pages that have failed.
+    pub(super) fn failed(&self) -> &Failed {
+        // SAFETY: By the type invariant the owner is valid.
+        unsafe { &(*self.owner).failed }
+    }
+
+    /// Calls `f` for the memory that the instance had at the bind, and for what was added later, until
+    /// `f` returns something. May sleep.
+    pub(super) fn find_bare<R>(&self, f: impl Fn(&Bare) -> Option<R>) -> Option<R> {
+        // SAFETY: By the type invariant the owner is valid.
+        unsafe { &*self.owner }.find_bare(f)
+    }
+
+    /// The offset of a physical address into the instance, in pages.
+    pub(super) fn offset_of(&self, phys: u64) -> Option<usize> {
+        // SAFETY: By the type invariant the device is valid. It was alive in this section, so its driver
+        // is still bound, or being unbound.
+        let dev: &Device<device::Bound> = unsafe { &*self.dev.cast() };
+        let ranges = dev.ranges();
+        let range = ranges
+            .iter()
+            .find(|range| range.start() <= phys && phys <= range.end())?;
+        let inside = phys.wrapping_sub(range.start()) >> PAGE_SHIFT;
+
+        Some(range.pgoff().wrapping_add(inside as usize))
+    }
+}
+
+impl LiveMemory<'_, Pages> {
     /// Returns the folio of `2^order` pages at an offset of `pgoff` pages into the instance.
     ///
     /// Returns [`None`] if the instance has no memory there, if a part of the folio would be in
@@ -246,12 +354,7 @@ impl LiveMemory<'_> {
         if self.order != order as usize {
             return None;
         }
-        // SAFETY: By the type invariant `dev` is valid, and faults may use its ranges.
-        let phys =
-            unsafe { bindings::dax_pgoff_to_phys(self.dev, pgoff, PAGE_SIZE.wrapping_shl(order)) };
-        if phys == bindings::phys_addr_t::MAX {
-            return None;
-        }
+        let phys = self.frame(pgoff, order)?;
 
         // INVARIANT: The ranges start at multiples of the align, both in memory and in the
         // instance. So do the compound pages, which by the type invariant exist until the section

@@ -18,11 +18,19 @@
 mod fault;
 mod placement;
 
-pub use self::fault::Fault;
+pub use self::fault::{
+    Fault,
+    Mappable, //
+};
 pub use self::placement::Placement;
 
 use super::{
+    bare,
     device::Device,
+    live::{
+        Frames,
+        Pages, //
+    },
     trace, //
 };
 use crate::{
@@ -39,7 +47,10 @@ use crate::{
             PMD_ORDER,
             PTE_ORDER, //
         },
-        virt::VmaRef,
+        virt::{
+            flags,
+            VmaRef, //
+        },
         vma_desc::VmaDesc, //
     },
     module::this_module,
@@ -83,7 +94,7 @@ pub trait Operations: Sized {
     ///
     /// `mm` asks for one entry, of [`Fault::size`]. After [`FaultResult::FALLBACK`] it asks for a
     /// smaller one. Context: the mmap lock or the VMA lock is held for reading; may sleep.
-    fn fault(fault: &Fault<'_>) -> FaultResult;
+    fn fault<B: Mappable>(fault: &Fault<'_, B>) -> FaultResult;
 }
 
 /// Offers an instance as a character device, until it is unbound.
@@ -208,6 +219,50 @@ unsafe fn drop_uncopyable(copy: *mut bindings::vm_area_struct) {
     }
 }
 
+/// Prepares a VMA of memory without struct pages: a child process does not inherit it.
+fn make_bare(desc: &mut VmaDesc) -> Result {
+    // A write to a private mapping would copy a page.
+    if !desc.is_shared() {
+        return Err(EINVAL);
+    }
+    desc.set_pfnmap();
+    desc.set_dontfork();
+    Ok(())
+}
+
+/// A debugger reads or writes memory without struct pages. Returns the number of bytes, or an errno.
+///
+/// # Safety
+///
+/// `vma` must be a VMA with [`VTable::VM_FRAMES`], with its mmap lock held. `addr` is in it, and
+/// `buffer` has `len` bytes.
+unsafe extern "C" fn access(
+    vma: *mut bindings::vm_area_struct,
+    addr: c_ulong,
+    buffer: *mut c_void,
+    len: c_int,
+    write: c_int,
+) -> c_int {
+    from_result(|| {
+        let write = write as c_uint & bindings::FOLL_WRITE != 0;
+        // SAFETY: By the caller.
+        let (area, pgoff) = unsafe { (VmaRef::from_raw(vma), (*vma).vm_pgoff) };
+        // SAFETY: A VMA keeps its file open. `open` stored a pointer to the instance there.
+        let dev = unsafe { &*(*(*vma).vm_file).private_data.cast::<Device>() };
+        let live = dev.live_with::<Frames>().ok_or(EFAULT)?;
+        if write && area.flags() & flags::WRITE == 0 {
+            return Err(EFAULT);
+        }
+
+        let offset = pgoff
+            .wrapping_shl(PAGE_SHIFT as u32)
+            .wrapping_add(addr.wrapping_sub(area.start()));
+        // SAFETY: By the caller.
+        let copied = unsafe { bare::access(&live, offset, buffer, usize::try_from(len)?, write)? };
+        Ok(copied as c_int)
+    })
+}
+
 /// The operations of `T` as C calls them.
 struct VTable<T: Operations>(PhantomData<T>);
 
@@ -226,9 +281,20 @@ impl<T: Operations> VTable<T> {
         open: Some(Self::copied),
         may_split: Some(Self::may_split),
         pagesize: Some(Self::pagesize),
-        fault: Some(Self::fault),
-        huge_fault: Some(Self::huge_fault),
+        fault: Some(Self::fault::<Pages>),
+        huge_fault: Some(Self::huge_fault::<Pages>),
         map_pages: Some(map_pages),
+        ..pin_init::zeroed()
+    };
+
+    /// For VMAs of memory without struct pages. They are not copied when their process forks.
+    const VM_FRAMES: &'static bindings::vm_operations_struct = &bindings::vm_operations_struct {
+        may_split: Some(Self::may_split),
+        pagesize: Some(Self::pagesize),
+        fault: Some(Self::fault::<Frames>),
+        huge_fault: Some(Self::huge_fault::<Frames>),
+        map_pages: Some(map_pages),
+        access: Some(access),
         ..pin_init::zeroed()
     };
 
@@ -254,9 +320,16 @@ impl<T: Operations> VTable<T> {
 
         from_result(|| {
             T::mmap(dev, desc)?;
+            // This may change later. A fault maps only memory of the kind for which the VMA was made.
+            let ops = if dev.is_bare() {
+                make_bare(desc)?;
+                Self::VM_FRAMES
+            } else {
+                Self::VM
+            };
             // SAFETY: The operations are for VMAs of a file with these file operations, and this is
-            // one.
-            unsafe { desc.set_vm_ops(Self::VM) };
+            // one. `VM_FRAMES` is for shared VMAs of bare page frames.
+            unsafe { desc.set_vm_ops(ops) };
             Ok(0)
         })
     }
@@ -319,10 +392,10 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `vmf` must be a fault that is being handled, in a VMA with these operations.
-    unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+    /// `vmf` must be a fault that is being handled, in a VMA with the operations for `B`.
+    unsafe extern "C" fn fault<B: Mappable>(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: The requirements are the same.
-        let result = unsafe { Self::huge_fault(vmf, PTE_ORDER) };
+        let result = unsafe { Self::huge_fault::<B>(vmf, PTE_ORDER) };
 
         // There is no smaller entry, and `mm` does not handle `FALLBACK` here.
         if result == FaultResult::FALLBACK.into_raw() {
@@ -333,9 +406,9 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// `vmf` must be a fault that is being handled, in a VMA with these operations.
+    /// `vmf` must be a fault that is being handled, in a VMA with the operations for `B`.
     #[inline(never)]
-    unsafe extern "C" fn huge_fault(
+    unsafe extern "C" fn huge_fault<B: Mappable>(
         vmf: *mut bindings::vm_fault,
         order: c_uint,
     ) -> bindings::vm_fault_t {
@@ -344,7 +417,9 @@ impl<T: Operations> VTable<T> {
         // SAFETY: A VMA keeps its file open.
         let dev = unsafe { Self::device((*vmf.vma().as_ptr()).vm_file) };
 
-        let result = T::fault(&Fault::new(vmf, dev, order));
+        // SAFETY: A VMA with the operations for `Frames` is shared, and one of bare page frames.
+        let fault = unsafe { Fault::<B>::new(vmf, dev, order) };
+        let result = T::fault(&fault);
 
         trace::fault(dev, vmf, order, result);
         result.into_raw()

@@ -23,6 +23,11 @@ pub(super) use self::reservation::{
 };
 
 use super::{
+    bare::{
+        Bare,
+        Failed,
+        BARE, //
+    },
     device::{
         Device,
         Range, //
@@ -76,7 +81,9 @@ const MIN_CHUNK_SHIFT: u32 = PMD_ORDER;
 /// - `touched` has a bit for each chunk of `2^chunk_shift` pages, from `base` on.
 #[pin_data]
 pub(super) struct Memmap {
-    // Dropped in this order: the addresses are reserved as long as there are struct pages.
+    // Dropped in this order: the addresses are reserved as long as there are struct pages, or the
+    // kernel has memory without them mapped.
+    bare: Option<Bare>,
     dev_pagemap: OwnedDevPagemap,
     addresses: KVVec<Reservation>,
     /// The addresses of the struct pages, if these are in the memory of the provider. The provider reserves
@@ -91,6 +98,9 @@ pub(super) struct Memmap {
     /// The chunks with a page that was mapped.
     touched: BitmapVec,
     pub(super) counts: *mut c_ulong,
+    /// The failed pages of memory without struct pages.
+    #[pin]
+    pub(super) failed: Failed,
     /// The memmaps of memory that the instance was given after the bind.
     #[pin]
     more: Mutex<KVec<Pin<KBox<Memmap>>>>,
@@ -124,7 +134,7 @@ pub(super) type FailureHandler = unsafe fn(&Memmap, ops::Range<usize>, c_int) ->
 impl Memmap {
     /// Describes memory of an instance whose addresses are reserved.
     ///
-    /// `dev_pagemap` is for `ranges`. May sleep. Fails with `ENOMEM`, and with `EINVAL` if the align
+    /// `dev_pagemap` is for `ranges`. With `bare` the memory gets no struct pages. May sleep. Fails with `ENOMEM`, and with `EINVAL` if the align
     /// of the instance does not fit the ranges.
     pub(super) fn new(
         dev: &Device<device::Bound>,
@@ -132,6 +142,7 @@ impl Memmap {
         ranges: KVVec<Range>,
         addresses: KVVec<Reservation>,
         usage: Usage,
+        bare: bool,
     ) -> Result<Pin<KBox<Self>>> {
         if usage == Usage::Generic {
             let data = ranges.iter();
@@ -150,19 +161,20 @@ impl Memmap {
         let end = ranges.last().map_or(base, Range::end_pgoff);
 
         let (chunk_shift, chunks) = match usage {
-            Usage::Generic => {
+            Usage::Generic if !bare => {
                 let shift = order.max(MIN_CHUNK_SHIFT);
                 let last = end.wrapping_sub(base).saturating_sub(1);
 
                 (shift, last.wrapping_shr(shift).wrapping_add(1))
             }
-            // A file system does not report which pages it uses.
-            Usage::FsDax => (0, 0),
+            // A file system does not report which pages it uses. Nobody refers to page frames.
+            _ => (0, 0),
         };
 
         // INVARIANT: The struct pages do not exist yet.
         KBox::pin_init(
             try_pin_init!(Self {
+                bare: None,
                 dev_pagemap,
                 addresses,
                 inside,
@@ -174,6 +186,7 @@ impl Memmap {
                 chunk_shift,
                 touched: BitmapVec::new(chunks, GFP_KERNEL)?,
                 counts: core::ptr::null_mut(),
+                failed <- Failed::new(),
                 more <- new_mutex!(KVec::new(), "dax::Memmap::more"),
                 cursor: Atomic::new(0),
                 dev: dev.into(),
@@ -212,6 +225,46 @@ impl Memmap {
         //   that nobody refers to the pages when it is dropped.
         // - The owner is `self`, which is pinned. By the caller the operations accept it.
         unsafe { this.dev_pagemap.map(nid, this.usage, ops, owner) }
+    }
+
+    /// Takes the memory over without struct pages. `counts` is an array of counters.
+    ///
+    /// May sleep. Fails as [`Bare::new`] does.
+    ///
+    /// # Safety
+    ///
+    /// - `dev` is the instance, and `counts` fulfils the type invariant.
+    /// - The instance is dead when `self` is dropped, and all mappings of it have been removed.
+    pub(super) unsafe fn take_bare(
+        self: Pin<&mut Self>,
+        dev: &Device<device::Bound>,
+        counts: *mut c_ulong,
+    ) -> Result {
+        // SAFETY: `this` is not moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        let owner = core::ptr::from_mut(this).cast::<c_void>();
+
+        this.counts = counts;
+        this.dev_pagemap.set_up(Usage::Generic, &BARE, owner)?;
+        // SAFETY: The addresses are reserved as long as `self` exists.
+        this.bare = Some(unsafe { Bare::new(dev, &this.ranges)? });
+        Ok(())
+    }
+
+    /// Whether the memory has no struct pages.
+    pub(super) fn is_bare(&self) -> bool {
+        self.bare.is_some()
+    }
+
+    /// See [`LiveMemory::find_bare`](super::live::LiveMemory::find_bare).
+    pub(super) fn find_bare<R>(&self, f: impl Fn(&Bare) -> Option<R>) -> Option<R> {
+        let found = self.bare.as_ref().and_then(&f);
+
+        found.or_else(|| {
+            let more = self.more.lock();
+            more.iter()
+                .find_map(|memmap| memmap.bare.as_ref().and_then(&f))
+        })
     }
 
     /// The `struct dev_pagemap`.

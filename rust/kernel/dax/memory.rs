@@ -206,23 +206,38 @@ impl<'a, 'c> Reserved<'a, 'c> {
             addresses,
         } = self;
         let dev_pagemap = dev_pagemap(dev, &ranges)?;
-        let memmap = describe(dev, dev_pagemap, ranges, addresses)?;
-        // SAFETY: The device is bound.
-        let counts = unsafe {
-            bindings::__devm_alloc_percpu(
-                dev.as_ref().as_raw(),
-                size_of::<[c_ulong; COUNTS]>(),
-                align_of::<c_ulong>(),
-            )
-        };
-        if counts.is_null() {
-            return Err(ENOMEM);
-        }
+        let memmap = describe(dev, dev_pagemap, ranges, addresses, false)?;
+
         Ok(Prepared {
             dev,
             memmap,
-            counts: counts.cast(),
+            counts: counters(dev)?,
         })
+    }
+
+    /// Takes the memory as it is, without struct pages. It can be mapped by the char device only.
+    ///
+    /// User space maps page frames. It cannot use them for I/O by `get_user_pages()`, and a child process
+    /// does not inherit the mapping. The effort does not depend on the size of the memory.
+    ///
+    /// May sleep. Fails with `EINVAL` as [`Self::map_generic`] does, with `EBUSY` if some of the memory
+    /// has struct pages, and with `ENOMEM`.
+    pub fn map_bare(self) -> Result<Mapped<'a, 'c>> {
+        let Self {
+            dev,
+            ranges,
+            addresses,
+        } = self;
+        let dev_pagemap = OwnedDevPagemap::new(ranges.iter().map(|range| range.0.range))?;
+        let mut memmap = describe(dev, dev_pagemap, ranges, addresses, true)?;
+
+        // SAFETY:
+        // - The counters are for this memmap.
+        // - As for `map_generic`.
+        unsafe { memmap.as_mut().take_bare(dev, counters(dev)?)? };
+
+        // INVARIANT: The memory has no struct pages.
+        Ok(Mapped { dev, memmap })
     }
 
     /// Creates the struct pages for file systems, as single pages.
@@ -238,7 +253,7 @@ impl<'a, 'c> Reserved<'a, 'c> {
             addresses,
         } = self;
         let dev_pagemap = dev_pagemap(dev, &ranges)?;
-        let memmap = Memmap::new(dev, dev_pagemap, ranges, addresses, Usage::FsDax)?;
+        let memmap = Memmap::new(dev, dev_pagemap, ranges, addresses, Usage::FsDax, false)?;
 
         // SAFETY: By the type invariant the driver has reserved the ranges and has not used them
         // yet, so the memmap has no struct pages.
@@ -252,12 +267,31 @@ pub fn align_is_valid(align: usize) -> bool {
     unsafe { bindings::dax_align_valid(align) }
 }
 
-/// Describes memory that user space maps, after a check of its align.
+/// Allocates per-CPU counters for a memmap, which devres frees.
+fn counters(dev: &Device<device::Bound>) -> Result<*mut c_ulong> {
+    // SAFETY: The device is bound.
+    let counts = unsafe {
+        bindings::__devm_alloc_percpu(
+            dev.as_ref().as_raw(),
+            size_of::<[c_ulong; COUNTS]>(),
+            align_of::<c_ulong>(),
+        )
+    };
+
+    if counts.is_null() {
+        return Err(ENOMEM);
+    }
+    Ok(counts.cast())
+}
+
+/// Describes memory that user space maps, after a check of its align. With `bare` the memory gets no struct
+/// pages.
 pub(super) fn describe(
     dev: &Device<device::Bound>,
     dev_pagemap: OwnedDevPagemap,
     ranges: KVVec<Range>,
     addresses: KVVec<Reservation>,
+    bare: bool,
 ) -> Result<Pin<KBox<Memmap>>> {
     let align = dev.align();
 
@@ -269,7 +303,7 @@ pub(super) fn describe(
             return Err(unaligned_range(dev, range, align));
         }
     }
-    Memmap::new(dev, dev_pagemap, ranges, addresses, Usage::Generic)
+    Memmap::new(dev, dev_pagemap, ranges, addresses, Usage::Generic, bare)
 }
 
 /// The result of the first half of [`Reserved::map_generic`].
@@ -284,7 +318,8 @@ struct Prepared<'a, 'c> {
 ///
 /// # Invariants
 ///
-/// `memmap` is mapped as generic device memory, in compound pages of the align of `dev`.
+/// `memmap` is mapped as generic device memory, in compound pages of the align of `dev`. Or the memory
+/// has no struct pages.
 pub struct Mapped<'a, 'c> {
     dev: &'a Device<device::Core<'c>>,
     memmap: Pin<KBox<Memmap>>,
@@ -319,6 +354,8 @@ pub(super) unsafe fn bring_alive(
     mut memmap: Pin<KBox<Memmap>>,
 ) -> Result {
     let pgmap = memmap.as_mut().pgmap();
+
+    set_dax(dev, !memmap.is_bare());
     // SAFETY: By the type invariant of `Device`. The field belongs to the bound driver.
     let given = unsafe { core::mem::replace(&mut (*dev.as_raw()).pgmap, pgmap) };
 
@@ -331,6 +368,21 @@ pub(super) unsafe fn bring_alive(
         given,
     };
     devres::register(dev.as_ref(), running, GFP_KERNEL)
+}
+
+/// Says whether the mappings of an instance are those of a DAX file. No memory is mapped.
+///
+/// mm takes it that the entries of such a file have struct pages: it looks at them when it splits an
+/// entry of 1 GiB. So memory without struct pages looks like that of any other driver.
+fn set_dax(dev: &Device, on: bool) {
+    let flags = if on { bindings::S_DAX } else { 0 };
+
+    // SAFETY: By the type invariant of `Device`. The function changes the flags atomically.
+    unsafe {
+        let inode = bindings::dax_inode((*dev.as_raw()).dax_dev);
+
+        bindings::inode_set_flags(inode, flags, bindings::S_DAX);
+    }
 }
 
 /// An instance that is alive. Dropping this kills the instance.
@@ -361,6 +413,7 @@ impl Drop for Running {
             bindings::kill_dev_dax(dev);
             (*dev).pgmap = self.given;
         }
+        set_dax(memmap.device(), true);
         // No fault is running any more, so the order does not matter.
         for more in memmap.take_more() {
             more.retire();

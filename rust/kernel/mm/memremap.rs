@@ -35,6 +35,7 @@ use core::{
 };
 
 pub mod pages;
+pub mod write_back;
 
 use pages::{
     Altmap,
@@ -341,7 +342,7 @@ impl OwnedDevPagemap {
     }
 
     /// Fills in the fields for [`Self::map`], outside of the code that is inlined into modules.
-    fn set_up(
+    pub(crate) fn set_up(
         &mut self,
         usage: Usage,
         ops: &'static bindings::dev_pagemap_ops,

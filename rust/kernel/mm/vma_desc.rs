@@ -103,6 +103,17 @@ impl VmaDesc {
         unsafe { bindings::vma_desc_set_flags(self.0.get(), bit) };
     }
 
+    /// Keeps the area from child processes, as `MADV_DONTFORK` does. `MADV_DOFORK` is refused.
+    ///
+    /// The area cannot grow by `mremap()`, and `mm` does not merge it with others.
+    #[inline]
+    pub fn set_dontfork(&mut self) {
+        // `mm` refuses `MADV_DOFORK` for areas that cannot expand.
+        for bit in [bindings::VMA_DONTCOPY_BIT, bindings::VMA_DONTEXPAND_BIT] {
+            self.set_flag(bit as i32);
+        }
+    }
+
     /// Sets the operations of the area.
     ///
     /// # Safety

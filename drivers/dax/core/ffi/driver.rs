@@ -97,6 +97,12 @@ impl Driver {
         unsafe { (*self.0.get()).grow }.is_some()
     }
 
+    /// Whether the driver can be bound to instances without struct pages.
+    pub(crate) fn takes_bare(&self) -> bool {
+        // SAFETY: As above.
+        unsafe { (*self.0.get()).takes_bare }
+    }
+
     /// The driver that the device is bound to, or is being bound to.
     pub(crate) fn of<'a>(guard: &'a DeviceGuard<'_>) -> Option<&'a Self> {
         let drv = guard.driver_raw();

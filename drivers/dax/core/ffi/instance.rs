@@ -89,6 +89,8 @@ pub(crate) struct Layout {
     pub(crate) align: u32,
     /// Whether `kmem` may keep the memmap of the memory in the memory itself.
     pub(crate) memmap_on_memory: bool,
+    /// Whether the memory gets no struct pages.
+    pub(crate) bare: bool,
 }
 
 /// The ranges in the layout of the bound driver, or of the last one.
@@ -206,6 +208,7 @@ pub(super) unsafe fn call_probe<T: DevDax>(
         (*raw).nr_range = nr_range;
         (*raw).align = layout.align;
         (*raw).memmap_on_memory = layout.memmap_on_memory;
+        (*raw).bare = layout.bare;
         // In a dynamic region each driver makes its own dev_pagemap. A driver in C whose probe
         // failed may have left a pointer to one that no longer exists.
         if !dev.region_head().has_flag(IORESOURCE_DAX_STATIC) {

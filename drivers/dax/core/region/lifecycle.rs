@@ -125,6 +125,7 @@ impl Region {
             mappings: KVVec::new(),
             align: self.align,
             memmap_on_memory: new.memmap_on_memory,
+            bare: false,
         };
         if new.size != 0 {
             let range = Range::from_len(self.range.start(), new.size).ok_or(EINVAL)?;

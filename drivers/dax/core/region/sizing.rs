@@ -44,6 +44,7 @@ enum Change {
     Size(u64),
     Mapping(Range),
     Align(u64),
+    Memmap(bool),
 }
 
 impl fmt::Display for Change {
@@ -52,6 +53,7 @@ impl fmt::Display for Change {
             Self::Size(bytes) => f.write_fmt(fmt!("size 0x{bytes:x}")),
             Self::Mapping(range) => f.write_fmt(fmt!("mapping {range}")),
             Self::Align(bytes) => f.write_fmt(fmt!("align {bytes}")),
+            Self::Memmap(on) => f.write_fmt(fmt!("memmap {}", u8::from(*on))),
         }
     }
 }
@@ -201,6 +203,13 @@ impl Region {
         while let Some(range) = ranges.shrink(space, size) {
             self.took(id, range);
         }
+    }
+
+    /// Decides whether an instance gets struct pages when it is bound.
+    pub(crate) fn set_memmap(&self, dev: &Subclass<Instance>, on: bool) -> Result {
+        let _guard = lock_unbound(dev, &Change::Memmap(on))?;
+
+        self.with_instance(dev.key(), |instance| instance.bare = !on)
     }
 
     /// Changes the size of the entries that map an instance, in bytes.

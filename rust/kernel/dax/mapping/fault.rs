@@ -13,9 +13,12 @@ use crate::{
     dax::{
         device::Device,
         live::{
+            Backing,
             Count,
+            Frames,
             LiveFolio,
-            LiveMemory, //
+            LiveMemory,
+            Pages, //
         }, //
     },
     mm::fault::{
@@ -24,18 +27,38 @@ use crate::{
         PMD_ORDER,
         PTE_ORDER, //
     },
-    page::PAGE_SIZE, //
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    }, //
 };
-use core::ops::Deref;
+use core::{
+    marker::PhantomData,
+    ops::Deref, //
+};
 
 /// A page fault in a mapping of an instance: `mm` asks for one entry of a page table.
-pub struct Fault<'a> {
+///
+/// The mapping was made for memory with struct pages, or for memory without. So there are two kinds of
+/// faults, and a fault with struct pages does nothing for those without.
+///
+/// # Invariants
+///
+/// If `B` is [`Frames`], the area is shared, and one of bare page frames.
+pub struct Fault<'a, B: Backing> {
     vmf: &'a VmFault,
     dev: &'a Device,
     order: u32,
+    _backing: PhantomData<B>,
 }
 
-impl Deref for Fault<'_> {
+/// The memory that a fault can map.
+pub trait Mappable: Backing + Sized {
+    #[doc(hidden)]
+    fn map(fault: &Fault<'_, Self>, ahead: impl FnOnce(usize) -> usize) -> FaultResult;
+}
+
+impl<B: Backing> Deref for Fault<'_, B> {
     type Target = VmFault;
 
     #[inline]
@@ -44,11 +67,23 @@ impl Deref for Fault<'_> {
     }
 }
 
-impl<'a> Fault<'a> {
+impl<'a, B: Mappable> Fault<'a, B> {
     /// The fault `vmf` in a mapping of `dev`. The entry is one of `2^order` pages.
+    ///
+    /// # Safety
+    ///
+    /// If `B` is [`Frames`], the area is shared, and [`VmaDesc::set_pfnmap`] made it one of bare frames.
+    ///
+    /// [`VmaDesc::set_pfnmap`]: crate::mm::vma_desc::VmaDesc::set_pfnmap
     #[inline]
-    pub(super) fn new(vmf: &'a VmFault, dev: &'a Device, order: u32) -> Self {
-        Self { vmf, dev, order }
+    pub(super) unsafe fn new(vmf: &'a VmFault, dev: &'a Device, order: u32) -> Self {
+        // INVARIANT: By the caller.
+        Self {
+            vmf,
+            dev,
+            order,
+            _backing: PhantomData,
+        }
     }
 
     /// The instance.
@@ -68,14 +103,22 @@ impl<'a> Fault<'a> {
     /// If the entry before it maps memory, the program probably touches the memory of one entry
     /// after that of the other. Then this also makes up to `ahead(size)` entries of that size behind
     /// it, in the same page table and the same VMA. It stops at the first entry that exists already, and at memory
-    /// that has failed or does not exist.
+    /// that has failed or does not exist. Memory without struct pages is not mapped ahead.
     ///
     /// The result is `SIGBUS` if the instance is dead, if it has no memory there, if an entry of
-    /// this size cannot map the memory, or if the memory has failed.
+    /// this size cannot map the memory, or if the memory has failed. It is also `SIGBUS` if the memory
+    /// had struct pages when the mapping was made and has none now, or the other way round.
     #[inline]
     pub fn map(&self, ahead: impl FnOnce(usize) -> usize) -> FaultResult {
-        let (vmf, order) = (self.vmf, self.order);
-        let Some(live) = self.dev.live() else {
+        B::map(self, ahead)
+    }
+}
+
+impl Mappable for Pages {
+    #[inline]
+    fn map(fault: &Fault<'_, Self>, ahead: impl FnOnce(usize) -> usize) -> FaultResult {
+        let (vmf, order) = (fault.vmf, fault.order);
+        let Some(live) = fault.dev.live_with::<Pages>() else {
             return FaultResult::SIGBUS;
         };
         let refuse = |reason| {
@@ -155,6 +198,64 @@ impl<'a> Fault<'a> {
     }
 }
 
+impl Mappable for Frames {
+    #[inline]
+    fn map(fault: &Fault<'_, Self>, _ahead: impl FnOnce(usize) -> usize) -> FaultResult {
+        map_frames(fault)
+    }
+}
+
+/// Maps memory without struct pages: one entry for the page frames.
+#[inline(never)]
+fn map_frames(fault: &Fault<'_, Frames>) -> FaultResult {
+    let (vmf, order) = (fault.vmf, fault.order);
+    let Some(live) = fault.dev.live_with::<Frames>() else {
+        return FaultResult::SIGBUS;
+    };
+    let refuse = |reason| {
+        live.count(reason);
+        FaultResult::SIGBUS
+    };
+
+    // The VMA must consist of whole entries.
+    let Some(pgoff) = vmf.entry(order) else {
+        return refuse(Count::RefusedAlign);
+    };
+    // `userfaultfd` may have left a mark, which only `mm` can replace, and only by a page.
+    if order != live.order() || vmf.is_watched() {
+        return refuse(Count::RefusedAlign);
+    }
+    let Some(phys) = live.frame(pgoff, order) else {
+        return refuse(Count::RefusedOffset);
+    };
+
+    let failed = || {
+        live.count(Count::RefusedFailed);
+        vmf.failed(order)
+    };
+    if live.failed().has(pgoff, order) {
+        return failed();
+    }
+
+    live.count(match order {
+        PTE_ORDER => Count::Pte,
+        PMD_ORDER => Count::Pmd,
+        _ => Count::Pud,
+    });
+    // SAFETY: By the type invariant of `Fault` the area is one of bare frames. `VmFault::entry` returned
+    // an offset, whose frames start at a multiple of `2^order`, as in `LiveMemory::folio`. The memory is
+    // the instance's until it is killed, which removes it from all mappings of the file. Until then the
+    // kernel has it mapped write-back, so nobody can map it otherwise.
+    let result = unsafe { vmf.insert_cached_pfn((phys >> PAGE_SHIFT) as usize, order) };
+
+    // As for memory with struct pages: the page is recorded first, and unmapped afterwards.
+    if live.failed().has(pgoff, order) {
+        unmap(vmf, pgoff, order);
+        return failed();
+    }
+    result
+}
+
 // The functions below take their arguments one by one, so that no `Fault` and no `Live` must be in
 // memory.
 
@@ -163,7 +264,7 @@ impl<'a> Fault<'a> {
 /// `mm` does that after the section has ended. So this takes a reference: an unbind waits for it,
 /// and removes the page again; see `Memmap::retire`.
 #[cold]
-fn leave_to_mm(vmf: &VmFault, memory: LiveMemory<'_>, folio: LiveFolio<'_>) -> FaultResult {
+fn leave_to_mm(vmf: &VmFault, memory: LiveMemory<'_, Pages>, folio: LiveFolio<'_>) -> FaultResult {
     let raw = folio.as_raw();
 
     // SAFETY: The folio is valid.
@@ -196,7 +297,7 @@ fn unmap(vmf: &VmFault, pgoff: usize, order: u32) {
 /// Makes up to `most` entries of `ORDER` behind that of the fault.
 // Inlined into the module: nfit_test has its own way from offsets to addresses there.
 #[inline(always)]
-fn map_behind<const ORDER: u32>(vmf: &VmFault, memory: LiveMemory<'_>, most: usize) {
+fn map_behind<const ORDER: u32>(vmf: &VmFault, memory: LiveMemory<'_, Pages>, most: usize) {
     let mut behind = vmf.behind::<ORDER>();
     // `Fault::map` has found that the VMA consists of whole entries.
     let first = vmf.pgoff().wrapping_shr(ORDER);
@@ -233,7 +334,7 @@ fn map_behind<const ORDER: u32>(vmf: &VmFault, memory: LiveMemory<'_>, most: usi
 #[inline(never)]
 fn map_behind_huge<const ORDER: u32>(
     vmf: &VmFault,
-    memory: LiveMemory<'_>,
+    memory: LiveMemory<'_, Pages>,
     ahead: impl FnOnce(usize) -> usize,
 ) {
     if !vmf.is_watched() {

@@ -173,6 +173,10 @@ impl Memmap {
     /// or if another task waits for the lock of the instance or of a device above it, because that
     /// task may hold the references. Then a work item takes over.
     pub(in crate::dax) fn retire(self: Pin<KBox<Self>>) {
+        if self.is_bare() {
+            // Nobody can refer to memory without struct pages, except by mappings.
+            return;
+        }
         let start = now_ms();
         let mut delay = POLL_MS.0;
         let mut said = false;

@@ -80,7 +80,7 @@ def said(path, text):
 
 # Format strings that only join other messages.
 FRAMES = {"* *", "*: *; * *", "*: * refused: *", "*", "delete refused: *", "size *", "mapping *", "align *",
-          "dax*.*", "mapping*", "mapping refused: *", "seal refused: *"}
+          "memmap *", "dax*.*", "mapping*", "mapping refused: *", "seal refused: *"}
 PREFIXES = ("delete refused: ",)
 
 
@@ -113,7 +113,7 @@ def covered(text, quoted):
 def framed(text):
     """Whether the message is a frame of the code: WHAT refused: WHY."""
     what = text.removesuffix(" refused: *")
-    return what in ("size *", "align *", "mapping *", "dax region of *")
+    return what in ("size *", "align *", "mapping *", "memmap *", "dax region of *")
 
 
 def references():

@@ -74,6 +74,8 @@ MEANT = [
     r"^only C: /sys/module/dax_cxl/import_ns 444 'CXL\\n'$",
     # The counters of device_dax.
     r"^only Rust: /sys/\S*/dax\d+\.\d+/stats/",
+    # Instances without struct pages.
+    r"^only Rust: /sys/\S*/dax\d+\.\d+/memmap 644 '1\\n'$",
     # The class of dax_pmem_compat, which is empty.
     r"^only Rust: /sys/class/dax/ 755$",
 ]

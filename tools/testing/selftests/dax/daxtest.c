@@ -534,6 +534,7 @@ static void do_madvise(char **a)
 		{ "nohugepage", MADV_NOHUGEPAGE }, { "free", MADV_FREE },
 		{ "cold", MADV_COLD }, { "pageout", MADV_PAGEOUT },
 		{ "mergeable", MADV_MERGEABLE }, { "dontfork", MADV_DONTFORK },
+		{ "dofork", MADV_DOFORK },
 		{ "collapse", MADV_COLLAPSE }, { "populate_read", MADV_POPULATE_READ },
 		{ "populate_write", MADV_POPULATE_WRITE }, { "wipeonfork", MADV_WIPEONFORK },
 		{ "hwpoison", MADV_HWPOISON }, { "soft_offline", MADV_SOFT_OFFLINE },
@@ -935,6 +936,20 @@ static void do_procread(char **a)
 		say_errno();
 	else
 		say("%lu", (unsigned long)value);
+	close(fd);
+}
+
+/* procwrite M OFF VALUE: write a word through /proc/self/mem, as a debugger does */
+static void do_procwrite(char **a)
+{
+	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	uint64_t value = number(a[3]);
+	ssize_t n = pwrite(fd, &value, 8, (off_t)(map(a[1])->addr + number(a[2])));
+
+	if (n < 0)
+		say_errno();
+	else
+		say("ok");
 	close(fd);
 }
 
@@ -1549,7 +1564,7 @@ static const struct {
 	{ "touch", do_touch, 5 }, { "store", do_store, 4 }, { "fill", do_fill, 4 },
 	{ "verify", do_verify, 4 }, { "expect", do_expect, 5 }, { "smaps", do_smaps, 2 },
 	{ "areas", do_areas, 1 }, { "phys", do_phys, 2 }, { "mapped", do_mapped, 3 },
-	{ "procread", do_procread, 2 },
+	{ "procread", do_procread, 2 }, { "procwrite", do_procwrite, 3 },
 	{ "pipe", do_pipe, 4 }, { "piped", do_piped, 1 }, { "uring", do_uring, 4 },
 	{ "pread", do_pread, 3 }, { "pwrite", do_pwrite, 3 }, { "sysread", do_sysread, 1 },
 	{ "syswrite", do_syswrite, 1 }, { "lseek", do_lseek, 3 },
