@@ -12,6 +12,7 @@
  *   bench ranges			a device of more and more ranges
  *   bench devices COUNT...		a dynamic region of more and more devices
  *   bench lifecycle			a device of 4 GiB comes and goes
+ *   bench bare			a device without struct pages
  *   bench guard			a few rows of each, in one boot
  *
  * One line per row on standard output:
@@ -745,11 +746,9 @@ static void devices(char **stops)
 	}
 }
 
-/* A device of all memory of the region comes and goes. */
-static void lifecycle(void)
+/* Bind dax0.0 to device_dax, and unbind it. */
+static void bind_and_unbind(struct series *s)
 {
-	static struct series s;
-
 	/* Unbind the driver that bound at boot. */
 	put(KMEM, "unbind", "dax0.0");
 	put(DRIVER, "unbind", "dax0.0");
@@ -760,8 +759,52 @@ static void lifecycle(void)
 		if (bind < 0 || unbind < 0)
 			die("%s: %s", failed, strerror(errno));
 		if (i)
-			add(&s, bind + unbind);
+			add(s, bind + unbind);
 	}
+}
+
+/* Unbind dax0.0. With 0, it will have no struct pages. C has no such file, and always makes them. */
+static void set_memmap(const char *value)
+{
+	char path[80];
+
+	put(DRIVER, "unbind", "dax0.0");
+	snprintf(path, sizeof(path), "%s/memmap", device(0));
+	if (!access(path, F_OK) && put(device(0), "memmap", value) < 0)
+		die("memmap: %s", strerror(errno));
+}
+
+static void bare_touch(void)
+{
+	static struct series s;
+	char spec[] = "2m=/dev/dax0.0";
+	struct device d = the_device(spec);
+
+	first_touch(&d, 0, &s);
+	row("bare-read", "2m", &s);
+	first_touch(&d, 1, &s);
+	row("bare-write", "2m", &s);
+	close(d.fd);
+}
+
+static void bare(void)
+{
+	static struct series s;
+
+	set_memmap("0");
+	bind_and_unbind(&s);
+	row("bare-bind", "2m", &s);
+	if (put(DRIVER, "bind", "dax0.0") < 0)
+		die("%s: %s", failed, strerror(errno));
+	bare_touch();
+}
+
+/* A device of all memory of the region comes and goes. */
+static void lifecycle(void)
+{
+	static struct series s;
+
+	bind_and_unbind(&s);
 	row("bind", "2m", &s);
 	put(DRIVER, "remove_id", "dax0.0");
 	if (put(KMEM, "bind", "dax0.0") < 0)
@@ -798,6 +841,11 @@ static void guard(void)
 
 	mapping_rows_of(small, "4096", "67108864");
 	mapping_rows_of(large, "2097152", "1073741824");
+	set_memmap("0");
+	if (put(DRIVER, "bind", "dax0.0") < 0)
+		die("%s: %s", failed, strerror(errno));
+	bare_touch();
+	set_memmap("1");
 	if (!make_devices(100))
 		device_rows(100);
 }
@@ -832,6 +880,8 @@ int main(int argc, char **argv)
 		devices(argv + 2);
 	else if (!strcmp(argv[1], "lifecycle"))
 		lifecycle();
+	else if (!strcmp(argv[1], "bare"))
+		bare();
 	else if (!strcmp(argv[1], "guard"))
 		guard();
 	else

@@ -69,6 +69,8 @@ PARTS = {
     "devices": Part("hmem", NO_OTHERS, (10, 100, 200, 500, 1000, 1500, 2000), (10, 2000),
                     follow=True),
     "lifecycle": Part("hmem", "module_blacklist=fsdev_dax,cxl_acpi"),
+    "bare": Part("hmem", NO_OTHERS),
+    "large": Part("hmem-huge", NO_OTHERS, impls=("rust",), program="bare"),
     # Upstream's C takes too long for this many devices.
     "many": Part("hmem-large", NO_OTHERS, (10, 100, 1000, 2000, 5000, 10000), (10, 10000),
                  ("rust",), "devices"),

@@ -82,6 +82,14 @@ GROUPS = [
         Row("bind-2m", "bind + unbind to device_dax, align 2 MiB", 1.00),
         Row("online-4g", "kmem: online + offline", 1.00),
     ]),
+    Group("Without struct pages (C: with them)", [
+        Row("bare-bind-2m", "bind + unbind to device_dax, 4 GiB", 0.01),
+        Row("bare-read-2m", "first touch, read, 2 MiB", 0.90),
+        Row("bare-write-2m", "first touch, write, 2 MiB", 0.90),
+    ]),
+    Group("Without struct pages, Rust only", [
+        Row("large/bare-bind-2m", "bind + unbind to device_dax", 1.10, "bare-bind-2m"),
+    ], ("4 GiB", "64 GiB")),
     Group("Scale, Rust only", [
         many("set size", "size"),
         many("read available_size", "available"),
@@ -344,6 +352,9 @@ Set size, create, delete, mapping, available_size
 Bind + unbind, online + offline
 	A device with all 4 GiB of a region is bound and unbound through the files of
 	its driver, or brought online and offline through its file ``state``.
+Without struct pages
+	The same with 0 in the file ``memmap`` of the device. C has no such file, so its device has
+	struct pages. The device has all memory of a region of soft-reserved memory.
 Text and data
 	The numbers of ``size`` for the modules and for the objects of drivers/dax in
 	the kernel image; data includes bss. The core and the modules use this project's

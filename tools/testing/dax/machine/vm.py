@@ -164,6 +164,11 @@ KINDS = {
         lambda files: ["-machine", "q35"] + two_nodes(
             "memory-backend-ram,id=m1,size=20G,reserve=off", "24G"),
         {}, "nokaslr memmap=20G%0x180000000-1+0xefffffff"),
+    # The same with 64 GiB.
+    "hmem-huge": Kind(
+        lambda files: ["-machine", "q35"] + two_nodes(
+            "memory-backend-ram,id=m1,size=64G,reserve=off", "68G"),
+        {}, "nokaslr memmap=64G%0x180000000-1+0xefffffff"),
     # The same with an HMAT. The soft-reserved range is the end of node 0, from 5.5 GiB on, and the
     # first half of node 1.
     "hmat": Kind(

@@ -9,7 +9,8 @@
 #
 #   nvdimm        an NVDIMM with labels (nvdimm2: two)
 #   legacy        persistent memory from the kernel's command line: memmap=3G!0x180000000
-#   hmem          soft-reserved memory: memmap=4G%0x180000000-1+0xefffffff (hmem-large: 20G)
+#   hmem          soft-reserved memory: memmap=4G%0x180000000-1+0xefffffff (hmem-large: 20G,
+#                 hmem-huge: 64G)
 #   hmat          the same across the boundary of two nodes: memmap=2560M%0x160000000-1+0xefffffff
 #   cxl           volatile CXL memory that no CXL region uses
 #   virtio-pmem   a pmem device of the virtio bus
@@ -42,6 +43,7 @@ machine_is()
 	legacy) exists '/sys/bus/platform/drivers/e820_pmem/*/ndbus*' && ! machine_is nfit ;;
 	hmem) soft_reserved 0x180000000 $((4 << 30)) ;;
 	hmem-large) soft_reserved 0x180000000 $((20 << 30)) ;;
+	hmem-huge) soft_reserved 0x180000000 $((64 << 30)) ;;
 	hmat) soft_reserved 0x160000000 $((512 << 20)) ;;
 	cxl) exists '/sys/bus/cxl/devices/mem*/ram' && ! exists '/sys/bus/cxl/devices/region*' ;;
 	virtio-pmem) exists '/sys/bus/virtio/drivers/virtio_pmem/virtio*' ;;
