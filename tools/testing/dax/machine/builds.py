@@ -197,7 +197,7 @@ class Builds(stock.Stock):
 
 
 def build(builds, names):
-    """Build rows: the row, the parts of drivers/dax in it, and the complaints of each."""
+    """Build rows: each row, and the complaints about it."""
     (builds.build / "builds/passed").mkdir(parents=True, exist_ok=True)
     for row in rows():
         if names and row.name not in names:
@@ -205,18 +205,17 @@ def build(builds, names):
         note = builds.note(row)
         if note.exists():
             say(f"build: {row.name}: passed before")
-            yield row, read(note).strip(), []
+            yield row, []
             continue
         try:
             found = builds.run(row)
         except Stop as why:
             found = [f"{why}"]
-        parts = builds.parts(row)
         print("\n".join(found[:40]))
         say(f"build: {row.name}: {'does not pass' if found else 'passed'}")
         if not found:
-            note.write_text(f"{parts}\n")
-        yield row, parts, found
+            note.write_text(f"{builds.parts(row)}\n")
+        yield row, found
 
 
 TEXT = """\
@@ -236,11 +235,13 @@ seed of the choice is its number.
 """
 
 
-def table(results):
-    lines = [[row.name, row.compiler, row.arch, parts, "does not build" if found else "builds"]
-             for row, parts, found in results]
-    built = {row.name for row, *_ in results}
-    lines += [[row.name, row.compiler, row.arch, "", "not built yet"] for row in rows() if row.name not in built]
+def table(builds, failed):
+    """A line for each row. An interrupted run leaves rows that are not built yet."""
+    lines = []
+    for row in rows():
+        passed = read(builds.note(row)).strip()
+        result = "builds" if passed else "does not build" if row.name in failed else "not built yet"
+        lines.append([row.name, row.compiler, row.arch, passed, result])
     return grid(["Configuration", "Compiler", "Architecture", "Of drivers/dax", "Result"], lines)
 
 
@@ -260,16 +261,13 @@ def main(argv):
         builds.make_source()
         if any(row.base.startswith("debian") for row in rows() if not names or row.name in names):
             builds.update()
-        results = []
-        for result in build(builds, names):
-            results.append(result)
+        passed, failed = 0, []
+        for row, found in build(builds, names):
+            passed += not found
+            failed += [row.name] * bool(found)
             if everything:
-                # An interrupted run leaves a table of what it built.
-                DOCUMENT.write_text(TEXT.format(table=table(results)))
-    failed = sum(bool(found) for *_, found in results)
-    if everything:
-        say(f"{DOCUMENT.relative_to(PROJECT)} is written")
-    print(f"{len(results) - failed} passed, {failed} failed")
+                DOCUMENT.write_text(TEXT.format(table=table(builds, failed)))
+    print(f"{passed} passed, {len(failed)} failed")
     return 1 if failed else 0
 
 
