@@ -30,7 +30,6 @@ use super::{
 use crate::{
     bindings,
     device,
-    error::to_result,
     mm::{
         memremap::write_back::WriteBack,
         pfnmap,
@@ -192,7 +191,9 @@ impl Space {
         if cfg!(CONFIG_MEMORY_FAILURE) {
             #[cfg(CONFIG_MEMORY_FAILURE)]
             // SAFETY: The struct is pinned. `PinnedDrop` removes it.
-            to_result(unsafe { bindings::register_pfn_address_space(this.space.get()) })?;
+            crate::error::to_result(unsafe {
+                bindings::register_pfn_address_space(this.space.get())
+            })?;
             // SAFETY: The field is not pinned structurally.
             unsafe { this.as_mut().get_unchecked_mut() }.registered = true;
         }
