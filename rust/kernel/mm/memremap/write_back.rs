@@ -63,7 +63,7 @@ impl WriteBack {
     ///
     /// # Safety
     ///
-    /// As for [`Self::new`].
+    /// There is memory at these addresses. It has no struct pages and no mapping of another type.
     pub unsafe fn each(phys: Range<u64>, all: &mut KVVec<Self>) -> Result {
         let first = phys.start.checked_next_multiple_of(LARGEST).ok_or(EINVAL)?;
         let last = phys.end & !(LARGEST - 1);
