@@ -25,7 +25,7 @@ import lab as lab_module  # noqa: E402
 import overlay  # noqa: E402
 import stock  # noqa: E402
 from archive import Stop  # noqa: E402
-from lab import PARTS, PROJECT, Progress, digest, read, say  # noqa: E402
+from lab import PARTS, PROJECT, Progress, Steps, digest, read, say  # noqa: E402
 from report import grid  # noqa: E402
 
 DOCUMENT = PROJECT / "Documentation/driver-api/dax/builds.rst"
@@ -110,12 +110,6 @@ class Builds(stock.Stock):
     def out(self, impl):
         return self.build / "builds" / impl
 
-    def headers(self, release):
-        return self.build / f"stock/{release}/headers/usr/src/linux-headers-{release}"
-
-    def place(self, release):
-        return self.build / "stock" / release
-
     def make(self, row, *arguments):
         return self.inside(["make", "-C", "/linux", "O=/out", f"ARCH={KERNEL_ARCH[row.arch]}",
                             *COMPILERS[row.compiler], f"-j{os.cpu_count()}", *arguments], self.name(row))
@@ -167,17 +161,10 @@ class Builds(stock.Stock):
         name = self.name(row)
         files = checks.ours(".rs", ".c", ".h", "Kconfig", "Makefile")
         self.configure_row(row)
-        steps = [0, ""]
-
-        def on_line(line):
-            word = line.split(None, 1)
-            if line.startswith("  ") and len(word) == 2 and word[0].isupper():
-                steps[0] += 1
-                steps[1] = word[1].strip()[-50:]
-
-        with Progress(f"build: {row.name}", lambda: f"step {steps[0]}, {steps[1]}"):
+        steps = Steps()
+        with Progress(f"build: {row.name}", lambda: f"step {steps.number}, {steps.last}"):
             status, log = self.logged(f"builds-{name}.log", self.make(
-                row, "W=1", "prepare", "rust/", "drivers/dax/", *["samples/"] * row.samples), on_line)
+                row, "W=1", "prepare", "rust/", "drivers/dax/", *["samples/"] * row.samples), steps)
         found = checks.complaints(log, files)
         if status:
             wrong = [line for line in log.splitlines() if re.search(r"error|Error \d|undefined|No space", line)]

@@ -195,6 +195,19 @@ class Progress:
             say(f"{self.step}: done in {seconds // 60}:{seconds % 60:02}")
 
 
+class Steps:
+    """Counts the steps of Kbuild. Each is a line of its output."""
+
+    def __init__(self):
+        self.number, self.last = 0, ""
+
+    def __call__(self, line):
+        word = line.split(None, 1)
+        if line.startswith("  ") and len(word) == 2 and word[0].isupper():
+            self.number += 1
+            self.last = word[1].strip()[-50:]
+
+
 def size_mb(path):
     """The size of a directory in megabytes; an estimate while it grows."""
     out = subprocess.run(["du", "-smx", path], capture_output=True, text=True, check=False)
@@ -762,19 +775,13 @@ class Lab:
         self.prepare_out(impl)
         self.configure(impl)
         cold = not (out / "vmlinux").exists() and impl in KERNELS
-        steps = [0, ""]
-
-        def on_line(line):
-            word = line.split(None, 1)
-            if line.startswith("  ") and len(word) == 2 and word[0].isupper():
-                steps[0] += 1
-                steps[1] = word[1].strip()[-50:]
+        steps = Steps()
 
         total = f" of about {BUILD_STEPS}" if cold else ""
-        with Progress(title, lambda: f"step {steps[0]}{total}, {steps[1]}"):
+        with Progress(title, lambda: f"step {steps.number}{total}, {steps.last}"):
             try:
                 status, log = self.logged(f"build-{impl}.log", self.inside(
-                    [*MAKE, f"-j{os.cpu_count()}", *targets], impl), on_line)
+                    [*MAKE, f"-j{os.cpu_count()}", *targets], impl), steps)
             except Killed:
                 raise
             except KeyboardInterrupt:

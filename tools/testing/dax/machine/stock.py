@@ -38,7 +38,7 @@ import ktap  # noqa: E402
 import lab as lab_module  # noqa: E402
 import vm  # noqa: E402
 from archive import Archive, Stop  # noqa: E402
-from lab import PROJECT, SOURCE, SUITE, SUITES, Progress, digest, read, say  # noqa: E402
+from lab import PROJECT, SOURCE, SUITE, SUITES, Progress, Steps, digest, read, say  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
 FLAVOURS = ("cloud-amd64", "amd64")
@@ -147,18 +147,11 @@ class Stock(lab_module.Lab):
 
     def step(self, release, name, title, *arguments, total=0):
         """Run make for a kernel, and say how far it is."""
-        done = [0, ""]
-
-        def on_line(line):
-            word = line.split(None, 1)
-            if line.startswith("  ") and len(word) == 2 and word[0].isupper():
-                done[0] += 1
-                done[1] = word[1].strip()[-50:]
-
+        done = Steps()
         log = f"stock-{release}-{name}.log"
         of = f" of about {total}" if total else ""
-        with Progress(f"{release}: {title}", lambda: f"step {done[0]}{of}, {done[1]}"):
-            status, text = self.logged(log, self.make(release, *arguments), on_line)
+        with Progress(f"{release}: {title}", lambda: f"step {done.number}{of}, {done.last}"):
+            status, text = self.logged(log, self.make(release, *arguments), done)
             if status:
                 wrong = [line for line in text.splitlines() if re.search(r"error|Error \d|undefined|dax: ", line)]
                 print("\n" + "\n".join(wrong[:30] or text.splitlines()[-30:]))
