@@ -14,6 +14,7 @@ import os
 import random
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -222,14 +223,18 @@ seed of the choice is its number.
 """
 
 
-def table(builds, failed):
-    """A line for each row. An interrupted run leaves rows that are not built yet."""
-    lines = []
+def write_document(builds, failed):
+    """Write the table. An interrupted run leaves rows out."""
+    lines, missing = [], []
     for row in rows():
-        passed = read(builds.note(row)).strip()
-        result = "builds" if passed else "does not build" if row.name in failed else "not built yet"
-        lines.append([row.name, row.compiler, row.arch, passed, result])
-    return grid(["Configuration", "Compiler", "Architecture", "Of drivers/dax", "Result"], lines)
+        parts = read(builds.note(row)).strip()
+        if parts or row.name in failed:
+            lines.append([row.name, row.compiler, row.arch, parts, "builds" if parts else "does not build"])
+        else:
+            missing.append(row.name)
+    table = grid(["Configuration", "Compiler", "Architecture", "Of drivers/dax", "Result"], lines)
+    left = textwrap.fill(f"Not built yet: {', '.join(missing)}.", 100, break_on_hyphens=False) if missing else ""
+    DOCUMENT.write_text(TEXT.format(table=table) + (f"\n{left}\n" if left else ""))
 
 
 def main(argv):
@@ -253,7 +258,7 @@ def main(argv):
             passed += not found
             failed += [row.name] * bool(found)
             if everything:
-                DOCUMENT.write_text(TEXT.format(table=table(builds, failed)))
+                write_document(builds, failed)
     print(f"{passed} passed, {len(failed)} failed")
     return 1 if failed else 0
 
