@@ -39,7 +39,7 @@ NEEDED = """
     RUST=y MODULES=y ZONE_DEVICE=y MEMORY_HOTPLUG=y MEMORY_HOTREMOVE=y TRANSPARENT_HUGEPAGE=y MEMORY_FAILURE=y
     NUMA=y LIBNVDIMM=y PCI=y ACPI=y EFI=y EFI_SOFT_RESERVE=y CXL_BUS=y CXL_ACPI=y CXL_MEM=y CXL_REGION=y FS_DAX=y
     EXT4_FS=y XFS_FS=y KUNIT=y DAX=y DEV_DAX=m DEV_DAX_PMEM=m DEV_DAX_KMEM=m DEV_DAX_HMEM=m DEV_DAX_CXL=m
-    DEV_DAX_FSDEV=m DEV_DAX_FILE=m
+    DEV_DAX_FSDEV=m DAXFILE=m SWAP=y
     """.split()
 # A build of one configuration without debugging information takes minutes, with it a quarter of an hour.
 QUICK = {"DEBUG_INFO_NONE": "y", "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT": "n", "DEBUG_INFO_BTF": "n",
@@ -48,7 +48,7 @@ QUICK = {"DEBUG_INFO_NONE": "y", "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT": "n", "DEB
 # else may select an option, or a dependency may be off.
 CHOSEN = {
     **dict.fromkeys(["DAX", "DEV_DAX", "DEV_DAX_PMEM", "DEV_DAX_KMEM", "DEV_DAX_HMEM", "DEV_DAX_CXL",
-                     "DEV_DAX_FSDEV", "DEV_DAX_FILE", "LIBNVDIMM", "CXL_BUS", "KUNIT"], "yymmmn"),
+                     "DEV_DAX_FSDEV", "DAXFILE", "LIBNVDIMM", "CXL_BUS", "KUNIT"], "yymmmn"),
     **dict.fromkeys(["ZONE_DEVICE", "MEMORY_HOTPLUG", "MEMORY_HOTREMOVE", "TRANSPARENT_HUGEPAGE", "MEMORY_FAILURE",
                      "NUMA", "SMP", "ACPI_HMAT", "CXL_REGION", "FS_DAX", "FTRACE", "MODULES", "PRINTK", "SYSFS",
                      "NVDIMM_DAX", "EFI_SOFT_RESERVE", "MHP_MEMMAP_ON_MEMORY", "DEBUG_FS", "USERFAULTFD", "BLOCK",
