@@ -188,18 +188,30 @@ static void fixed_in(void)
 	compare(view, 4, "the device");
 }
 
-/* A child that has the mapping, and waits. */
+static pid_t waiting;
+
+static void end_child(void)
+{
+	kill(waiting, SIGKILL);
+	waitpid(waiting, NULL, 0);
+}
+
+/* A child that has the mapping, and waits until the parent ends. */
 static pid_t child(void)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	if (pid < 0)
 		fail("fork");
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
+		/* No signal comes if the parent has died before. */
+		while (getppid() == parent)
 			pause();
+		_exit(1);
 	}
+	waiting = pid;
+	atexit(end_child);
 	return pid;
 }
 
@@ -213,7 +225,6 @@ static void vm_read(void)
 	if (process_vm_readv(pid, &here, 1, &there, 1, 0) != (ssize_t)length)
 		fail("process_vm_readv");
 	compare(buffer, 5, "what was read");
-	kill(pid, SIGKILL);
 }
 
 static void vm_write(void)
@@ -226,7 +237,6 @@ static void vm_write(void)
 	if (process_vm_writev(pid, &here, 1, &there, 1, 0) != (ssize_t)length)
 		fail("process_vm_writev");
 	compare(view, 6, "the device");
-	kill(pid, SIGKILL);
 }
 
 static void trace(void)
@@ -246,7 +256,6 @@ static void trace(void)
 		if (*(uint64_t *)(view + at) != word(at, 8))
 			fail("PTRACE_POKEDATA wrote something else at %#zx", at);
 	}
-	kill(pid, SIGKILL);
 }
 
 /* Move pages to the file by a pipe. */

@@ -13,16 +13,6 @@ on_exit "rm -f $file"
 # with HOW: "transfer" must succeed that way
 with() { transfer "$NODE" "$(bytes $align)" $length "$1" "$file"; }
 
-# between HOW DESCRIPTION: the same with a system call that not every kernel has
-between()
-{
-	if with "$1" | grep -q "not implemented"; then
-		skip "$2" "the kernel is built without CONFIG_CROSS_MEMORY_ATTACH"
-	else
-		check "$2" with "$1"
-	fi
-}
-
 # dumped FILTER: the number of pages of the device that a core dump has with this coredump_filter
 dumped()
 {
@@ -46,8 +36,8 @@ transfers()
 	check "$align: io_uring writes to a file from a registered buffer" with fixed-out
 	check "$align: io_uring reads a file into a registered buffer" with fixed-in
 	check "$align: vmsplice moves the pages into a pipe, and splice into a file" with splice-out
-	between vm-read "$align: another process reads with process_vm_readv"
-	between vm-write "$align: another process writes with process_vm_writev"
+	check "$align: another process reads with process_vm_readv" with vm-read
+	check "$align: another process writes with process_vm_writev" with vm-write
 	check "$align: a debugger reads and writes words" with ptrace
 	# The bits: 4 ELF headers; 7 private and 8 shared mappings of DAX. Mappings are shared.
 	# That of 1 GiB would be too large.
