@@ -65,8 +65,8 @@ use core::{
 /// Errors are ignored: without these drivers there is no CXL memory.
 pub fn load_drivers() {
     for module in [c"cxl_acpi", c"cxl_pci"] {
-        // SAFETY: The format takes one string. The call does not keep a pointer to it.
-        unsafe { bindings::__request_module(true, c"%s".as_char_ptr(), module.as_char_ptr()) };
+        // SAFETY: `module` is a C string. The call does not keep a pointer to it.
+        unsafe { bindings::request_module_by_name(module.as_char_ptr()) };
     }
 }
 

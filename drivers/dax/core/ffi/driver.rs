@@ -218,11 +218,6 @@ impl Drop for DriverRef {
 
 /// Loads the module with this alias. Fails as `request_module()` does. Sleeps.
 pub(crate) fn load_module(alias: &CStr) -> Result {
-    #[cfg(CONFIG_MODULES)]
-    // SAFETY: `%s` takes the string that follows.
-    to_result(unsafe {
-        bindings::__request_module(true, c"%s".as_char_ptr(), alias.as_char_ptr())
-    })?;
-    let _ = alias;
-    Ok(())
+    // SAFETY: `alias` is a C string. The call does not keep a pointer to it.
+    to_result(unsafe { bindings::request_module_by_name(alias.as_char_ptr()) })
 }
