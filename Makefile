@@ -5,7 +5,7 @@ BUILD ?= build
 # Which kernel: rust, or c for upstream's.
 IMPL ?= rust
 # Or one of more: debug is rust with all of the kernel's checks; see lab.py.
-KERNEL ?= $(IMPL)
+KERNEL ?= $(IMPL)$(addprefix -,$(TOOLCHAIN))
 
 export BUILD := $(abspath $(BUILD))
 DAX := tools/testing/dax
@@ -36,7 +36,8 @@ help:
 	@echo '                          print the machine code of a function'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
 	@echo '                          hmem, hmem-large, cxl, virtio-pmem or nfit)'
-	@echo 'make kernel [IMPL=c]      build the kernel into $$BUILD/kernel-rust (kernel-c)'
+	@echo 'make kernel [IMPL=c]      build the kernel into $$BUILD/kernel-rust (kernel-c). TOOLCHAIN=forky or'
+	@echo '                          experimental, also for make test: by the compilers of that Debian suite'
 	@echo 'make modules [KVER=<release>]   modules in Rust for a kernel of Debian as it is; default: the'
 	@echo '                          running one if it is of Linux 7.3, else the newest [FLAVOUR=cloud-amd64]'
 	@echo 'make deb [KVER=<release>] packages of them, for apt; default: as above, but of all flavours.'

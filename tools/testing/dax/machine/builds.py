@@ -32,7 +32,8 @@ from report import grid  # noqa: E402
 DOCUMENT = PROJECT / "Documentation/driver-api/dax/builds.rst"
 RANDOM = 50
 # The arguments of make for each compiler and architecture.
-COMPILERS = {"clang 19": ["LLVM=-19"], "gcc 14": ["CC=gcc-14", "HOSTCC=gcc-14"]}
+COMPILERS = {"clang 19": ["LLVM=-19"], "gcc 14": ["CC=gcc-14", "HOSTCC=gcc-14"],
+             **dict.fromkeys(lab_module.TOOLCHAINS, ["LLVM=1"])}
 KERNEL_ARCH = {"x86_64": "x86", "arm64": "arm64", "riscv64": "riscv"}
 # Where nothing else is asked for: an architecture's own default, and what the drivers need.
 NEEDED = """
@@ -82,6 +83,8 @@ def rows():
     needed = dict(option.split("=") for option in NEEDED)
     yield Row("reference")
     yield Row("reference-gcc", "gcc 14", samples=True)
+    for suite in lab_module.TOOLCHAINS:
+        yield Row(f"reference-{suite}", suite, samples=True)
     yield Row("built-in", options={name: "y" for name in PARTS})
     yield Row("no-modules", options={"MODULES": "n"})
     yield Row("little", options=dict.fromkeys(
@@ -149,17 +152,23 @@ class Builds(stock.Stock):
         if "CONFIG_RUST=y\n" not in read(out / ".config"):
             raise Stop(f"{row.name}: Rust is not in the configuration; an option excludes it")
 
-    def parts(self, row):
-        """The parts of drivers/dax in this configuration, for the table."""
+    def made(self, row):
+        """What was built, for the table: the compilers, and the parts of drivers/dax by language."""
         config = read(self.out(self.name(row)) / ".config")
-        on = {part: re.search(rf"^CONFIG_{part}=([ym])$", config, re.M) for part in PARTS}
-        words = [f"{PARTS[part]} {'C' if f'CONFIG_{part}_C=y' in config else 'Rust'}"
-                 + (" (y)" if found[1] == "y" and part != "DAX" else "") for part, found in on.items() if found]
-        return ", ".join(words) or "no DAX"
+        found = re.search(r'^CONFIG_CC_VERSION_TEXT=".*?(clang|gcc).* (\d[\d.]+)', config, re.M)
+        rust = re.search(r'^CONFIG_RUSTC_VERSION_TEXT="rustc ([\d.]+)', config, re.M)
+        languages = {"Rust": [], "C": []}
+        for part, name in {**PARTS, "DAXFILE": "daxfile"}.items():
+            if on := re.search(rf"^CONFIG_{part}=([ym])$", config, re.M):
+                built_in = " (y)" if on[1] == "y" and part != "DAX" else ""
+                languages["C" if f"CONFIG_{part}_C=y" in config else "Rust"].append(name + built_in)
+        parts = "; ".join(f"{language}: {', '.join(names)}" for language, names in languages.items() if names)
+        return f"{found[1]} {found[2]}, rustc {rust[1]}\n{parts or 'nothing'}\n"
 
     def run(self, row):
         """Build; returns the complaints."""
         name = self.name(row)
+        self.make_compilers(name)
         files = checks.ours(".rs", ".c", ".h", "Kconfig", "Makefile")
         self.configure_row(row)
         steps = Steps()
@@ -180,7 +189,8 @@ class Builds(stock.Stock):
         sources = [path for path in overlay.project_files()
                    if path.split("/")[0] not in ("Documentation", "tools")]
         return self.build / "builds/passed" / digest(
-            *row, QUICK, read(HERE / "kernel.config"), read(self.toolchain / ".made-of"), self.source_version(),
+            *row, QUICK, read(HERE / "kernel.config"), read(self.compilers(self.name(row)) / ".made-of"),
+            self.source_version(),
             *(PROJECT.joinpath(path).read_bytes() for path in [*sources, *overlay.config_files()]))[:24]
 
 
@@ -202,7 +212,7 @@ def build(builds, names):
         print("\n".join(found[:40]))
         say(f"build: {row.name}: {'does not pass' if found else 'passed'}")
         if not found:
-            note.write_text(f"{builds.parts(row)}\n")
+            note.write_text(builds.made(row))
         yield row, found
 
 
@@ -227,12 +237,13 @@ def write_document(builds, failed):
     """Write the table. An interrupted run leaves rows out."""
     lines, missing = [], []
     for row in rows():
-        parts = read(builds.note(row)).strip()
+        compilers, _, parts = read(builds.note(row)).strip().partition("\n")
         if parts or row.name in failed:
-            lines.append([row.name, row.compiler, row.arch, parts, "builds" if parts else "does not build"])
+            lines.append([row.name, compilers or row.compiler, row.arch, parts,
+                          "builds" if parts else "does not build"])
         else:
             missing.append(row.name)
-    table = grid(["Configuration", "Compiler", "Architecture", "Of drivers/dax", "Result"], lines)
+    table = grid(["Configuration", "Compilers", "Architecture", "Of drivers/dax", "Result"], lines)
     left = textwrap.fill(f"Not built yet: {', '.join(missing)}.", 100, break_on_hyphens=False) if missing else ""
     DOCUMENT.write_text(TEXT.format(table=table) + (f"\n{left}\n" if left else ""))
 

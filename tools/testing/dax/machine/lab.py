@@ -5,7 +5,8 @@
   lab.py setup           toolchain tree, kernel source, guest image
   lab.py kernel IMPL     a kernel: IMPL is rust; c; c-fixed: c with the patches of upstream-fixes;
                          c-core: only the core is C; c-modules: all but the core is C;
-                         debug: rust with all checks; kcsan: rust with the detector of data races
+                         debug: rust with all checks; kcsan: rust with the detector of data races;
+                         rust-forky, rust-experimental: rust by the compilers of that suite
   lab.py run             the demonstration
   lab.py shell IMPL      a prompt in the booted machine
   lab.py programs        the guest image for tests with programs that people run on device DAX
@@ -24,6 +25,7 @@ note beside the result has a digest of the inputs. A step with unchanged inputs 
 The build directory:
 
   toolchain/     a Debian tree: rustc, clang, QEMU, the kernel's source package
+  toolchain-SUITE/  the compilers of a newer suite of Debian
   crates/        cargo and the crates that the Rust tests need
   plot/          gnuplot
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
@@ -71,6 +73,15 @@ TOOLCHAIN = """
     perl python3 python3-docutils kmod xz-utils e2fsprogs qemu-system-x86
 """.split() + [SOURCE]
 
+# The compilers of newer suites: each with the suites that it takes packages from, and what apt prefers.
+NEWER_TOOLCHAIN = """
+    rustc rust-src rustfmt rust-clippy bindgen clang lld llvm
+    make flex bison bc libelf-dev libssl-dev zlib1g-dev libc6-dev pahole
+    perl python3 kmod xz-utils
+""".split()
+PREFERRED = "Package: src:rustc\nPin: release a=experimental\nPin-Priority: 990\n"
+TOOLCHAINS = {"forky": (["forky"], ""), "experimental": (["sid", "experimental"], PREFERRED)}
+
 # On top of the toolchain: cargo for the tests in Rust, and gnuplot for the pictures of the benchmark.
 # Each has a tree of its own, so that a change there does not rebuild the kernels.
 CRATES = ["cargo", "librust-proptest-dev", "libfuzzer-19-dev"]
@@ -83,7 +94,7 @@ GUEST = """
 
 # What people run on device DAX. A second image has it, which is made when a test asks for it.
 PROGRAMS = GUEST + """
-    qemu-system-x86 cpio xz-utils pmdk-tools libpmemobj-dev libpmem2-dev gcc libc6-dev stress-ng
+    qemu-system-x86 kexec-tools cpio xz-utils pmdk-tools libpmemobj-dev libpmem2-dev gcc libc6-dev stress-ng trinity
     redis-server redis-tools postgresql-17
 """.split()
 
@@ -108,6 +119,7 @@ FRAGMENTS = {"rust": ["kernel.config"],
              "c-modules": ["kernel.config", "c-modules.config"],
              "debug": ["kernel.config", "debug.config"],
              "kcsan": ["kernel.config", "kcsan.config"],
+             **{f"rust-{suite}": ["kernel.config"] for suite in TOOLCHAINS},
              "check": ["kernel.config", "check.config"],
              "series": ["kernel.config"],
              "quiet": ["kernel.config"]}
@@ -137,11 +149,12 @@ UPSTREAM = {"device_dax": "device.c", "dax_pmem": "pmem.c", "kmem": "kmem.c",
 
 # Estimates for the progress display and the check of free space.
 TOOLCHAIN_MB, CRATES_MB, PLOT_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 81, 60, 330, 1800, 900
-PROGRAMS_MB = 1400
+NEWER_TOOLCHAIN_MB, PROGRAMS_MB = 2700, 1400
 IMAGES = {"guest": (GUEST, GUEST_MB), "programs": (PROGRAMS, PROGRAMS_MB)}
 BUILD_STEPS = 2750
 
 MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
+NEWER_MAKE = [*MAKE[:-1], "LLVM=1"]
 # Builds the test doubles of libnvdimm's modules, in a directory apart from the objects of the modules.
 NFIT = ["M=/linux/tools/testing/nvdimm", "MO=/out/nfit/tools/testing/nvdimm"]
 # A command with this prefix leaves no mounts and no processes behind, however it ends.
@@ -228,6 +241,12 @@ def in_c(impl):
     return [part for option, part in PARTS.items() if f"\nCONFIG_{option}_C=y\n" in asked]
 
 
+def suite_of(impl):
+    """The newer suite that the compilers of this kernel come from, if any."""
+    suite = impl.rpartition("-")[2] if impl else ""
+    return suite if suite in TOOLCHAINS else ""
+
+
 def fixed_in(impl):
     """The bugs of upstream that this kernel does not have, by the names of their pages."""
     mails = [read(path) for path in FIXES] if impl == "c-fixed" else []
@@ -248,6 +267,15 @@ class Lab:
         self.toolchain = self.build / "toolchain"
         self.linux = self.build / "linux"
         self.logs = self.build / "logs"
+
+    def compilers(self, impl):
+        """The tree with the compilers of IMPL."""
+        suite = suite_of(impl)
+        return self.build / f"toolchain-{suite}" if suite else self.toolchain
+
+    @staticmethod
+    def make_command(impl):
+        return NEWER_MAKE if suite_of(impl) else MAKE
 
     def out(self, impl):
         return self.build / f"out-{impl}"
@@ -341,6 +369,7 @@ class Lab:
         source and /out the objects of IMPL. The names are the same for every kernel, so
         that one kernel can start with the objects of another.
         """
+        root = self.compilers(impl)
         mounts = [(PROJECT, "project"), (self.build, "build"), (self.linux, "linux")]
         if impl:
             mounts.append((self.out(impl), "out"))
@@ -349,28 +378,30 @@ class Lab:
         if impl == "c-fixed":
             mounts += [(self.build / "fixed" / name, f"linux/{name}") for name in self.fixed_files()]
         script = ["set -e"]
-        script += [f'mount --bind "{path}" "{self.toolchain / name}"' for path, name in mounts]
-        script += [f'mount -t proc proc "{self.toolchain}/proc"',
+        script += [f'mount --bind "{path}" "{root / name}"' for path, name in mounts]
+        script += [f'mount -t proc proc "{root}/proc"',
                    # The tree has nodes of its own. A program as root can change the mode of its
                    # output; with -o /dev/null it would change the machine's /dev/null.
-                   f'mount -t tmpfs -o mode=755 none "{self.toolchain}/dev"',
+                   f'mount -t tmpfs -o mode=755 none "{root}/dev"',
                    f'for node in {NODES}; do [ ! -e /dev/$node ] || '
-                   f'cp -a /dev/$node "{self.toolchain}/dev"; done',
-                   f'chmod 666 "{self.toolchain}/dev/null"',
-                   f'ln -s /proc/self/fd "{self.toolchain}/dev/fd"',
+                   f'cp -a /dev/$node "{root}/dev"; done',
+                   f'chmod 666 "{root}/dev/null"',
+                   f'ln -s /proc/self/fd "{root}/dev/fd"',
                    f'for n in 0:stdin 1:stdout 2:stderr; do '
-                   f'ln -s /proc/self/fd/${{n%:*}} "{self.toolchain}/dev/${{n#*:}}"; done',
-                   f'mkdir -m 1777 "{self.toolchain}/dev/shm"',
-                   f'mount -t tmpfs none "{self.toolchain}/tmp"',
-                   f'exec chroot "{self.toolchain}" "$@"']
+                   f'ln -s /proc/self/fd/${{n%:*}} "{root}/dev/${{n#*:}}"; done',
+                   f'mkdir -m 1777 "{root}/dev/shm"',
+                   f'mount -t tmpfs none "{root}/tmp"',
+                   f'exec chroot "{root}" "$@"']
+        path = "/usr/bin:/usr/sbin" if suite_of(impl) else "/usr/lib/llvm-19/bin:/usr/bin:/usr/sbin"
         return [*ALONE, "sh", "-c", "\n".join(script), "inside",
-                "env", "-i", "PATH=/usr/lib/llvm-19/bin:/usr/bin:/usr/sbin", "HOME=/root",
+                "env", "-i", f"PATH={path}", "HOME=/root",
                 "LANG=C.UTF-8", "KBUILD_BUILD_TIMESTAMP=1970-01-01", "KBUILD_BUILD_USER=dax",
-                "KBUILD_BUILD_HOST=dax", f"RUST_LIB_SRC={self.rust_source()}", *env, *command]
+                "KBUILD_BUILD_HOST=dax", f"RUST_LIB_SRC={self.rust_source(root)}", *env, *command]
 
-    def rust_source(self):
-        found = sorted(self.toolchain.glob("usr/src/rustc-*/library"))
-        return "/" + str(found[-1].relative_to(self.toolchain)) if found else ""
+    @staticmethod
+    def rust_source(root):
+        found = sorted(root.glob("usr/src/rustc-*/library"))
+        return "/" + str(found[-1].relative_to(root)) if found else ""
 
     # Trees of Debian packages
 
@@ -391,14 +422,14 @@ class Lab:
         raise Stop("apt knows no Debian archive on this machine or cannot reach it; check the "
                    "network and the addresses in /etc/apt, run 'apt-get update', and try again")
 
-    def debian_tree(self, name, packages, suites, megabytes):
+    def debian_tree(self, name, packages, suites, megabytes, options=()):
         """A tree of Debian packages; True when it had to be made."""
         place = self.build / name
-        made_of = digest(SUITE, *sorted(packages))
+        made_of = digest(SUITE, *sorted(packages), *options)
         if read(place / ".made-of") == made_of:
             return False
         new = self.fresh(name)
-        self.unpack(name, "apt", packages, suites, new, megabytes)
+        self.unpack(name, "apt", packages, suites, new, megabytes, options)
         for mountpoint in ("project", "build", "linux", "out"):
             (new / mountpoint).mkdir()
         (new / ".made-of").write_text(made_of)
@@ -450,6 +481,17 @@ class Lab:
     def make_toolchain(self):
         if self.debian_tree("toolchain", TOOLCHAIN, SUITES, TOOLCHAIN_MB):
             say(f"{SOURCE} is version {self.source_version()}")
+
+    def make_compilers(self, impl):
+        """Make the tree of a newer suite's compilers, if this kernel is built by them."""
+        if suite := suite_of(impl):
+            suites, preferred = TOOLCHAINS[suite]
+            # The release files of an archive that is a copy may be old.
+            options = ['--aptopt=Acquire::Check-Valid-Until "false"']
+            if preferred:
+                options.append("--setup-hook=" + 'mkdir -p "$1/etc/apt/preferences.d"; '
+                               f"""printf %s '{preferred}' >"$1/etc/apt/preferences.d/newer" """)
+            self.debian_tree(f"toolchain-{suite}", NEWER_TOOLCHAIN, suites, NEWER_TOOLCHAIN_MB, options)
 
     def make_extra(self, name, packages, megabytes):
         """Unpack what the toolchain tree lacks of PACKAGES and of what they need."""
@@ -611,13 +653,14 @@ class Lab:
                    if name.split("/")[0] not in ("Documentation", "tools")
                    or name.startswith("tools/testing/nvdimm/")]
         contents = [part for name in sources for part in (name, (PROJECT / name).read_bytes())]
-        return digest(read(self.toolchain / ".made-of"), self.source_version(),
+        return digest(read(self.compilers(impl) / ".made-of"), self.source_version(),
                       *((PROJECT / name).read_bytes() for name in overlay.config_files()),
                       *(read(HERE / name) for name in FRAGMENTS[impl]),
                       *(path.read_bytes() for path in FIXES if impl == "c-fixed"), *contents)
 
     def make_kernel(self, impl):
         place = self.kernel(impl)
+        self.make_compilers(impl)
         inputs = self.kernel_inputs(impl)
         if read(place / ".made-of") == inputs:
             say(f"the {impl} kernel is up to date: {place}")
@@ -658,7 +701,7 @@ class Lab:
                 (source / f"{name}.c").write_text(text)
         (source / "Kbuild").write_text("".join(f"obj-m += {name}.o\n" for name in UPSTREAM))
         status, log = self.logged(f"upstream-{impl}.log", self.inside(
-            [*MAKE, "M=/build/upstream", "MO=/out/upstream", "modules"], impl))
+            [*self.make_command(impl), "M=/build/upstream", "MO=/out/upstream", "modules"], impl))
         if status:
             raise Stop(f"upstream's modules could not be built for the {impl} kernel; read "
                        f"{self.logs}/upstream-{impl}.log")
@@ -709,8 +752,8 @@ class Lab:
         self.need_space("building a kernel", 300 if out.exists() else 2 * OUT_MB)
         if not out.exists():
             # Most objects are the same in every kernel, so start with a copy of another kernel's.
-            whole = [o for o in map(self.out, KERNELS)
-                     if o.is_dir() and not (o / ".unfinished").exists()]
+            whole = [self.out(other) for other in KERNELS if suite_of(other) == suite_of(impl)
+                     and self.out(other).is_dir() and not (self.out(other) / ".unfinished").exists()]
             new = self.fresh(out.name)
             if whole:
                 with Progress(f"{impl} kernel: taking the objects of {whole[0].name}",
@@ -747,7 +790,7 @@ class Lab:
             return
         (out / ".configured").unlink(missing_ok=True)
         paths = " ".join("/project/" + str(path.relative_to(PROJECT)) for path in fragments)
-        make = " ".join(MAKE)
+        make = " ".join(self.make_command(impl))
         say(f"{impl} kernel: configuring")
         status, _ = self.logged(f"config-{impl}.log", self.inside(["sh", "-ec", (
             f"{make} allnoconfig; cd /linux; "
@@ -781,7 +824,7 @@ class Lab:
         with Progress(title, lambda: f"step {steps.number}{total}, {steps.last}"):
             try:
                 status, log = self.logged(f"build-{impl}.log", self.inside(
-                    [*MAKE, f"-j{os.cpu_count()}", *targets], impl), steps)
+                    [*self.make_command(impl), f"-j{os.cpu_count()}", *targets], impl), steps)
             except Killed:
                 raise
             except KeyboardInterrupt:
@@ -871,7 +914,7 @@ class Lab:
         out = self.out(impl)
         new = self.fresh(f"kernel-{impl}")
         new.mkdir()
-        make = " ".join(MAKE)
+        make = " ".join(self.make_command(impl))
         status, _ = self.logged(f"install-{impl}.log", self.inside(["sh", "-ec", (
             f"cd /build/{new.name}; {make} INSTALL_MOD_PATH=$PWD/modules modules_install; "
             f"cp -a modules modules-nfit; "
@@ -893,7 +936,7 @@ class Lab:
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", "crates", "plot", *IMAGES, "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo",
+        names = ["toolchain", *(f"toolchain-{suite}" for suite in TOOLCHAINS), "crates", "plot", *IMAGES, "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo",
                  "shell", "run", "tests", "quiet", "fixed", "results", "host-tests", "bench", "upstream", "series",
                  "stock", "packaging", "deb-tools", "builds"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
