@@ -34,8 +34,8 @@ from lab import PROJECT, SOURCE, SUITES, read, say  # noqa: E402
 from stock import FLAVOURS, SAMPLES  # noqa: E402
 
 TOOLS = [name for name in lab_module.TOOLCHAIN if name not in (SOURCE, "qemu-system-x86")]
-TOOLS += "gcc-14 debhelper dpkg-dev rsync cpio openssl zstd libdw-dev".split()
-TOOLS_MB, OUT_MB = 2200, {"cloud-amd64": 9000, "amd64": 25000}
+TOOLS += "build-essential gcc-14 debhelper dpkg-dev rsync cpio openssl zstd libdw-dev".split()
+TOOLS_MB, OUT_MB = 2300, {"cloud-amd64": 9000, "amd64": 25000}
 NAME = "linux-dax-rust"
 # What dpkg-buildpackage is to leave out, and who says that they made it.
 ENVIRONMENT = [f"DEB_BUILD_PROFILES=pkg.{NAME}.nokerneldbg", "DEBFULLNAME=The device DAX in Rust authors",
