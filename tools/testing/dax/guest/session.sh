@@ -7,6 +7,7 @@
 #   test NAME BOOT   run a test of tools/testing/selftests/dax, and check that it leaves nothing behind
 #   script NAME      run a script in /mnt/session
 #   leaks            let kmemleak report leaks, if the kernel has it
+#   kexec NAME       let the kernel in /mnt/tests/kexec/NAME take over; this script runs there again
 #   end              power off
 #
 # Output lines with ## are for guest.py. It sets IN_C, C_FIXED, MACHINE, PERSIST and PACE;
@@ -96,6 +97,20 @@ run_test()
 	return $status
 }
 
+# kexec_to NAME: boot this kernel. guest-init.sh takes its modules from the same directory.
+kexec_to()
+{
+	local line
+	line=$(sed 's/ kexec=.*//' /proc/cmdline)
+	kexec -l "/mnt/tests/kexec/$1/bzImage" --command-line="$line kexec=$1" || return
+	sync
+	kexec -e
+}
+
+kernel=$(sed -n 's/.* kexec=//p' /proc/cmdline)
+# shellcheck source=/dev/null
+[ -z "$kernel" ] || . "/mnt/tests/kexec/$kernel/env"
+
 prepare
 # "leaks" starts scans; turn automatic scans off.
 [ ! -w /sys/kernel/debug/kmemleak ] || echo scan=off >/sys/kernel/debug/kmemleak
@@ -107,6 +122,7 @@ while take_order; do
 	test) run_test "${order[@]:1}" ;;
 	script) limited $((120 * PACE)) bash "/mnt/session/${order[1]}" ;;
 	leaks) leaks ;;
+	kexec) kexec_to "${order[1]}" 2>&1 ;;
 	end) exit 0 ;;
 	esac
 	status=$?

@@ -44,8 +44,10 @@ class Session:
         for boot in range(2, test.boots + 1):
             if outcome.wrong:
                 break
-            outcome.merge(self.end())
+            outcome.merge(self._kexec(test.kexec[boot % len(test.kexec)]) if test.kexec else self.end())
             outcome.merge(self._once(test, boot))
+        if test.kexec:
+            outcome.merge(self.end())
         return outcome
 
     def _once(self, test, boot):
@@ -75,6 +77,18 @@ class Session:
             self.thread.join()
             self.thread = None
         return outcome
+
+    def _kexec(self, kernel):
+        """Let another kernel take over."""
+        try:
+            self._up()
+            self.spent, self.allowed = 0, BOOTING
+            self._order(f"kexec {kernel}")
+            self._read_until("ready")
+            self.allowed = None
+        except Down as why:
+            return Outcome(wrong=[f"kexec to the kernel {kernel}: {why}"])
+        return Outcome()
 
     def close(self):
         """Power off and remove the machine."""

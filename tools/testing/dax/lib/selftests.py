@@ -47,6 +47,7 @@ class Selftest:
     image: str      # the guest's image, of IMAGES in lab.py
     tier: str       # "all": the test takes long and is not run every day
     kernels: tuple  # the kernels that the test runs on; empty: all
+    kexec: tuple    # the kernels that start each other between the boots, instead of a power off
 
     @property
     def name(self):
@@ -91,7 +92,7 @@ def selftests():
                 machine, path.stem, int(head(text, "boots", "1")), PACE * int(head(text, "limit", "120")),
                 head(text, "impl"), tuple(head(text, "bug").split()), splat(text), head(text, "append"),
                 head(text, "image", "guest"), head(text, "tier"),
-                tuple(head(text, "kernel").split())))
+                tuple(head(text, "kernel").split()), tuple(head(text, "kexec").split())))
     return {test.name: test for test in found}
 
 
@@ -155,6 +156,17 @@ def modules_in_c():
         shutil.copy(path, place)
 
 
+@functools.cache
+def kernel_for_kexec(kernel):
+    """Put a kernel and its modules into the stage."""
+    place = stage() / "kexec" / kernel
+    with LAB.locked():
+        LAB.make_kernel(kernel)
+    shutil.copytree(LAB.kernel(kernel) / "modules/lib/modules", place / "modules", symlinks=True)
+    shutil.copy(LAB.kernel(kernel) / "bzImage", place)
+    (place / "env").write_text(f"export IN_C='{' '.join(lab_module.in_c(kernel))}' C_FIXED=\n")
+
+
 def prepare(test):
     """Build the files that only some tests need, if TEST is one of them."""
     text = (DIRECTORY / f"{test.script}.sh").read_text()
@@ -166,6 +178,8 @@ def prepare(test):
         # It is made for the first of these tests, which takes some minutes.
         with LAB.locked():
             LAB.make_image(test.image)
+    for kernel in test.kexec:
+        kernel_for_kexec(kernel)
     if "nested-init" in text:
         # The kernel of a guest within the guest.
         shutil.copy(BUILD / f"kernel-{KERNEL}/bzImage", stage() / "dax/nested-kernel")

@@ -27,6 +27,9 @@ while read -r share; do
 	mkdir -p "/mnt/$share"
 	mount_9p "$share" "/mnt/$share" cache=none
 done </job/shares
+# After a kexec by session.sh.
+kernel=$(sed -n 's/.* kexec=//p' /proc/cmdline)
+[ -z "$kernel" ] || mount --bind "/mnt/tests/kexec/$kernel/modules" /usr/lib/modules
 
 # Devices get their drivers the ordinary way: uevent, modalias, modprobe. Existing devices without a
 # modalias are left out, because a uevent for each of them would take long.

@@ -9,6 +9,7 @@ import bench
 import powercut
 import pytest
 import selftests
+import storecut
 import sysfs_compare
 from env import BUILD, JOBS, LAB
 from outcome import cases
@@ -29,6 +30,18 @@ def test_power(cuts, report):
     """Data that was reported as durable survives power cuts; SEED chooses their times."""
     seed = os.environ.get("SEED") or random.randrange(1 << 32)
     found, counts = powercut.run(BUILD, selftests.stage(), cuts, JOBS, seed)
+    outcome = cases(found)
+    outcome.add(counts)
+    report(outcome)
+
+
+@pytest.mark.tier_all
+def test_store(report):
+    """A store of PMDK survives power cuts, with all transactions that were committed."""
+    with LAB.locked():
+        LAB.make_image("programs")
+    seed = os.environ.get("SEED") or random.randrange(1 << 32)
+    found, counts = storecut.run(BUILD, selftests.stage(), 50, seed)
     outcome = cases(found)
     outcome.add(counts)
     report(outcome)

@@ -3,6 +3,7 @@
  * pmdk: a store that libpmemobj keeps in a device, and a mapping made by libpmem2.
  *
  * pmdk DEVICE add N    add N entries, each in a transaction
+ * pmdk DEVICE log      add entries until the end, and print "store N" after entry N is committed
  * pmdk DEVICE abort    add an entry, and abort the transaction
  * pmdk DEVICE die      add an entry, and get killed before the transaction is committed
  * pmdk DEVICE list     verify all entries, and print how many there are
@@ -112,6 +113,10 @@ static int objects(const char *path, const char *what, const char *number)
 	if (!strcmp(what, "add")) {
 		for (int i = atoi(number); i > 0 && !status; i--)
 			status = add(pool, root, NULL);
+	} else if (!strcmp(what, "log")) {
+		setlinebuf(stdout);
+		while (!(status = add(pool, root, NULL)))
+			printf("store %lu\n", D_RO(root)->count - 1);
 	} else if (!strcmp(what, "abort")) {
 		status = add(pool, root, stop);
 	} else if (!strcmp(what, "die")) {

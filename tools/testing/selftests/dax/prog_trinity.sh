@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# trinity: random system calls that take an address or a file descriptor, with the device as the only file
+# that is named to it, as a user and as root.
+# machines: nvdimm
+# image: programs
+# needs: trinity setpriv
+# limit: 1200
+# tier: all
+. ./lib.sh
+
+calls="mmap munmap mremap mprotect pkey_mprotect madvise process_madvise mlock mlock2 munlock msync mincore
+	remap_file_pages mbind move_pages migrate_pages get_mempolicy userfaultfd mseal
+	process_vm_readv process_vm_writev vmsplice splice tee sendfile copy_file_range
+	read write pread64 pwrite64 readv writev preadv pwritev preadv2 pwritev2 lseek fallocate ftruncate
+	fstat ioctl fcntl flock fsync fdatasync sync_file_range fadvise64 readahead dup dup2 dup3
+	io_uring_setup io_uring_register io_uring_enter"
+options=()
+for call in $calls; do options+=(-c "$call"); done
+
+# fuzz NUMBER [COMMAND...]: that many calls from four processes, started by COMMAND
+fuzz()
+{
+	local number=$1
+	shift
+	(cd "$TMP/work" && "$@" timeout -k 10 $((240 * PACE)) trinity -q -l off -C 4 -N "$number" -V "$NODE" \
+		"${options[@]}" >"$TMP/trinity" 2>&1)
+	# trinity ends by a signal of its own now and then.
+	made=$(grep -oP 'Ran \K\d+(?= syscalls)' "$TMP/trinity" | tail -n 1)
+	[ "${made:-0}" -ge $((number / 2)) ] || { tail -n 8 "$TMP/trinity"; return 1; }
+	calls_made=$((calls_made + made))
+}
+
+calls_made=0
+for align in 4K 2M; do
+	dax_device $align mem 256M
+	chmod 666 "$NODE"
+	mkdir -p "$TMP/work"
+	chmod 777 "$TMP" "$TMP/work"
+	check "$align: 20,000 calls as a user" fuzz 20000 setpriv --reuid=65534 --regid=65534 --clear-groups
+	rm -rf "$TMP/work"
+	mkdir "$TMP/work"
+	check "$align: 20,000 calls as root" fuzz 20000 env DANGEROUS=1
+	dax "$align: the device can be used as before" <<-DAX
+		open f $NODE		= ok
+		mmap m f $SIZE 0	= ok
+		fill m 0 $SIZE 9 2M	= ok
+		verify m 0 $SIZE 9 2M	= ok
+	DAX
+	check "$align: nothing keeps the device: it is unbound" within 30 bash -c "echo $DEV >$DRV/unbind"
+	check "$align: and bound" bind
+	destroy_device >/dev/null
+done
+echo "# count: $calls_made system calls by trinity"
+done_testing
