@@ -71,10 +71,10 @@ class DebKernel(stock_module.Stock):
                         1000 if out.is_dir() else OUT_MB[stock_module.flavour_of(release)])
         out.mkdir(parents=True, exist_ok=True)
         with self.using("deb-tools"):
-            self.configure_like(release, model, MODULE_SIG_KEY='"certs/signing_key.pem"',
-                                BUILD_SALT=f'"{release}"')
             if (out / ".unfinished").exists():
                 self.discard_recent(out)
+            self.configure_like(release, model, MODULE_SIG_KEY='"certs/signing_key.pem"',
+                                BUILD_SALT=f'"{release}"')
             for old in place.glob("*.deb"):
                 old.unlink()
             (out / ".unfinished").touch()
@@ -98,7 +98,7 @@ class DebKernel(stock_module.Stock):
     def objects(self, model):
         """About how many objects a kernel has, by the number of options that its configuration sets."""
         config = read(self.headers(model) / ".config")
-        return round(3.2 * len(re.findall(r"=[ym]$", config, re.M)), -2)
+        return 320 * (len(re.findall(r"=[ym]$", config, re.M)) // 100)
 
     def samples(self, release):
         """The samples, built from the installed headers, without the kernel's source."""

@@ -124,14 +124,14 @@ def nvdimm(files, i, node):
             "-device", f"nvdimm,id=nvdimm{i},memdev=nv{i},label-size=2M,node={node}"]
 
 
-def nvdimms(count):
+def nvdimms(count, more=()):
     def args(files):
         out = ["-machine", "q35,nvdimm=on", "-m", "4G,slots=4,maxmem=24G",
                "-object", "memory-backend-ram,id=m0,size=4G",
                "-numa", "node,nodeid=0,cpus=0-{lastcpu},memdev=m0"]
         for i in range(count):
             out += nvdimm(files, i, i + 1)
-        return out
+        return [*out, *more]
 
     return Kind(args, {f"nvdimm{i}": 4098 * MIB for i in range(count)})
 
@@ -146,6 +146,8 @@ KINDS = {
     # ACPI NFIT, with a label area.
     "nvdimm": nvdimms(1),
     "nvdimm2": nvdimms(2),
+    # The same, with an IOMMU, and a PCI device that does DMA.
+    "nvdimm-iommu": nvdimms(1, ["-device", "intel-iommu", "-device", "edu,bus=pcie.0"]),
     "legacy": LEGACY,
     # The same, with the modules of tools/testing/nvdimm, such as nfit_test.
     "nfit": replace(LEGACY, modules="modules-nfit"),

@@ -4,7 +4,7 @@
  *
  * QEMU loads it by the multiboot protocol, in 32-bit mode without paging, so addresses are physical.
  * It reads commands from the second serial port, one in a line, and answers each with a line. The
- * commands are those of nested-init.c.
+ * commands are those of nested-init.c, and "far TEXT", which writes to the RAM at 4 GiB.
  */
 #include <stdint.h>
 
@@ -149,6 +149,23 @@ static char *shared(void)
 	return 0;
 }
 
+/* The RAM at 4 GiB, at the address of 1 GiB. All other addresses stay physical. */
+static char *far(void)
+{
+	static uint32_t directory[1024] __attribute__((aligned(4096)));
+	uint32_t i;
+
+	/* Entries of 4 MiB: present, writable. Bits 13 and up are bits 32 and up of the address. */
+	for (i = 0; i < 1024; i++)
+		directory[i] = i << 22 | 0x83;
+	directory[256] = 1 << 13 | 0x83;
+	asm volatile("mov %%cr4, %%eax; or $0x10, %%eax; mov %%eax, %%cr4\n"
+		     "mov %0, %%cr3\n"
+		     "mov %%cr0, %%eax; or $0x80000000, %%eax; mov %%eax, %%cr0\n"
+		     : : "r"(directory) : "eax", "memory");
+	return (char *)(1 << 30);
+}
+
 static void obey(const char *command, const char *argument)
 {
 	uint32_t i;
@@ -158,6 +175,9 @@ static void obey(const char *command, const char *argument)
 	} else if (same(command, "place")) {
 		copy(page, argument);
 		answer_number((uint32_t)page, 16);
+	} else if (same(command, "far")) {
+		copy(far(), argument);
+		answer(far());
 	} else if (same(command, "fill")) {
 		filled = number(argument) << 18;
 		for (i = 0; i < filled; i++)

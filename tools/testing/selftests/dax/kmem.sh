@@ -46,7 +46,7 @@ is "the char device cannot be opened" "$(daxtest <<<"open f $NODE")" ENXIO
 
 # Emulated CXL memory is slow.
 case $MACHINE in cxl*) MB=8 ;; *) MB=192 ;; esac
-session user numactl --membind="$NODE_NR"
+session user numactl --membind="$NODE_NR" daxtest
 ask user mmap m anon ${MB}M 0 rw private >/dev/null
 is "a program allocates memory there" "$(ask user fill m 0 ${MB}M 7 512)" ok
 # numa_maps counts pages of the size that it names.

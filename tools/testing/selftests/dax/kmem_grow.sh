@@ -72,7 +72,7 @@ is "MemTotal includes all" $(($(mem_total) - at_first)) $((6 * unit / 1024))
 
 # ---- memory that is used ----
 
-session user numactl --membind="$(cat "$SYS/target_node")"
+session user numactl --membind="$(cat "$SYS/target_node")" daxtest
 ask user mmap m anon 128M 0 rw private >/dev/null
 ask user fill m 0 128M 7 4K >/dev/null
 is "it grows while its memory is used" "$(grow 7*unit) $(blocks)" "ok 7/7"

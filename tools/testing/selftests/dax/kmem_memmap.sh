@@ -31,7 +31,7 @@ is "the memory is unplugged again" "$(memory_state unplugged)" ok
 is "the memory is online with memmap_on_memory" "$(memory_state online_movable)" ok
 is "the memmap takes 1/64 of each block" "$(node_kb)" $((count * unit / 1024 / 64 * 63))
 is "all blocks are online" "$(blocks)" "$count/$count"
-session user numactl --membind=1
+session user numactl --membind=1 daxtest
 ask user mmap m anon 128M 0 rw private >/dev/null
 is "a program uses the memory" "$(ask user fill m 0 128M 7 4K)" ok
 is "the memory is unplugged while the program uses it" "$(memory_state unplugged)" ok

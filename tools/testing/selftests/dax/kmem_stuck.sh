@@ -48,7 +48,7 @@ tells "the log names the blocks, and what to do before an unbind" \
 	"mapping0: .* stays System RAM until the next boot, .* blocks: memory$first, memory$((first + 2))-memory$((first + 3)); before an unbind: daxctl offline-memory $DEV"
 is "the log has nothing about the other range" "$(log_since | grep -c "mapping1")" 0
 is "the online blocks are still used" $(($(mem_total) - total)) $((3 * unit / 1024))
-session user numactl --membind=1
+session user numactl --membind=1 daxtest
 ask user mmap m anon 64M 0 rw private >/dev/null
 is "a program can use this memory" "$(ask user fill m 0 64M 7 4K) $(ask user verify m 0 64M 7 4K)" "ok ok"
 leave user

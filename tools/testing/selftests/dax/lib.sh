@@ -657,17 +657,18 @@ its_memory()
 	awk -v dev="$DEV" '$NF == dev { of = 1; next } of && /System RAM \(kmem\)/ { print $1 } { of = 0 }' /proc/iomem
 }
 
-# ---- daxtest in the background ----
+# ---- programs in the background ----
 
 declare -A pid_of in_of out_of
 
-# session NAME [COMMAND...]: start a daxtest, optionally under a command such as numactl
+# session NAME [COMMAND...]: start a command that takes commands and answers each with a line (default:
+# daxtest)
 session()
 {
 	local name=$1 in out
 	shift
 	mkfifo "$TMP/$name.in" "$TMP/$name.out"
-	"$@" daxtest <"$TMP/$name.in" >"$TMP/$name.out" 2>&1 &
+	"${@:-daxtest}" <"$TMP/$name.in" >"$TMP/$name.out" 2>&1 &
 	pid_of[$name]=$!
 	exec {in}>"$TMP/$name.in" {out}<"$TMP/$name.out"
 	in_of[$name]=$in out_of[$name]=$out

@@ -8,6 +8,7 @@
 # machine is of a kind if it has the same memory, at the same address if one is given:
 #
 #   nvdimm        an NVDIMM with labels (nvdimm2: two)
+#   nvdimm-iommu  the same behind an IOMMU, with QEMU's PCI device "edu"
 #   legacy        persistent memory from the kernel's command line: memmap=3G!0x180000000
 #   hmem          soft-reserved memory: memmap=4G%0x180000000-1+0xefffffff (hmem-large: 20G,
 #                 hmem-huge: 64G)
@@ -40,6 +41,7 @@ machine_is()
 	case $1 in
 	nvdimm) exists '/sys/bus/nd/devices/nmem*/available_slots' ;;
 	nvdimm2) exists '/sys/bus/nd/devices/nmem1/available_slots' ;;
+	nvdimm-iommu) machine_is nvdimm && grep -qs 0x11e8 /sys/bus/pci/devices/*/device ;;
 	legacy) exists '/sys/bus/platform/drivers/e820_pmem/*/ndbus*' && ! machine_is nfit ;;
 	hmem) soft_reserved 0x180000000 $((4 << 30)) ;;
 	hmem-large) soft_reserved 0x180000000 $((20 << 30)) ;;

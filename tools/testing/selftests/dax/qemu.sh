@@ -15,6 +15,8 @@ memory()
 	echo "memory-backend-file,id=$id,mem-path=$NODE,offset=$(bytes "$offset"),size=$size,share=on$(printf ',%s' "$@")"
 }
 
+# How QEMU runs the guest's processor.
+accel=(-accel tcg -cpu qemu64)
 # The kernel and what belongs to it, as options of QEMU.
 kernel=(-kernel bare)
 
@@ -25,7 +27,7 @@ start()
 	shift 2
 	rm -f "$TMP/$name".*
 	mkfifo "$TMP/$name".{port,monitor}.{in,out}
-	qemu-system-x86_64 -accel tcg -cpu qemu64 -machine pc,nvdimm=on,memory-backend=ram \
+	qemu-system-x86_64 "${accel[@]}" -machine pc,nvdimm=on,memory-backend=ram \
 		-m "$size,slots=2,maxmem=4G" -nodefaults -no-user-config -display none -no-reboot "${kernel[@]}" \
 		-chardev "file,id=console,path=$TMP/$name.console" -serial chardev:console \
 		-chardev "pipe,id=port,path=$TMP/$name.port" -serial chardev:port \

@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A PCI device reads and writes the memory of a device by DMA, behind an IOMMU: by VFIO's own container
+# and by iommufd. Both pin the pages. An unbind waits for them.
+# machines: nvdimm-iommu
+# append: intel_iommu=on
+# limit: 240
+. ./lib.sh
+
+modprobe -a vfio_pci vfio_iommu_type1 iommufd 2>/dev/null
+pci=$(grep -l 0x11e8 /sys/bus/pci/devices/*/device | head -n 1)
+pci=$(basename "$(dirname "$pci")")
+[ -e /sys/bus/pci/drivers/vfio-pci ] || skip_all "the kernel is built without CONFIG_VFIO_PCI"
+[ -e "/sys/bus/pci/devices/$pci/iommu_group" ] || skip_all "$pci is behind no IOMMU that the kernel uses"
+echo vfio-pci >"/sys/bus/pci/devices/$pci/driver_override"
+echo "$pci" >/sys/bus/pci/drivers_probe
+on_exit "echo $pci >/sys/bus/pci/drivers/vfio-pci/unbind; echo >/sys/bus/pci/devices/$pci/driver_override"
+check "vfio-pci has the PCI device" test -e "/sys/bus/pci/drivers/vfio-pci/$pci"
+
+# begin: let "vfio" use the device; it answers when it is ready
+begin()
+{
+	local reply
+	session v vfio "$pci" "$NODE" $length "$how"
+	read -rt $((30 * PACE)) reply <&"${out_of[v]}"
+	answer=$reply
+}
+
+unbind_behind()
+{
+	rm -f "$TMP/ended"
+	bash -c 'echo "$1" >"$2"; echo $? >"$3"' - "$DEV" "$DRV/unbind" "$TMP/ended" 2>/dev/null &
+}
+
+ways=(type1)
+[ -z "$(ls /dev/vfio/devices 2>/dev/null)" ] || ways+=("/dev/vfio/devices/$(ls /dev/vfio/devices)")
+for align in 4K 2M 1G; do
+	dax_device $align mem "$([ $align = 1G ] && echo 2G || echo 256M)"
+	length=$([ $align = 1G ] && echo $((1 << 30)) || echo $((8 << 20)))
+	last=$((length - 4096))
+	page=$(has_bug unbind-references device_dax && echo 4096 || echo 8192)
+	for how in "${ways[@]}"; do
+		what="$align, $([ "$how" = type1 ] && echo VFIO || echo iommufd)"
+		begin
+		is "$what: a program has the PCI device" "$answer" ready
+		is "$what: it gives it the mapping" "$(ask v map)" ok
+		is "$what: the PCI device reads the last page" "$(ask v fill $last 5; ask v read $last)" "$(printf 'ok\nok')"
+		is "$what: and writes it to the first one" "$(ask v write 0)" ok
+		is "$what: it is the same" "$(ask v same 0 5)" ok
+		is "$what: the program has no mapping any more" "$(ask v munmap)" ok
+		is "$what: the PCI device still writes to the second page" "$(ask v write 4096)" ok
+		if ! has_bug unbind-references device_dax; then
+			unbind_behind
+			sleep $((2 * PACE))
+			check "$what: an unbind waits" test ! -e "$TMP/ended"
+			is "$what: meanwhile, the PCI device reads and writes the same memory" \
+				"$(ask v read 4096; ask v write 8192)" "$(printf 'ok\nok')"
+			is "$what: the program ends the DMA" "$(ask v unmap)" ok
+			check "$what: the unbind ends" within 20 bash -c "until [ -e $TMP/ended ]; do sleep 0.1; done"
+			check "$what: it is bound again" bind
+		fi
+		leave v
+		begin
+		is "$what: the PCI device has written both pages" "$(ask v same 4096 5; ask v same $page 5)" "$(printf 'ok\nok')"
+		leave v
+	done
+	destroy_device >/dev/null
+done
+done_testing
