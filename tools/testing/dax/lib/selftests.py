@@ -124,8 +124,9 @@ def stage():
     make("the tests' programs", "make", "-C", f"{there}/dax", "USERLDFLAGS=-static", "USERCFLAGS=-Werror")
     make("powercut.c", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", f"{there}/guest/powercut",
          "/project/tools/testing/dax/guest/powercut.c")
-    make("daxfile.c", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-idirafter", "/project/include/uapi",
-         "-o", f"{there}/dax/daxfile", "/project/tools/dax/daxfile.c")
+    for name in ("daxfile", "daxfile-example"):
+        make(f"{name}.c", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static",
+             "-idirafter", "/project/include/uapi", "-o", f"{there}/dax/{name}", f"/project/tools/dax/{name}.c")
     if "CONFIG_FAIL_FUNCTION=y\n" in (BUILD / f"kernel-{KERNEL}/config").read_text():
         make("fallible.c", *lab_module.MAKE, "M=/project/tools/testing/dax/fallible", f"MO={there}/fallible",
              "modules", impl=KERNEL)
@@ -170,7 +171,7 @@ def kernel_for_kexec(kernel):
 def prepare(test):
     """Build the files that only some tests need, if TEST is one of them."""
     text = (DIRECTORY / f"{test.script}.sh").read_text()
-    if {"daxstress", "regionmodel"} & set(head(text, "needs").split()):
+    if {"daxstress", "regionmodel", "daxfile-example-rs"} & set(head(text, "needs").split()):
         rust_programs()
     if "./upstream/" in text:
         modules_in_c()
