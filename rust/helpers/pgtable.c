@@ -83,8 +83,22 @@ __rust_helper int rust_helper_vmf_peek_huge(struct vm_fault *vmf,
 }
 
 /*
- * Maps the frames from @pfn on with the entry of @order that the fault is about,
- * if it is empty. Returns false if mm has to do that. The memory type of the
+ * Maps the frame @pfn with @ptep, the pte of @addr, if it is empty. The page
+ * table is locked. The memory type is that of the VMA.
+ */
+__rust_helper void rust_helper_vma_set_cached_pte(struct vm_area_struct *vma,
+						  unsigned long addr,
+						  pte_t *ptep,
+						  unsigned long pfn)
+{
+	if (pte_none(ptep_get(ptep)))
+		set_pte_at(vma->vm_mm, addr, ptep,
+			   pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot)));
+}
+
+/*
+ * Maps the frames from @pfn on with the large entry that the fault is about, if
+ * it is empty. Returns false if mm has to do that. The memory type of the
  * frames must be write-back. mm would look it up, which takes longer than the
  * rest of the fault.
  */

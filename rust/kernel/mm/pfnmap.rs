@@ -21,7 +21,14 @@ use super::{
     virt::VmaRef,
     vma_desc::VmaDesc, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    page::PAGE_SIZE, //
+};
 
 impl VmaDesc {
     /// Makes this a mapping of bare page frames (`VM_PFNMAP`).
@@ -81,7 +88,7 @@ impl VmFault {
 
     /// [`Self::insert_pfn`] for frames whose memory type is known: write-back.
     ///
-    /// `mm` does not look up the type for a large entry, so this takes less time.
+    /// `mm` does not look up the type, so this takes less time.
     ///
     /// # Safety
     ///
@@ -93,11 +100,69 @@ impl VmFault {
 
         // SAFETY: By the type invariant the fault is being handled, and asks for an entry of this order.
         // The rest is by the safety requirements.
-        if !upgrade && unsafe { bindings::vmf_insert_cached(self.as_raw(), pfn, order) } {
+        let done = unsafe {
+            if order != PTE_ORDER {
+                !upgrade && bindings::vmf_insert_cached(self.as_raw(), pfn, order)
+            } else {
+                cfg!(CONFIG_X86) && self.insert_cached_pte(pfn)
+            }
+        };
+        if done {
             return FaultResult::NOPAGE;
         }
         // SAFETY: By the safety requirements.
         unsafe { self.insert_pfn(pfn, order) }
+    }
+
+    /// Maps a frame with a pte, if that is empty. Returns `false` if there is no memory for the page
+    /// table.
+    ///
+    /// `apply_to_page_range()` calls back with the page table locked. `pte_offset_map_lock()` would take
+    /// less time, but is not exported.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::insert_cached_pfn`] with `PTE_ORDER`.
+    #[inline]
+    unsafe fn insert_cached_pte(&self, pfn: usize) -> bool {
+        let mut new = CachedPte {
+            vma: self.vma().as_ptr(),
+            pfn,
+        };
+
+        // SAFETY: By the type invariant the fault is being handled, so the area and its address space
+        // stay. The address is in the area, and nothing but ptes maps there. The function calls back
+        // with `new`, which is as the callback requires.
+        unsafe {
+            bindings::apply_to_page_range(
+                (*new.vma).vm_mm,
+                self.address(),
+                PAGE_SIZE,
+                Some(CachedPte::set),
+                (&raw mut new).cast(),
+            ) == 0
+        }
+    }
+}
+
+/// A frame that is to be mapped in an area.
+struct CachedPte {
+    vma: *mut bindings::vm_area_struct,
+    pfn: usize,
+}
+
+impl CachedPte {
+    /// # Safety
+    ///
+    /// `data` is a `CachedPte` whose area and frame are as [`VmFault::insert_cached_pfn`] requires. `pte`
+    /// is the entry of `addr` in this area, and its page table is locked.
+    unsafe extern "C" fn set(pte: *mut bindings::pte_t, addr: usize, data: *mut c_void) -> c_int {
+        // SAFETY: By the safety requirements.
+        unsafe {
+            let new = &*data.cast::<Self>();
+            bindings::vma_set_cached_pte(new.vma, addr, pte, new.pfn);
+        }
+        0
     }
 }
 

@@ -295,8 +295,9 @@ impl Frames {
         }
         // SAFETY: The area is as required. By the type invariant the extents are aligned, so the
         // frames of the entry follow each other. They exist until `end` has removed them from all
-        // address spaces, which waits for this section.
-        unsafe { vmf.insert_pfn(pfn, order) }
+        // address spaces, which waits for this section. Until then the `struct dev_pagemap` keeps them
+        // mapped write-back in the kernel, so nobody can map them otherwise.
+        unsafe { vmf.insert_cached_pfn(pfn, order) }
     }
 
     /// The dax device, for comparison.
