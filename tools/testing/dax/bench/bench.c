@@ -13,6 +13,7 @@
  *   bench devices COUNT...		a dynamic region of more and more devices
  *   bench lifecycle			a device of 4 GiB comes and goes
  *   bench bare			a device without struct pages
+ *   bench files FS=DIRECTORY...	files in a file system, sealed and mapped with MAP_SYNC
  *   bench guard			a few rows of each, in one boot
  *
  * One line per row on standard output:
@@ -33,11 +34,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/daxfile.h>
 
 #define KIB4 (1UL << 12)
 #define MIB2 (1UL << 21)
@@ -154,13 +158,18 @@ static void calibrate(void)
 
 /* Faults, mmap, open */
 
-static char *map(int fd, size_t length)
+static char *map_as(int fd, size_t length, int flags)
 {
-	char *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *p = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, fd, 0);
 
 	if (p == MAP_FAILED)
 		die("mmap of %zu bytes: %s", length, strerror(errno));
 	return p;
+}
+
+static char *map(int fd, size_t length)
+{
+	return map_as(fd, length, MAP_SHARED);
 }
 
 static void unmap(void *p, size_t length)
@@ -178,7 +187,21 @@ struct device {
 	size_t align, window;
 	size_t stride;		/* distance of touches that do not affect each other */
 	int fd;
+	int sync;		/* whether it is a file, mapped with MAP_SYNC */
 };
+
+static char *map_window(const struct device *d)
+{
+	char *p;
+
+	if (!d->sync)
+		return map(d->fd, d->window);
+	p = map_as(d->fd, d->window, MAP_SHARED_VALIDATE | MAP_SYNC);
+	/* The file system would make an entry of 2 MiB if it could. */
+	if (d->align == KIB4 && madvise(p, d->window, MADV_NOHUGEPAGE))
+		die("madvise: %s", strerror(errno));
+	return p;
+}
 
 /* The first address at or after P at which an entry and a page table begin. */
 static char *aligned(char *p, size_t align)
@@ -196,7 +219,7 @@ static void first_touch(const struct device *d, int write, struct series *s)
 {
 	s->n = 0;
 	for (int i = 0; i < 3 || s->n < rounds; i++) {
-		char *p = map(d->fd, d->window);
+		char *p = map_window(d);
 
 		for (size_t at = 0; at < d->window; at += d->stride) {
 			uint64_t count = write ? COUNT(WRITE(p + at)) : COUNT(READ(p + at));
@@ -404,6 +427,63 @@ static void mapping(char **devices)
 		struct device d = the_device(*devices);
 
 		mapping_rows(&d);
+	}
+}
+
+/* Files */
+
+static int sealed(const char *path, size_t align)
+{
+	struct daxfile_seal arg = { .align = align };
+	int control = open("/dev/daxfile", O_RDWR), fd;
+
+	arg.fd = open(path, O_RDONLY);
+	fd = ioctl(control, DAXFILE_SEAL, &arg);
+	if (fd < 0)
+		die("%s cannot be sealed: %s", path, strerror(errno));
+	close(arg.fd);
+	close(control);
+	return fd;
+}
+
+/* The rows of DIRECTORY/NAME, a file of SIZE bytes: sealed, and then mapped with MAP_SYNC. */
+static void file_rows(const char *fs, const char *directory, const char *name, size_t align,
+		      size_t size)
+{
+	static struct series s;
+	struct device d = { .align = align, .window = size, .stride = align == KIB4 ? 32 * KIB4 : 4 * MIB2 };
+	char path[64], key[32];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	d.fd = sealed(path, align);
+	first_touch(&d, 0, &s);
+	snprintf(key, sizeof(key), "sealed-%s-read", fs);
+	row(key, name, &s);
+	first_touch(&d, 1, &s);
+	snprintf(key, sizeof(key), "sealed-%s-write", fs);
+	row(key, name, &s);
+	close(d.fd);
+
+	d.fd = open(path, O_RDWR);
+	if (d.fd < 0)
+		die("open of %s: %s", path, strerror(errno));
+	d.sync = 1;
+	first_touch(&d, 1, &s);
+	snprintf(key, sizeof(key), "sync-%s-write", fs);
+	row(key, name, &s);
+	close(d.fd);
+}
+
+static void files(char **mounts)
+{
+	for (; *mounts; mounts++) {
+		char *directory = strchr(*mounts, '=');
+
+		if (!directory)
+			die("%s is not FS=DIRECTORY", *mounts);
+		*directory++ = 0;
+		file_rows(*mounts, directory, "4k", KIB4, 64 << 20);
+		file_rows(*mounts, directory, "2m", MIB2, 256 << 20);
 	}
 }
 
@@ -882,6 +962,8 @@ int main(int argc, char **argv)
 		lifecycle();
 	else if (!strcmp(argv[1], "bare"))
 		bare();
+	else if (!strcmp(argv[1], "files"))
+		files(argv + 2);
 	else if (!strcmp(argv[1], "guard"))
 		guard();
 	else

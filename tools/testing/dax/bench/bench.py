@@ -70,6 +70,8 @@ PARTS = {
                     follow=True),
     "lifecycle": Part("hmem", "module_blacklist=fsdev_dax,cxl_acpi"),
     "bare": Part("hmem", NO_OTHERS),
+    # Only Rust has daxfile.
+    "files": Part("nvdimm", impls=("rust",)),
     "large": Part("hmem-huge", NO_OTHERS, impls=("rust",), program="bare"),
     # Upstream's C takes too long for this many devices.
     "many": Part("hmem-large", NO_OTHERS, (10, 100, 1000, 2000, 5000, 10000), (10, 10000),
@@ -115,7 +117,7 @@ def compile_program(lab):
     program.parent.mkdir(exist_ok=True)
     source = "/project/" + str((HERE / "bench.c").relative_to(PROJECT))
     command = lab.inside(["clang-19", "-O2", "-static", "-Wall", "-Wextra", "-Werror",
-                          "-o", f"/build/{program.relative_to(lab.build)}", source])
+                          "-idirafter", "/project/include/uapi", "-o", f"/build/{program.relative_to(lab.build)}", source])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"bench.c does not compile:\n{done.stderr}")

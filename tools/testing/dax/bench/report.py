@@ -43,6 +43,13 @@ def many(title, key):
     return Row(f"many/{key}-10000", title, 1.10, f"many/{key}-10")
 
 
+def sealed(access, base, goal):
+    """The first touch of a sealed file, for each file system and align. BASE is the start of the key to
+    compare with."""
+    return [Row(f"sealed-{fs}-{access}-{name}", f"first touch, {access}, {SIZES[name]}, {fs}", goal,
+                base.format(fs) + name) for fs in ("ext4", "xfs") for name in ("4k", "2m")]
+
+
 TOUCH = {"4k": 0.97, "2m": 0.95, "1g": 0.95}
 SAME = {"4k": 1.00, "2m": 1.00, "1g": 1.00}
 STOPS = (10, 1000, 2000)
@@ -90,6 +97,13 @@ GROUPS = [
     Group("Without struct pages, Rust only", [
         Row("large/bare-bind-2m", "bind + unbind to device_dax", 1.10, "bare-bind-2m"),
     ], ("4 GiB", "64 GiB")),
+    Group("Sealed files, Rust only", [
+        *sealed("read", "read-", 1.05),
+        *sealed("write", "write-", 1.05),
+    ], ("device_dax", "daxfile")),
+    Group("Sealed files and MAP_SYNC, Rust only", [
+        *sealed("write", "sync-{}-write-", 0.55),
+    ], ("MAP_SYNC", "daxfile")),
     Group("Scale, Rust only", [
         many("set size", "size"),
         many("read available_size", "available"),
@@ -355,6 +369,11 @@ Bind + unbind, online + offline
 Without struct pages
 	The same with 0 in the file ``memmap`` of the device. C has no such file, so its device has
 	struct pages. The device has all memory of a region of soft-reserved memory.
+Sealed files
+	The first touch of a file that daxfile has sealed, on an NVDIMM namespace in fsdax mode. It is
+	compared with the first touch of a device of the same align, and with that of the same file
+	when it is not sealed but mapped with ``MAP_SYNC``. The zeros in the file are written, so the
+	file system allocates nothing.
 Text and data
 	The numbers of ``size`` for the modules and for the objects of drivers/dax in
 	the kernel image; data includes bss. The core and the modules use this project's
