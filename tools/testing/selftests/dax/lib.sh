@@ -405,14 +405,14 @@ bind() { echo "$DEV" >$DRV/bind; }
 
 # file_system ext4|xfs [OPTION...]: make a file system on a new namespace in fsdax mode, and mount it
 # with dax at $MNT. NS, PMEM (/dev/pmem0) and SYS are then those of the namespace. The end of the test
-# undoes it. Both allocate whole entries of 2 MiB.
+# undoes it. Both allocate whole entries of 2 MiB. NAMESPACE: options for ndctl instead of a size of 640M.
 file_system()
 {
 	local fs=$1 json
 	shift
 	MNT=$TMP/mnt
 	mkdir -p "$MNT"
-	json=$(ndctl create-namespace -m fsdax -s 640M 2>"$TMP/ndctl") ||
+	json=$(ndctl create-namespace -m fsdax ${NAMESPACE:--s 640M} 2>"$TMP/ndctl") ||
 		bail_out "ndctl create-namespace -m fsdax: $(cat "$TMP/ndctl")"
 	NS=$(jq -r .dev <<<"$json")
 	PMEM=/dev/$(jq -r .blockdev <<<"$json")
