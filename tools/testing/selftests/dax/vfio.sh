@@ -20,7 +20,7 @@ check "vfio-pci has the PCI device" test -e "/sys/bus/pci/drivers/vfio-pci/$pci"
 # begin: let "vfio" use the device; it answers when it is ready
 begin()
 {
-	local reply
+	local reply=
 	session v vfio "$pci" "$NODE" $length "$how"
 	read -rt $((30 * PACE)) reply <&"${out_of[v]}"
 	answer=$reply
@@ -66,4 +66,26 @@ for align in 4K 2M 1G; do
 	done
 	destroy_device >/dev/null
 done
+
+# Without struct pages there is nothing to pin.
+if rust_here core device_dax; then
+	align=2M length=$((8 << 20))
+	dax_device $align mem 256M
+	unbind
+	echo 0 >"$SYS/memmap"
+	bind
+	for how in "${ways[@]}"; do
+		begin
+		if [ "$how" = type1 ]; then
+			is "without struct pages, VFIO: a program gives the PCI device the mapping" "$(ask v map)" ok
+			is "without struct pages, VFIO: the PCI device reads a page, and writes it to another one" \
+				"$(ask v fill 0 7; ask v read 0; ask v write 4096; ask v same 4096 7)" "$(printf 'ok\nok\nok\nok')"
+			is "without struct pages, VFIO: the program ends that" "$(ask v unmap)" ok
+		else
+			is "without struct pages, iommufd: the mapping is refused" "$(ask v map)" "Bad address"
+		fi
+		leave v
+	done
+	destroy_device >/dev/null
+fi
 done_testing
