@@ -244,7 +244,8 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin)) {
 		unsigned long offset = 0, n = 0;
 
-		sscanf(line, "%15s %li %lu", command, (long *)&offset, &n);
+		if (sscanf(line, "%15s %li %lu", command, (long *)&offset, &n) < 1)
+			command[0] = 0;
 		puts(obey(command, offset, n) ? strerror(errno) : "ok");
 	}
 	return 0;
