@@ -26,7 +26,7 @@ hex() { printf '%#x' $(($1)); }
 # one NAME: start a process with 16 MiB of anonymous memory on the node
 one()
 {
-	session "$1" numactl --membind="$node"
+	session "$1" numactl --membind="$node" daxtest
 	ask "$1" mmap m anon 16M 0 rw private >/dev/null
 	ask "$1" fill m 0 16M 3 4K >/dev/null
 }
