@@ -117,7 +117,8 @@ def compile_program(lab):
     program.parent.mkdir(exist_ok=True)
     source = "/project/" + str((HERE / "bench.c").relative_to(PROJECT))
     command = lab.inside(["clang-19", "-O2", "-static", "-Wall", "-Wextra", "-Werror",
-                          "-idirafter", "/project/include/uapi", "-o", f"/build/{program.relative_to(lab.build)}", source])
+                          "-idirafter", "/project/include/uapi",
+                          "-o", f"/build/{program.relative_to(lab.build)}", source])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"bench.c does not compile:\n{done.stderr}")

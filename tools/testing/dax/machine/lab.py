@@ -157,9 +157,9 @@ MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
 NEWER_MAKE = [*MAKE[:-1], "LLVM=1"]
 # Builds the test doubles of libnvdimm's modules, in a directory apart from the objects of the modules.
 NFIT = ["M=/linux/tools/testing/nvdimm", "MO=/out/nfit/tools/testing/nvdimm"]
-# A command with this prefix leaves no mounts and no processes behind, however it ends.
 # The device nodes of the toolchain tree.
 NODES = "null zero full random urandom tty kvm"
+# A command with this prefix leaves no mounts and no processes behind, however it ends.
 ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 CHECKS = ("rustfmt", "lint", "checkpatch", "rustdoc")
 
@@ -936,8 +936,9 @@ class Lab:
         self.make_image()
 
     def clean(self):
-        names = ["toolchain", *(f"toolchain-{suite}" for suite in TOOLCHAINS), "crates", "plot", *IMAGES, "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo",
-                 "shell", "run", "tests", "quiet", "fixed", "results", "host-tests", "bench", "upstream", "series",
+        names = ["toolchain", *(f"toolchain-{suite}" for suite in TOOLCHAINS), "crates", "plot", *IMAGES,
+                 "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo", "shell", "run", "tests", "quiet",
+                 "fixed", "results", "host-tests", "bench", "upstream", "series",
                  "stock", "packaging", "deb-tools", "builds"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
         for name in names:
