@@ -130,3 +130,34 @@ __rust_helper bool rust_helper_vmf_insert_cached(struct vm_fault *vmf,
 #endif
 	return false;
 }
+
+/*
+ * Reserves the memory type write-back for page frames without struct pages, as
+ * long as rust_helper_pfnmap_untrack_cached() does not end it. Fails with
+ * -EOPNOTSUPP in a module, because pfnmap_track() is not exported, and with
+ * -EBUSY if the frames have another type.
+ */
+__rust_helper int rust_helper_pfnmap_track_cached(unsigned long pfn,
+						  unsigned long size)
+{
+#ifdef MODULE
+	return -EOPNOTSUPP;
+#else
+	pgprot_t prot = PAGE_KERNEL;
+	int err = pfnmap_track(pfn, size, &prot);
+
+	if (!err && pgprot_val(prot) != pgprot_val(PAGE_KERNEL)) {
+		pfnmap_untrack(pfn, size);
+		err = -EBUSY;
+	}
+	return err;
+#endif
+}
+
+__rust_helper void rust_helper_pfnmap_untrack_cached(unsigned long pfn,
+						     unsigned long size)
+{
+#ifndef MODULE
+	pfnmap_untrack(pfn, size);
+#endif
+}

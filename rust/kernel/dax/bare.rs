@@ -6,11 +6,10 @@
 //! memory beyond its mappings: an unbind need not wait, and `get_user_pages()` refuses it. There are
 //! four things for which the kernel uses struct pages otherwise, and which are here:
 //!
-//! - The memory type. The memory is mapped write-back in the kernel as long as the instance is bound;
-//!   see [`WriteBack`].
+//! - The memory type. It is reserved as write-back as long as the instance is bound; see [`WriteBack`].
 //! - Memory failure. mm asks [`Space`] for the mappings of a page frame. The failed pages are in a
 //!   list.
-//! - Debuggers. The kernel copies from and to its own mapping.
+//! - Debuggers. The kernel maps a page for itself, and copies from and to it.
 //! - `fork()`. The child does not get the mapping.
 
 use super::{
@@ -31,7 +30,10 @@ use crate::{
     bindings,
     device,
     mm::{
-        memremap::write_back::WriteBack,
+        memremap::write_back::{
+            Mapping,
+            WriteBack, //
+        },
         pfnmap,
         virt::VmaRef, //
     },
@@ -51,7 +53,6 @@ use crate::{
     },
     types::Opaque, //
 };
-use core::ptr;
 
 /// The operations of the `struct dev_pagemap` of an instance without struct pages. It is never given to
 /// mm, so there are none. Its address tells such an instance.
@@ -91,7 +92,7 @@ impl Bare {
             }
             // SAFETY: By the caller. The memory has no struct pages.
             unsafe {
-                WriteBack::each(range.start()..range.end().wrapping_add(1), &mut write_back)?
+                WriteBack::reserve(range.start()..range.end().wrapping_add(1), &mut write_back)?
             };
             spaces.push(Space::register(dev, first, last)?, GFP_KERNEL)?;
         }
@@ -101,9 +102,11 @@ impl Bare {
         })
     }
 
-    /// The kernel's address of a physical address. It is valid up to the end of the page.
-    fn get(&self, phys: u64) -> Option<ptr::NonNull<u8>> {
-        self.write_back.iter().find_map(|part| part.get(phys))
+    /// Maps the page with a physical address in the kernel, if the memory has that address.
+    fn map_page(&self, phys: u64) -> Option<Result<Mapping>> {
+        self.write_back
+            .iter()
+            .find_map(|memory| memory.map_page(phys))
     }
 }
 
@@ -287,18 +290,17 @@ pub(super) unsafe fn access(
     if live.failed().has(page, 0) {
         return Err(EFAULT);
     }
-    let memory = live
-        .find_bare(|bare| bare.get(phys.wrapping_add(within as u64)))
-        .ok_or(EFAULT)?;
+    let mapping = live.find_bare(|bare| bare.map_page(phys)).ok_or(EFAULT)??;
+    let memory = mapping.as_ptr().wrapping_add(within).cast();
     let len = len.min(PAGE_SIZE.wrapping_sub(within));
 
-    // SAFETY: By the caller. The memory is mapped up to the end of the page, until the section ends.
+    // SAFETY: By the caller. The memory is mapped up to the end of the page.
     // User space may write to it at the same time; C copies with `memcpy()` then, too.
     unsafe {
         if write {
-            bindings::memcpy(memory.as_ptr().cast(), buffer, len);
+            bindings::memcpy(memory, buffer, len);
         } else {
-            bindings::memcpy(buffer, memory.as_ptr().cast(), len);
+            bindings::memcpy(buffer, memory, len);
         }
     }
     Ok(len)
