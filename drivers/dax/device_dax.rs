@@ -142,6 +142,7 @@ impl mapping::Operations for DeviceDax {
         Ok(())
     }
 
+    #[inline]
     fn place(dev: &dax::Device, request: &Placement<'_>) -> Result<usize> {
         request.place(dev.align(), |why| {
             refuse!(dev, "mapping", "{}", why);

@@ -81,8 +81,11 @@ impl<'a> Placement<'a> {
     /// Fails with [`EINVAL`] if user space asks for another address. `refuse` gets the reason, for the
     /// log. At that address no entry could map the memory, and with `MAP_FIXED` `mm` would remove the
     /// present mapping for it.
+    #[inline]
     pub fn place(&self, align: usize, refuse: impl FnOnce(fmt::Arguments<'_>)) -> Result<usize> {
-        if self.asks() && !self.is_congruent(self.addr, align) {
+        let asks = self.fixed() || self.addr != 0;
+
+        if asks && !self.is_congruent(self.addr, align) {
             refuse(fmt!(
                 "address 0x{:x} and offset 0x{:x} must differ by a multiple of the align 0x{:x}",
                 self.addr,
@@ -91,12 +94,16 @@ impl<'a> Placement<'a> {
             ));
             return Err(EINVAL);
         }
-        self.find_congruent(align)
-    }
-
-    /// Whether user space asks for an address.
-    fn asks(&self) -> bool {
-        self.fixed() || self.addr != 0
+        // mm/mremap.c treats a pud entry as a corrupt page table: it clears the entry without a
+        // flush, and leaks the reference to the memory. Only this callback can prevent that.
+        if align > PMD_SIZE {
+            self.drop_entries();
+        }
+        if asks {
+            self.find_at(align)
+        } else {
+            self.find_anywhere(align)
+        }
     }
 
     /// Whether entries of `align` can map the memory at `addr`.
@@ -104,21 +111,20 @@ impl<'a> Placement<'a> {
         addr.wrapping_sub(self.offset()) & align.wrapping_sub(1) == 0
     }
 
-    /// [`Self::place`] for a request that is not refused.
+    /// [`Self::place`] at the address that user space asks for, if that is free or fixed.
     #[inline(never)]
-    fn find_congruent(&self, align: usize) -> Result<usize> {
-        // mm/mremap.c treats a pud entry as a corrupt page table: it clears the entry without a
-        // flush, and leaks the reference to the memory. Only this callback can prevent that.
-        if align > PMD_SIZE {
-            self.drop_entries();
-        }
-        if self.asks() {
-            let addr = self.find(self.addr, self.len)?;
-            if self.fixed() || self.is_congruent(addr, align) {
-                return Ok(addr);
-            }
-        }
+    fn find_at(&self, align: usize) -> Result<usize> {
+        let addr = self.find(self.addr, self.len)?;
 
+        if self.fixed() || self.is_congruent(addr, align) {
+            return Ok(addr);
+        }
+        self.find_anywhere(align)
+    }
+
+    /// [`Self::place`] without a wish for an address.
+    #[inline]
+    fn find_anywhere(&self, align: usize) -> Result<usize> {
         // Ask for enough room to place the mapping at any offset within an entry.
         let room = self.len.checked_add(align).ok_or(ENOMEM)?;
         let Ok(addr) = self.find(0, room) else {
@@ -133,6 +139,7 @@ impl<'a> Placement<'a> {
     ///
     /// This is for entries that `mm` cannot move: the request may be a part of `mremap()`, which
     /// the caller cannot tell. No new entry is made before the mmap lock is released.
+    #[inline(never)]
     fn drop_entries(&self) {
         // SAFETY: By the type invariant the file is open.
         let mapping = unsafe { (*self.file).f_mapping };
@@ -168,6 +175,7 @@ impl<'a> Placement<'a> {
 
     /// Finds an address for a mapping of `len` bytes in the default way, near `addr` if that is not
     /// 0.
+    #[inline]
     pub fn find(&self, addr: usize, len: usize) -> Result<usize> {
         // SAFETY: By the type invariant the file is open and the lock is held.
         let addr =

@@ -70,8 +70,8 @@ GROUPS = [
         Row("last-1000", "first touch, read, 2 MiB in the last of 1000 ranges", 0.12),
     ]),
     Group("Mappings", [
-        *sizes("mmap + munmap, untouched, {}", "mmap", {"4k": 0.95, "2m": 0.95, "1g": 0.95}),
-        Row("open-2m", "open + close", 0.95),
+        *sizes("mmap + munmap, untouched, {}", "mmap", SAME),
+        Row("open-2m", "open + close", 1.00),
         Row("populate-4k", "mmap with MAP_POPULATE, 64 MiB of 4 KiB", 0.25),
         Row("populate-2m", "mmap with MAP_POPULATE, 1 GiB of 2 MiB", 0.35),
         Row("munmap-4k", "munmap, 64 MiB of 4 KiB", 1.00),
