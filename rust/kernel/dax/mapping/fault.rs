@@ -244,8 +244,8 @@ fn map_frames(fault: &Fault<'_, Frames>) -> FaultResult {
     });
     // SAFETY: By the type invariant of `Fault` the area is one of bare frames. `VmFault::entry` returned
     // an offset, whose frames start at a multiple of `2^order`, as in `LiveMemory::folio`. The memory is
-    // the instance's until it is killed, which removes it from all mappings of the file. Until then the
-    // kernel has it mapped write-back, so nobody can map it otherwise.
+    // the instance's until it is killed, which removes it from all mappings of the file. Until then its
+    // memory type is reserved as write-back, so nobody can map it otherwise.
     let result = unsafe { vmf.insert_cached_pfn((phys >> PAGE_SHIFT) as usize, order) };
 
     // As for memory with struct pages: the page is recorded first, and unmapped afterwards.
