@@ -12,7 +12,8 @@ __rust_helper unsigned long rust_helper_percpu_sum_ulong(unsigned long __percpu 
 	return sum;
 }
 
-__rust_helper void rust_helper_this_cpu_inc_ulong(unsigned long __percpu *p)
+__rust_helper void rust_helper_this_cpu_add_ulong(unsigned long __percpu *p,
+						  unsigned long n)
 {
-	this_cpu_inc(*p);
+	this_cpu_add(*p, n);
 }

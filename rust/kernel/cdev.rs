@@ -15,6 +15,7 @@ use crate::{
     prelude::*, //
 };
 use core::ptr::{
+    addr_of,
     addr_of_mut,
     null_mut,
     NonNull, //
@@ -26,7 +27,7 @@ use core::ptr::{
 /// cdev`, keep it and its parent device after the registration is gone. So the same device number
 /// can be registered again while old files are open. While such a file is open, a new open through
 /// its inode still reaches the *old* `struct cdev`. So a call of `open` does not mean that the
-/// device is registered; `open` must check the device.
+/// device is registered; `open` must check the device if [`is_removed`].
 ///
 /// # Invariants
 ///
@@ -103,8 +104,17 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the cdev was added, and this gives up the reference to it.
-        unsafe { bindings::cdev_del(self.cdev.as_ptr()) };
+        let raw = self.cdev.as_ptr();
+
+        // SAFETY: By the type invariant the cdev was added, and `cdev_del()` gives up the reference to
+        // it. The second reference keeps it valid until it is marked as removed. Nothing but
+        // `is_removed()` reads the number of a cdev that was removed.
+        unsafe {
+            bindings::kobject_get(addr_of_mut!((*raw).kobj));
+            bindings::cdev_del(raw);
+            addr_of_mut!((*raw).dev).write_volatile(0);
+            bindings::kobject_put(addr_of_mut!((*raw).kobj));
+        }
     }
 }
 
@@ -126,5 +136,22 @@ pub unsafe fn parent<'a>(inode: *mut bindings::inode) -> &'a Device {
         let dev = container_of!((*cdev).kobj.parent, bindings::device, kobj);
 
         Device::from_raw(dev)
+    }
+}
+
+/// Returns whether the [`Registration`] through which a file is opened has been dropped.
+///
+/// If it is being dropped at the same time, this returns either.
+///
+/// # Safety
+///
+/// As for [`parent`].
+#[inline]
+pub unsafe fn is_removed(inode: *mut bindings::inode) -> bool {
+    // SAFETY: As in `parent()`. A cdev that was added has a number other than 0.
+    unsafe {
+        let cdev = (*inode).__bindgen_anon_5.i_cdev;
+
+        addr_of!((*cdev).dev).read_volatile() == 0
     }
 }

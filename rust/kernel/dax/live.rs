@@ -285,8 +285,14 @@ impl<B: Backing> LiveMemory<'_, B> {
     /// Increments a counter.
     #[inline]
     pub fn count(&self, what: Count) {
+        self.count_many(what, 1);
+    }
+
+    /// Adds a number to a counter.
+    #[inline]
+    pub(super) fn count_many(&self, what: Count, number: usize) {
         // SAFETY: By the type invariant the owner has counters.
-        unsafe { bindings::this_cpu_inc_ulong(self.counter(what)) };
+        unsafe { bindings::this_cpu_add_ulong(self.counter(what), number) };
     }
 
     /// The value of a counter since the instance was bound.

@@ -135,9 +135,11 @@ unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file
     // SAFETY: `register` makes the `struct device` of an instance the parent.
     let dev = unsafe { <Device as device::AsBusDevice<device::Normal>>::from_device(parent) };
 
-    // The inode may have cached the cdev of an earlier bind. So check whether the instance is alive
+    // The inode may have cached the cdev of an earlier bind. Then check whether the instance is alive
     // now.
-    if dev.live().is_none() {
+    //
+    // SAFETY: As above.
+    if unsafe { cdev::is_removed(inode) } && dev.live().is_none() {
         return ENXIO.to_errno();
     }
 

@@ -298,34 +298,39 @@ fn unmap(vmf: &VmFault, pgoff: usize, order: u32) {
 // Inlined into the module: nfit_test has its own way from offsets to addresses there.
 #[inline(always)]
 fn map_behind<const ORDER: u32>(vmf: &VmFault, memory: LiveMemory<'_, Pages>, most: usize) {
+    let pages = 1usize.wrapping_shl(ORDER);
     let mut behind = vmf.behind::<ORDER>();
     // `Fault::map` has found that the VMA consists of whole entries.
-    let first = vmf.pgoff().wrapping_shr(ORDER);
-
-    for n in 1..=most.min(behind.len()) {
-        let pgoff = first.wrapping_add(n).wrapping_shl(ORDER);
+    let mut pgoff = vmf.pgoff() & !pages.wrapping_sub(1);
+    let most = most.min(behind.len());
+    let mut made = 0;
+    while made < most {
+        let n = made.wrapping_add(1);
+        pgoff = pgoff.wrapping_add(pages);
 
         if !behind.is_empty(n) {
-            return;
+            break;
         }
         // SAFETY: The offset is a multiple of `2^ORDER`.
         let Some(folio) = (unsafe { memory.folio(pgoff, ORDER) }) else {
-            return;
+            break;
         };
         // SAFETY: `open` set the mapping of the file to that of the instance.
         unsafe { folio.set_mapping(mapping(vmf)) };
         // SAFETY: The folio is that of this address: entry `n` behind the fault in the file is
         // entry `n` behind it in the VMA. It is valid as in `Fault::map`.
         if folio.has_failed() || !unsafe { behind.insert(n, folio.as_raw()) } {
-            return;
+            break;
         }
-        memory.count(Count::Ahead);
+        made = n;
 
         // As in `Fault::map`.
         if folio.has_failed() {
-            return unmap(vmf, pgoff, ORDER);
+            unmap(vmf, pgoff, ORDER);
+            break;
         }
     }
+    memory.count_many(Count::Ahead, made);
 }
 
 /// [`map_behind`] for entries that are not ptes.
