@@ -67,6 +67,11 @@ class DebKernel(stock_module.Stock):
         self.make_source()
         self.debian_tree("deb-tools", TOOLS, SUITES, TOOLS_MB)
         out, place = self.out(release), self.place(release)
+        made_of = lab_module.digest(read(self.build / "deb-tools/.made-of"), read(self.headers(model) / ".config"),
+                                    self.version(), *self.source_inputs())
+        if len(self.files(release)) == 2 and read(place / ".made-of") == made_of:
+            say(f"the packages of {release} are up to date")
+            return
         self.need_space("building a kernel of Debian's configuration",
                         1000 if out.is_dir() else OUT_MB[stock_module.flavour_of(release)])
         out.mkdir(parents=True, exist_ok=True)
@@ -94,11 +99,12 @@ class DebKernel(stock_module.Stock):
             (made,) = place.glob(f"linux-{kind}-{release}_*.deb")
             shutil.move(made, self.build)
             say(f"{self.build / made.name}: install it with 'apt install {self.build / made.name}'")
+        (place / ".made-of").write_text(made_of)
 
     def objects(self, model):
-        """About how many objects a kernel has, by the number of options that its configuration sets."""
+        """About how many objects and packed files a kernel has, by the options that its configuration sets."""
         config = read(self.headers(model) / ".config")
-        return 320 * (len(re.findall(r"=[ym]$", config, re.M)) // 100)
+        return 460 * (len(re.findall(r"=[ym]$", config, re.M)) // 100)
 
     def samples(self, release):
         """The samples, built from the installed headers, without the kernel's source."""

@@ -647,16 +647,19 @@ class Lab:
 
     # The kernel
 
-    def kernel_inputs(self, impl):
-        """A digest of all inputs of a kernel."""
+    def source_inputs(self):
+        """The inputs of the source of a kernel."""
         sources = [name for name in overlay.project_files()
                    if name.split("/")[0] not in ("Documentation", "tools")
                    or name.startswith("tools/testing/nvdimm/")]
         contents = [part for name in sources for part in (name, (PROJECT / name).read_bytes())]
-        return digest(read(self.compilers(impl) / ".made-of"), self.source_version(),
-                      *((PROJECT / name).read_bytes() for name in overlay.config_files()),
-                      *(read(HERE / name) for name in FRAGMENTS[impl]),
-                      *(path.read_bytes() for path in FIXES if impl == "c-fixed"), *contents)
+        return [self.source_version(), *((PROJECT / name).read_bytes() for name in overlay.config_files()),
+                *contents]
+
+    def kernel_inputs(self, impl):
+        """A digest of all inputs of a kernel."""
+        return digest(read(self.compilers(impl) / ".made-of"), *(read(HERE / name) for name in FRAGMENTS[impl]),
+                      *(path.read_bytes() for path in FIXES if impl == "c-fixed"), *self.source_inputs())
 
     def make_kernel(self, impl):
         place = self.kernel(impl)
