@@ -96,11 +96,11 @@ restore()
 	done
 }
 
-# gone NAME: wait until QEMU has ended by itself, and close what belongs to it
+# gone NAME [SECONDS]: wait until QEMU has ended by itself, and close what belongs to it
 gone()
 {
-	local in=${in_of[$1]} out=${out_of[$1]} i
-	for ((i = 0; i < 600 * PACE; i++)); do
+	local in=${in_of[$1]} out=${out_of[$1]} tenths=$((${2:-60} * 10 * PACE)) i
+	for ((i = 0; i < tenths; i++)); do
 		kill -0 "${qemu[$1]}" 2>/dev/null || break
 		sleep 0.1
 	done
@@ -109,7 +109,7 @@ gone()
 	kill -PIPE "${reader[$1]}"
 	wait "${qemu[$1]}" "${reader[$1]}" 2>/dev/null
 	exec {in}>&- {out}<&-
-	[ $i != $((600 * PACE)) ]
+	[ $i != $tenths ]
 }
 
 # end NAME: let the guest end, and QEMU with it
