@@ -212,11 +212,11 @@ def live(build, stage, cuts, seed, devdax="", files=""):
 
 
 class Cut:
-    """Decides when to cut: at a fraction PART of the time in which the machine writes (at least
+    """Decides when to cut: at a fraction PART of LONGEST seconds in which the machine writes (at least
     to LOGS), or earlier if BOOTS, while it boots."""
 
-    def __init__(self, port, logs, boots, part):
-        self.port, self.logs = port, logs
+    def __init__(self, port, logs, boots, part, longest=WRITING):
+        self.port, self.logs, self.longest = port, logs, longest
         self.start = time.monotonic()
         # When the writers began.
         self.writing = None
@@ -231,7 +231,7 @@ class Cut:
             if all(f"{log} " in said for log in self.logs):
                 self.writing = now
         if self.writing:
-            return now >= self.writing + self.part * WRITING
+            return now >= self.writing + self.part * self.longest
         return self.boots and now >= self.start + SOONEST + self.part * 6
 
 

@@ -36,12 +36,14 @@ def test_power(cuts, report):
 
 
 @pytest.mark.tier_all
-def test_store(report):
-    """A store of PMDK survives power cuts, with all transactions that were committed."""
+@pytest.mark.parametrize(("store", "cuts"), [pytest.param(storecut.PMDK, 50, id="pmdk"),
+                                             pytest.param(storecut.DATABASES, 30, id="databases")])
+def test_store(store, cuts, report):
+    """Programs that keep data have all transactions that were committed before power cuts."""
     with LAB.locked():
         LAB.make_image("programs")
     seed = os.environ.get("SEED") or random.randrange(1 << 32)
-    found, counts = storecut.run(BUILD, selftests.stage(), 50, seed)
+    found, counts = storecut.run(BUILD, selftests.stage(), store, cuts, seed)
     outcome = cases(found)
     outcome.add(counts)
     report(outcome)

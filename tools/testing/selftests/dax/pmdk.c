@@ -4,6 +4,7 @@
  *
  * pmdk DEVICE add N    add N entries, each in a transaction
  * pmdk DEVICE log      add entries until the end, and print "store N" after entry N is committed
+ * pmdk DEVICE log early   print it before entry N - 1 is committed
  * pmdk DEVICE abort    add an entry, and abort the transaction
  * pmdk DEVICE die      add an entry, and get killed before the transaction is committed
  * pmdk DEVICE list     verify all entries, and print how many there are
@@ -115,8 +116,13 @@ static int objects(const char *path, const char *what, const char *number)
 			status = add(pool, root, NULL);
 	} else if (!strcmp(what, "log")) {
 		setlinebuf(stdout);
-		while (!(status = add(pool, root, NULL)))
-			printf("store %lu\n", D_RO(root)->count - 1);
+		while (!status) {
+			if (number)
+				printf("store %lu\n", D_RO(root)->count + 1);
+			status = add(pool, root, NULL);
+			if (!number)
+				printf("store %lu\n", D_RO(root)->count - 1);
+		}
 	} else if (!strcmp(what, "abort")) {
 		status = add(pool, root, stop);
 	} else if (!strcmp(what, "die")) {
