@@ -20,6 +20,8 @@ MAX_CRASHES = 3
 # A machine that does not answer is stopped after this many seconds: while it boots, and beyond the
 # limit of a test. session.sh reports a test that hangs much earlier, so these suit a busy host.
 BOOTING, HANGING = 600 * PACE, 240 * PACE
+# The same for a kernel that kexec starts.
+STARTING = 180 * PACE
 # The time limit, in seconds, of an order that is not a test.
 ORDER = 120 * PACE
 
@@ -82,7 +84,7 @@ class Session:
         """Let another kernel take over."""
         try:
             self._up()
-            self.spent, self.allowed = 0, BOOTING
+            self.spent, self.allowed = 0, STARTING
             self._order(f"kexec {kernel}")
             self._read_until("ready")
             self.allowed = None
@@ -124,6 +126,7 @@ class Session:
         self.seen, self.console = 0, None
         self.expected = ""
         self.spent, self.last, self.allowed = 0, time.monotonic(), BOOTING
+        self.processors = ""
         self.result = None
         self.thread = threading.Thread(target=self._live, daemon=True)
         self.thread.start()
@@ -151,7 +154,10 @@ class Session:
         if self.console is not self.machine.console:
             # vm.py restarted the machine because the kernel did not come up.
             self.console, self.seen, self.spent = self.machine.console, 0, 0
-        return self.allowed is not None and self.spent > self.allowed
+        if self.allowed is None or self.spent <= self.allowed:
+            return False
+        self.processors = vm.processors(self.machine.monitor)
+        return True
 
     def _order(self, order):
         new = self.session / "order.new"
@@ -188,7 +194,7 @@ class Session:
         log = tail(self._rest_of_log(), 60)
         self.machine.close()
         self.machine = None
-        return Down(f"{why} during this test:\n{tail(chr(10).join(lines), 15)}\nthe kernel's log:\n{log}")
+        return Down(f"{why} during this test:\n{tail(chr(10).join(lines), 15)}\nthe kernel's log:\n{log}\n{self.processors}")
 
     def _log(self, last):
         """The kernel's log since the last call, up to the line LAST."""

@@ -208,16 +208,17 @@ def toolchain_program(build, name):
 
 
 def processors(monitor):
-    """The state of each processor of a running machine, from QEMU's monitor."""
+    """The state of each processor of a running machine, from QEMU's monitor. ISR and IRR: the interrupts
+    that are in service and requested. A processor that is idle should have none in service."""
     monitor.settimeout(2)
     said = b""
     with contextlib.suppress(OSError):
-        monitor.sendall(b"info cpus\ninfo registers -a\n")
+        monitor.sendall(b"info cpus\ninfo registers -a\ninfo lapic 0\ninfo lapic 1\n")
         # Until recv() times out.
         while data := monitor.recv(65536):
             said += data
     return "\n".join(line for line in said.decode(errors="replace").splitlines()
-                     if re.search("CPU|IP=", line))
+                     if re.search("CPU|IP=|^I[SR]R", line))
 
 
 class Machine:
@@ -250,8 +251,9 @@ class Machine:
         self.append = append
         self.args = list(args)
         self.pace = pace
-        # The lines of the kernel's log in this boot so far.
+        # The lines of the kernel's log in this boot so far, and QEMU's monitor.
         self.console = []
+        self.monitor = None
         (self.build / "run").mkdir(parents=True, exist_ok=True)
         self._temporary = Path(tempfile.mkdtemp(dir=self.build / "run"))
         self.backing = Path(backing).resolve() if backing else self._temporary
@@ -340,6 +342,7 @@ class Machine:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
+        self.monitor = monitor
         console = self.console = []
         reader = threading.Thread(target=lambda: console.extend(qemu.stdout), daemon=True)
         reader.start()
