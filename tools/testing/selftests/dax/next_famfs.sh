@@ -16,12 +16,16 @@ dax "data is written to the device" <<-DAX
 	fill m 0 16M 5 4K	= ok
 DAX
 is "daxctl lists it in devdax mode" "$(mode)" devdax
-session a
-ask a open f "$NODE" >/dev/null
-ask a mmap m f 2M 0 >/dev/null
-check "daxctl reconfigures it to famfs, although it is mapped" daxctl reconfigure-device -m famfs "$DEV"
-is "the mapping raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
-leave a
+if has_bug stale-file fsdev_dax device_dax; then
+	check "daxctl reconfigures it to famfs" daxctl reconfigure-device -m famfs "$DEV"
+else
+	session a
+	ask a open f "$NODE" >/dev/null
+	ask a mmap m f 2M 0 >/dev/null
+	check "daxctl reconfigures it to famfs, although it is mapped" daxctl reconfigure-device -m famfs "$DEV"
+	is "the mapping raises SIGBUS" "$(ask a read m 0)" "SIGBUS ADRERR at 0"
+	leave a
+fi
 is "fsdev_dax has it" "$(driver)" fsdev_dax
 is "daxctl lists it in famfs mode" "$(mode)" famfs
 like "the node cannot be mapped" "$(printf '%s\n' "open f $NODE" "mmap m f 2M 0" | daxtest)" "ENODEV"

@@ -144,8 +144,8 @@ echo "$DEV" >/sys/bus/dax/drivers/fsdev_dax/new_id
 on_exit "echo $DEV >/sys/bus/dax/drivers/fsdev_dax/remove_id"
 before=$(state_of)
 wrong EBUSY "$SYS/size" $((128 * M)) "size 0x8000000 refused: bound to fsdev_dax, which takes no more memory; unbind it first"
-c_known_wrong core mapping-bound "adds a range without a dev_pagemap"
-wrong EBUSY "$SYS/mapping" "$(range 256*M 258*M)" "mapping .* refused: bound to fsdev_dax, which takes no more memory"
-c_known_wrong core mapping-bound "has added the range that it should have refused"
+# With the bug, the driver in C takes it that the range has struct pages, and the kernel oopses at the unbind.
+has_bug mapping-bound core ||
+	wrong EBUSY "$SYS/mapping" "$(range 256*M 258*M)" "mapping .* refused: bound to fsdev_dax, which takes no more memory"
 unchanged "while fsdev_dax has it"
 done_testing
