@@ -10,9 +10,9 @@
 # An address at the start of a page table, of pmd entries and of pud entries.
 AT=0x200000000000
 # rss N: the mapping has N entries. To read smaps removes entries of 1 GiB.
-rss() { [ $align = 1G ] || echo "smaps m Rss	= $(($1 * a >> 10)) kB"; }
+rss() { [ $align = "$PUD" ] || echo "smaps m Rss	= $(($1 * a >> 10)) kB"; }
 
-for align in 2M 1G; do
+for align in "${ALIGNS[@]:1}"; do
 	a=$(bytes $align)
 	case $align in 1G) size=4G many=3 ;; *) size=256M many=100 ;; esac
 	dax_device $align mem $size

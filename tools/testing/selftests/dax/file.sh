@@ -3,7 +3,7 @@
 # File operations on the device: it can be mapped, everything else is refused.
 # machines: nvdimm legacy
 . ./lib.sh
-dax_device 2M mem 256M
+dax_device "$PMD" mem "$(room "$PMD")"
 
 dax "open and close, in each mode and 200 times" <<-DAX
 	open f $NODE		= ok
@@ -12,7 +12,7 @@ dax "open and close, in each mode and 200 times" <<-DAX
 	close f			= ok
 	close g			= ok
 	loop 200 open f $NODE	= ok
-	mmap m f 2M 0		= ok
+	mmap m f $PMD 0		= ok
 	write m 0 17		= ok
 DAX
 
@@ -31,7 +31,7 @@ dax "read and write are refused" <<-DAX
 	syswrite r		= EBADF
 	open w $NODE wo		= ok
 	sysread w		= EBADF
-	mmap m f 2M 0		= ok
+	mmap m f $PMD 0		= ok
 	read m 0		= 17
 DAX
 
@@ -45,7 +45,7 @@ dax "truncate and allocate are refused" <<-DAX
 	fallocate f alloc 0 4K	= ENODEV
 	fallocate f punch 0 4K	= ENODEV
 	fallocate f zero 0 4K	= ENODEV
-	mmap m f 2M 0		= ok
+	mmap m f $PMD 0		= ok
 	read m 0		= 17
 DAX
 
@@ -61,8 +61,8 @@ DAX
 
 dax "a write-only file cannot be mapped" <<-DAX
 	open f $NODE wo		= ok
-	mmap m f 2M 0		= EACCES
-	mmap m f 2M 0 r		= EACCES
+	mmap m f $PMD 0		= EACCES
+	mmap m f $PMD 0 r		= EACCES
 DAX
 
 is "only the owner may open the node" "$(stat -c %a "$NODE")" 600
@@ -76,7 +76,7 @@ chmod 666 "$NODE"
 dax "the user can if the mode of the node allows it" <<-DAX
 	uid 65534		= ok
 	open f $NODE		= ok
-	mmap m f 2M 0		= ok
+	mmap m f $PMD 0		= ok
 	read m 0		= 17
 DAX
 chmod 600 "$NODE"
@@ -84,7 +84,7 @@ chmod 600 "$NODE"
 # Another node has another inode, but refers to the same device.
 dax "write a value through the first node" <<-DAX
 	open f $NODE		= ok
-	mmap m f 2M 0		= ok
+	mmap m f $PMD 0		= ok
 	write m 0 21		= ok
 DAX
 check "mknod" mknod "$TMP/node" c $(tr : ' ' <"$SYS/dev")
@@ -92,8 +92,8 @@ check "mknod" mknod "$TMP/node" c $(tr : ' ' <"$SYS/dev")
 dax "a second node maps the same memory" <<-DAX
 	open f $NODE		= ok
 	open g $TMP/node	= ok
-	mmap m f 2M 0		= ok
-	mmap n g 2M 0		= ok
+	mmap m f $PMD 0		= ok
+	mmap n g $PMD 0		= ok
 	read n 0		= 21
 	write n 8 22		= ok
 	read m 8		= 22
@@ -102,7 +102,7 @@ DAX
 dax "the kernel can access the mapping: O_DIRECT, /proc/PID/mem" <<-DAX
 	open d /root/scratch creat direct	= ok
 	open f $NODE		= ok
-	mmap m f 2M 0		= ok
+	mmap m f $PMD 0		= ok
 	fill m 0 64K 5		= ok
 	pwrite d 65536 0 m 0	= 65536
 	fill m 0 64K 6		= ok
@@ -122,7 +122,7 @@ done
 bind
 dax "it can be opened again once a driver is bound" <<-DAX
 	open f $NODE		= ok
-	mmap m f 2M 0		= ok
+	mmap m f $PMD 0		= ok
 	verify m 0 64K 5	= ok
 DAX
 done_testing

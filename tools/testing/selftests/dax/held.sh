@@ -140,7 +140,7 @@ held()
 
 aligns="4K 2M"
 case $MACHINE in
-nvdimm) aligns="4K 2M 1G" ;;
+nvdimm) aligns="4K 2M $PUD" ;;
 esac
 for align in $aligns; do
 	case $MACHINE in

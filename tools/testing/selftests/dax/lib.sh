@@ -295,6 +295,30 @@ says()
 	log_has "$1" "$2"
 }
 
+# ---- the sizes of entries ----
+
+bytes() { numfmt --from=iec "$1"; }
+
+# iec BYTES: print a multiple of 1024 as bytes() reads it
+iec()
+{
+	local n=$(($1 >> 10)) unit
+	for unit in K M G T; do [ $((n % 1024)) = 0 ] || break; n=$((n / 1024)); done
+	echo "$n$unit"
+}
+
+# The sizes of a pte, a pmd and a pud, as 4K, 2M and 1G, and page, the first one in bytes. PUD is empty
+# where no entry of a pud is made, as on arm64. ALIGNS: those that there are.
+page=$(getconf PAGESIZE)
+PAGE=$(iec "$page")
+PMD=$(iec $((page * page / 8)))
+case $(uname -m) in x86_64) PUD=1G ;; *) PUD='' ;; esac
+# shellcheck disable=SC2034
+ALIGNS=("$PAGE" "$PMD" ${PUD:+"$PUD"})
+
+# room ALIGN: a size for a device with this align: 256M, or as much as some entries need
+room() { if [ "$(bytes "$1")" -lt $((256 << 20)) ]; then echo 256M; else echo 3G; fi; }
+
 # ---- devices ----
 
 # The current device: DEV (dax0.0), NODE (/dev/dax0.0), NS (namespace0.0), SYS (its directory in
@@ -344,7 +368,7 @@ any_device()
 		use_device "$(basename /sys/bus/dax/devices/dax*.0)"
 		;;
 	*)
-		dax_device 2M mem "$1"
+		dax_device "$PMD" mem "$1"
 		return
 		;;
 	esac
@@ -632,8 +656,6 @@ result() { daxtest <<<"put $1 $2"; }
 
 # driver: print the name of the driver that DEV is bound to, or "none"
 driver() { basename "$(readlink "$SYS/driver" || echo none)"; }
-
-bytes() { numfmt --from=iec "$1"; }
 
 # ---- memory blocks ----
 

@@ -6,14 +6,16 @@
 # limit: 240
 . ./lib.sh
 
-for align in 4K 2M 1G; do
-	case $align in 1G) size=3G ;; *) size=256M ;; esac
-	dax_device $align mem $size
+for align in "${ALIGNS[@]}"; do
+	dax_device $align mem "$(room $align)"
 	len=$SIZE
 	# Large enough to see that the next entry takes a fault of its own, and a multiple of the
 	# align. Every other entry first, since fault-around maps pages next to one.
-	case $align in 4K) part=16M n=4096 ;; 2M) part=64M n=32 ;; 1G) part=$len n=$((len >> 30)) ;; esac
-	kb=$(($(bytes $align) >> 10))
+	a=$(bytes $align)
+	case $align in "$PAGE") n=4096 ;; *) n=32 ;; esac
+	n=$((n * a < len ? n : len / a))
+	part=$((n * a))
+	kb=$((a >> 10))
 
 	dax "$align: open, map the whole device, write, read back" <<-DAX
 		open f $NODE			= ok
@@ -72,12 +74,12 @@ for align in 4K 2M 1G; do
 	dax "$align: the offset of a mapping is an offset in the device" <<-DAX
 		open f $NODE			= ok
 		mmap a f $len 0			= ok
-		write a $((len - $(bytes $align))) 4711	= ok
-		mmap b f $align $((len - $(bytes $align)))	= ok
+		write a $((len - a)) 4711	= ok
+		mmap b f $align $((len - a))	= ok
 		addr b $align			= 0
 		read b 0			= 4711
 		write b 8 4712			= ok
-		read a $((len - $(bytes $align) + 8))	= 4712
+		read a $((len - a + 8))	= 4712
 	DAX
 
 	# The last word of the device is the last word of its memory. It lies past the info block
@@ -86,9 +88,9 @@ for align in 4K 2M 1G; do
 		open f $NODE			= ok
 		mmap m f $len 0			= ok
 		write m 0 1			= ok
-		$( [ $align = 1G ] || printf 'phys m 0 = %#x\n' "$(cat "$SYS/resource")")
-		$( [ $align = 1G ] || printf 'write m 6M 1 = ok\nphys m 0x601000 = %s\n' \
-			"$( [ $align = 4K ] && echo none || printf '%#x' $(($(cat "$SYS/resource") + 0x601000)))")
+		$( [ $align = "$PUD" ] || printf 'phys m 0 = %#x\n' "$(cat "$SYS/resource")")
+		$( [ $align = "$PUD" ] || printf 'write m 6M 1 = ok\nphys m %d = %s\n' $(((6 << 20) + page)) \
+			"$( [ $align = "$PAGE" ] && echo none || printf '%#x' $(($(cat "$SYS/resource") + (6 << 20) + page)))")
 	DAX
 
 	dax "$align: the mode of the file limits access to the mapping" <<-DAX

@@ -4,9 +4,8 @@
 # machines: nvdimm
 . ./lib.sh
 
-for align in 2M 1G; do
-	case $align in 1G) size=3G ;; *) size=256M ;; esac
-	dax_device $align mem $size
+for align in "${ALIGNS[@]:1}"; do
+	dax_device $align mem "$(room $align)"
 	a=$(bytes $align)
 
 	dax "$align: mappings without an address are aligned, whatever mappings are around them" <<-DAX

@@ -6,9 +6,8 @@
 # limit: 240
 . ./lib.sh
 
-for align in 4K 2M 1G; do
-	case $align in 1G) size=3G ;; *) size=256M ;; esac
-	dax_device $align mem $size
+for align in "${ALIGNS[@]}"; do
+	dax_device $align mem "$(room $align)"
 	a=$(bytes $align)
 
 	dax "$align: a private mapping is refused" <<-DAX
@@ -22,34 +21,34 @@ for align in 4K 2M 1G; do
 		mmap m f $align 0 private
 	DAX
 
-	if [ $align != 4K ]; then
+	if [ $align != "$PAGE" ]; then
 		dax "$align: a misaligned length is refused" <<-DAX
 			open f $NODE			= ok
-			mmap m f 4K 0			= EINVAL
-			mmap m f $((a - 4096)) 0	= EINVAL
-			mmap m f $((a + 4096)) 0	= EINVAL
+			mmap m f $PAGE 0			= EINVAL
+			mmap m f $((a - page)) 0	= EINVAL
+			mmap m f $((a + page)) 0	= EINVAL
 			mmap m f $align 0		= ok
 		DAX
 		says "$align: the log names the device and the alignment of a length" "$DEV: .*align" <<-DAX
 			open f $NODE
-			mmap m f 4K 0
+			mmap m f $PAGE 0
 		DAX
 
 		dax "$align: a misaligned address is refused" <<-DAX
 			open f $NODE				= ok
 			mmap hole anon $((4 * a)) 0 none private	= ok
 			mmap at f $align 0			= ok
-			mmap m f $align 0 fixed=hole+4K		= EINVAL
+			mmap m f $align 0 fixed=hole+$PAGE		= EINVAL
 		DAX
 		says "$align: the log names the device and the alignment of an address" "$DEV: .*align" <<-DAX
 			open f $NODE
 			mmap hole anon $((4 * a)) 0 none private
-			mmap m f $align 0 fixed=hole+4K
+			mmap m f $align 0 fixed=hole+$PAGE
 		DAX
 
 		dax "$align: a misaligned offset is refused" <<-DAX
 			open f $NODE			= ok
-			mmap m f $align 4K		= EINVAL
+			mmap m f $align $PAGE		= EINVAL
 			mmap m f $align $((a / 2))	= EINVAL
 		DAX
 
@@ -57,13 +56,13 @@ for align in 4K 2M 1G; do
 		c_known_wrong device_dax offset-unaligned "does not check the offset; a fault then maps memory from the middle of a folio"
 		dax "$align: a misaligned offset at an aligned address is refused" <<-DAX
 			open f $NODE			= ok
-			mmap m f $align 4K fixed=0x200000000000	= EINVAL
+			mmap m f $align $PAGE fixed=0x200000000000	= EINVAL
 			mmap m f $align $((a / 2)) fixed=0x200000000000	= EINVAL
 			mmap m f $align 0 fixed=0x200000000000	= ok
 		DAX
 	fi
 
-	dax "$align: a length of zero and an offset that is not a multiple of 4 KiB are refused" <<-DAX
+	dax "$align: a length of zero and an offset that is not a multiple of a page are refused" <<-DAX
 		open f $NODE			= ok
 		mmap m f 0 0			= EINVAL
 		mmap m f $align 512		= EINVAL

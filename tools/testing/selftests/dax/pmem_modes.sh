@@ -9,7 +9,7 @@
 memory() { grep -E ' : (Persistent Memory|namespace|dax)' /proc/iomem; }
 idle=$(memory)
 
-for align in 4K 2M 1G; do
+for align in "${ALIGNS[@]}"; do
 	for map in mem dev; do
 		how="$align, map in $map"
 		dax_device $align $map 3G
@@ -33,7 +33,7 @@ for align in 4K 2M 1G; do
 			"^$([ $map = mem ] && echo ram || echo pmem)\$"
 		# A memmap in the namespace takes 64 bytes for each page of it.
 		before=$((start - $(cat "/sys/bus/nd/devices/$NS/resource")))
-		[ $map = mem ] || check "$how: the namespace has room for the memmap" test $before -ge $((SIZE / 64))
+		[ $map = mem ] || check "$how: the namespace has room for the memmap" test $before -ge $((SIZE / page * 64))
 		is "$how: the metadata is reserved for the namespace" \
 			"$(memory | grep " : $NS\$" | sed 's/^ *//')" \
 			"$(printf '%08x-%08x : %s' $((start - before)) $((start - 1)) "$NS")"

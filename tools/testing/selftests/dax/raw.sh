@@ -6,9 +6,8 @@
 # limit: 240
 . ./lib.sh
 
-for spec in 4K/mem/256M 4K/dev/256M 2M/mem/256M 2M/dev/256M 1G/mem/3G 1G/dev/3G; do
-	IFS=/ read -r align map size <<<"$spec"
-	dax_device "$align" "$map" "$size"
+for align in "${ALIGNS[@]}"; do for map in mem dev; do
+	dax_device "$align" "$map" "$(room "$align")"
 	# The step is not a power of two, so that the test notices a page at a wrong offset.
 	step=$((SIZE / 61 / 4096 * 4096 + 4096 + 8))
 	dax "$align, map in $map: write through the device" <<-DAX
@@ -40,5 +39,5 @@ for spec in 4K/mem/256M 4K/dev/256M 2M/mem/256M 2M/dev/256M 1G/mem/3G 1G/dev/3G;
 		verify m 0 $SIZE 5 $step	= ok
 	DAX
 	destroy_device >/dev/null
-done
+done; done
 done_testing

@@ -4,9 +4,8 @@
 # machines: nvdimm
 . ./lib.sh
 
-for align in 4K 2M 1G; do
-	case $align in 1G) size=3G ;; *) size=256M ;; esac
-	dax_device $align mem $size
+for align in "${ALIGNS[@]}"; do
+	dax_device $align mem "$(room $align)"
 
 	session one
 	session two
@@ -16,14 +15,14 @@ for align in 4K 2M 1G; do
 	done
 	ask one write m 0 11 >/dev/null
 	is "$align: what one process writes another reads" "$(ask two read m 0)" 11
-	ask two fill m 4K 64K 3 >/dev/null
-	is "$align: and in the other direction" "$(ask one verify m 4K 64K 3)" ok
+	ask two fill m $PAGE 64K 3 >/dev/null
+	is "$align: and in the other direction" "$(ask one verify m $PAGE 64K 3)" ok
 	leave one
-	is "$align: a killed process does not affect the memory" "$(ask two verify m 4K 64K 3)" ok
+	is "$align: a killed process does not affect the memory" "$(ask two verify m $PAGE 64K 3)" ok
 	session one
 	ask one open f "$NODE" >/dev/null
 	ask one mmap m f "$SIZE" 0 r >/dev/null
-	is "$align: a process that maps it later reads the same data" "$(ask one verify m 4K 64K 3)" ok
+	is "$align: a process that maps it later reads the same data" "$(ask one verify m $PAGE 64K 3)" ok
 	leave one
 	leave two
 
@@ -34,8 +33,8 @@ for align in 4K 2M 1G; do
 		child read m 0			= 1
 		child write m 0 2		= ok
 		read m 0			= 2
-		child fill m 0 4K 9		= ok
-		verify m 0 4K 9			= ok
+		child fill m 0 $PAGE 9		= ok
+		verify m 0 $PAGE 9			= ok
 	DAX
 
 	dax "$align: a child takes its own faults, one for each entry" <<-DAX

@@ -7,34 +7,33 @@
 # splat: at pudp_invalidate\+|Modules linked in:|Call Trace:
 . ./lib.sh
 
-for align in 4K 2M 1G; do
-	case $align in 1G) size=3G ;; *) size=256M ;; esac
-	dax_device $align mem $size
+for align in "${ALIGNS[@]}"; do
+	dax_device $align mem "$(room $align)"
 	a=$(bytes $align)
 	# Two entries, and half of an entry.
 	two=$((2 * a)) half=$((a / 2))
 	script="open f $NODE		= ok
 		mmap m f $two 0		= ok
-		fill m 0 4K 1		= ok
-		fill m $align 4K 1	= ok"
+		fill m 0 $PAGE 1		= ok
+		fill m $align $PAGE 1	= ok"
 
-	if [ $align != 4K ]; then
+	if [ $align != "$PAGE" ]; then
 		dax "$align: munmap of part of an entry is refused" <<-DAX
 			$script
-			munmap m 0 4K			= EINVAL
+			munmap m 0 $PAGE			= EINVAL
 			munmap m $half $half		= EINVAL
 			munmap m $half $align		= EINVAL
-			munmap m $((two - 4096)) 4K	= EINVAL
+			munmap m $((two - page)) $PAGE	= EINVAL
 			areas m				= 1
-			verify m 0 4K 1			= ok
-			verify m $align 4K 1		= ok
+			verify m 0 $PAGE 1			= ok
+			verify m $align $PAGE 1		= ok
 		DAX
 
 		dax "$align: mprotect of part of an entry is refused" <<-DAX
 			$script
-			mprotect m 0 4K r		= EINVAL
+			mprotect m 0 $PAGE r		= EINVAL
 			mprotect m $half $half r	= EINVAL
-			mprotect m 4K 8K none		= EINVAL
+			mprotect m $PAGE $((2 * page)) none		= EINVAL
 			areas m				= 1
 			write m 0 3			= ok
 			write m $half 3			= ok
@@ -43,21 +42,21 @@ for align in 4K 2M 1G; do
 		dax "$align: mremap of part of an entry is refused" <<-DAX
 			$script
 			mremap m 0 $two $half			= EINVAL
-			mremap m 0 $align 4K			= EINVAL
-			mremap m 0 4K 4K fixed=0x200000000000	= EINVAL
-			mremap m 4K 4K 8K maymove		= E*
+			mremap m 0 $align $PAGE			= EINVAL
+			mremap m 0 $PAGE $PAGE fixed=0x200000000000	= EINVAL
+			mremap m $PAGE $PAGE $((2 * page)) maymove		= E*
 			areas m					= 1
-			verify m 0 4K 1				= ok
-			verify m $align 4K 1			= ok
+			verify m 0 $PAGE 1				= ok
+			verify m $align $PAGE 1			= ok
 		DAX
 
 		dax "$align: advice that would split the VMA is refused for a part of an entry" <<-DAX
 			$script
-			madvise m 0 4K dontfork		= EINVAL
+			madvise m 0 $PAGE dontfork		= EINVAL
 			madvise m $half $half nohugepage	= EINVAL
-			mlock m 0 4K			= *
+			mlock m 0 $PAGE			= *
 			areas m				= 1
-			verify m 0 4K 1			= ok
+			verify m 0 $PAGE 1			= ok
 		DAX
 	fi
 
@@ -65,7 +64,7 @@ for align in 4K 2M 1G; do
 		$script
 		munmap m 0 $align		= ok
 		read m 0			= SIGSEGV MAPERR at 0
-		verify m $align 4K 1		= ok
+		verify m $align $PAGE 1		= ok
 		areas m				= 1
 	DAX
 
@@ -87,32 +86,32 @@ for align in 4K 2M 1G; do
 	dax "$align: mremap shrinks by whole entries" <<-DAX
 		$script
 		mremap m 0 $two $align			= ok
-		verify m 0 4K 1				= ok
+		verify m 0 $PAGE 1				= ok
 		areas m					= 1
 	DAX
 
 	# mm/mremap.c treats an entry of 1G as corrupt ("bad pud"), and the message would fail this
 	# test.
 	moves=true
-	[ $align = 1G ] && has_bug pud-mremap device_dax && moves=false
+	[ $align = "$PUD" ] && has_bug pud-mremap device_dax && moves=false
 
 	$moves && dax "$align: mremap moves whole entries" <<-DAX
 		$script
 		mremap m 0 $two $two fixed=0x200000000000	= ok
 		addr m					= 0x200000000000
-		verify m 0 4K 1				= ok
-		verify m $align 4K 1			= ok
-		fill m 0 4K 2				= ok
+		verify m 0 $PAGE 1				= ok
+		verify m $align $PAGE 1			= ok
+		fill m 0 $PAGE 2				= ok
 		mmap n f $align 0			= ok
-		verify n 0 4K 2				= ok
+		verify n 0 $PAGE 2				= ok
 	DAX
 
 	# The move may be refused or not, but never shows wrong memory.
-	[ $align != 2M ] || dax "$align: mremap to a misaligned address shows no wrong memory" <<-DAX
+	[ $align != "$PMD" ] || dax "$align: mremap to a misaligned address shows no wrong memory" <<-DAX
 		$script
 		mremap m 0 $two $two fixed=0x200000001000	= @(EINVAL|ok)
-		verify m 0 4K 1				= @(ok|SIGBUS*)
-		verify m $align 4K 1			= @(ok|SIGBUS*)
+		verify m 0 $PAGE 1				= @(ok|SIGBUS*)
+		verify m $align $PAGE 1			= @(ok|SIGBUS*)
 	DAX
 
 	$moves && dax "$align: a mapping that grows shows no memory past the end of the device" <<-DAX
@@ -126,8 +125,8 @@ for align in 4K 2M 1G; do
 		$script
 		madvise m 0 $two dontneed	= ok
 		touch m 0 8 8 r			= faults 1
-		verify m 0 4K 1			= ok
-		verify m $align 4K 1		= ok
+		verify m 0 $PAGE 1			= ok
+		verify m $align $PAGE 1		= ok
 	DAX
 
 	dax "$align: advice cannot free or change the memory" <<-DAX
@@ -138,7 +137,7 @@ for align in 4K 2M 1G; do
 		madvise m 0 $align pageout	= *
 		madvise m 0 $align collapse	= E*
 		madvise m 0 $align populate_write	= ok
-		verify m 0 4K 1			= ok
+		verify m 0 $PAGE 1			= ok
 	DAX
 	destroy_device >/dev/null
 done

@@ -9,9 +9,9 @@
 # counted: print the counters that are not 0, as "NAME=NUMBER ..."
 counted() { (cd "$SYS/stats" && grep -Hv '^0$' -- * | tr ':\n' '= ' | sed 's/ $//'); }
 
-for align in 4K 2M 1G; do
-	case $align in 4K) name=pte ;; 2M) name=pmd ;; 1G) name=pud ;; esac
-	case $align in 1G) size=4G ;; *) size=64M ;; esac
+for align in "${ALIGNS[@]}"; do
+	case $align in "$PAGE") name=pte ;; "$PMD") name=pmd ;; *) name=pud ;; esac
+	case $align in 1G) size=4G ;; *) size=$(room $align) ;; esac
 	dax_device $align mem $size
 	a=$(bytes $align)
 	is "$align: all counters exist, and are read-only" "$(cd "$SYS/stats" && stat -c '%n %a' -- * | xargs)" \

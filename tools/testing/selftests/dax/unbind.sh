@@ -6,9 +6,8 @@
 # limit: 360
 . ./lib.sh
 
-for align in 4K 2M 1G; do
-	case $align in 1G) size=3G ;; *) size=256M ;; esac
-	dax_device $align mem $size
+for align in "${ALIGNS[@]}"; do
+	dax_device $align mem "$(room $align)"
 	last=$((SIZE - $(bytes $align)))
 
 	session a
@@ -40,7 +39,7 @@ for align in 4K 2M 1G; do
 	ask a mmap m f "$SIZE" 0 >/dev/null
 	# When one thread drops an entry of 1 GiB just as another one creates it, mm reports it as
 	# corrupt, even across processes; see upstream-bugs/pud-zap-race.
-	case $align in 1G) apart=apart threads=2 ;; *) apart='' threads=4 ;; esac
+	case $align in "$PUD") apart=apart threads=2 ;; *) apart='' threads=4 ;; esac
 	is "$align: threads fault all the time" "$(ask a storm m $threads $align $apart)" ok
 	check "$align: unbind ends while threads fault" within 40 bash -c "echo $DEV >$DRV/unbind"
 	is "$align: each of the threads gets SIGBUS" "$(ask a calm)" "$threads SIGBUS 0 other"
