@@ -47,6 +47,21 @@ enum Change {
     Memmap(bool),
 }
 
+/// The entries that this machine has for an instance, as a message names them.
+struct Entries;
+
+impl fmt::Display for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pte, pmd, pud) = (limits::PAGE_SIZE, limits::PMD_SIZE, limits::PUD_SIZE);
+
+        match [pmd, pud].map(|size| limits::align_valid(size as u64)) {
+            [true, true] => f.write_fmt(fmt!("pte, pmd or pud ({pte}, {pmd} or {pud})")),
+            [true, false] => f.write_fmt(fmt!("pte or pmd ({pte} or {pmd})")),
+            [false, _] => f.write_fmt(fmt!("pte ({pte})")),
+        }
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -220,11 +235,9 @@ impl Region {
             .inspect_err(|_| {
                 dev_info_ratelimited!(
                     dev,
-                    "align {} refused: it must be the size of a pte, pmd or pud ({}, {} or {})\n",
+                    "align {} refused: it must be the size of a {}\n",
                     bytes,
-                    limits::PAGE_SIZE,
-                    limits::PMD_SIZE,
-                    limits::PUD_SIZE
+                    Entries
                 );
             })?;
         let change = Change::Align(bytes);
