@@ -14,10 +14,11 @@ LAB = lab_module.Lab(BUILD)
 # The kernel under test; see FRAGMENTS in lab.py.
 KERNEL = os.environ.get("KERNEL") or "rust"
 IN_C = lab_module.in_c(KERNEL)
+ARCH = lab_module.arch_of(KERNEL)
 # The bugs of upstream's C that it does not have.
 C_FIXED = lab_module.fixed_in(KERNEL)
 # Time limits are multiplied by this: these kernels are slow, and so can a machine be.
-PACE = {"debug": 8, "kcsan": 8}.get(KERNEL, 1) * int(os.environ.get("PACE") or 1)
+PACE = {"debug": 8, "kcsan": 8, "arm64-4K": 2, "arm64-64K": 2}.get(KERNEL, 1) * int(os.environ.get("PACE") or 1)
 # The number of machines that run at the same time; each has two processors. A test on the host that
 # boots machines itself may run this many in addition.
 JOBS = int(os.environ.get("JOBS") or 2)

@@ -12,7 +12,7 @@ import kernel_log
 import ktap
 import selftests
 import vm
-from env import BUILD, C_FIXED, IN_C, KERNEL, PACE, tail
+from env import ARCH, BUILD, C_FIXED, IN_C, KERNEL, PACE, tail
 from outcome import Outcome
 
 # After more crashes than this, the remaining tests of the boot fail without running.
@@ -115,7 +115,8 @@ class Session:
             raise Down(f"it did not run: its machine went down {self.crashes} times")
         if not self.machine:
             self.machine = vm.Machine(BUILD, self.boot.machine, impl=KERNEL, append=self.boot.append,
-                                      image=BUILD / f"{self.boot.image}.img", pace=PACE, shares={"tests": selftests.stage()})
+                                      image=BUILD / f"{self.boot.image}{vm.ARCHES[ARCH].image}.img", pace=PACE,
+                                      shares={"tests": selftests.stage()})
             for name in ("session", "persist"):
                 directory = self.machine.backing / name
                 directory.mkdir(parents=True)

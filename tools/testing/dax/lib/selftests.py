@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lab as lab_module
-from env import BUILD, HERE, IN_C, KERNEL, LAB, PACE, in_rust, inside
+import vm
+from env import ARCH, BUILD, HERE, IN_C, KERNEL, LAB, PACE, in_rust, inside
 
 DIRECTORY = HERE.parent / "selftests/dax"
 # The tests source these; they are not tests.
@@ -66,6 +67,9 @@ class Selftest:
             return self.impl
         if kernel not in (self.kernels or [kernel]):
             return f"it is for {', '.join(self.kernels)}"
+        arch = lab_module.arch_of(kernel)
+        if self.machine not in vm.ARCHES[arch].kinds:
+            return f"{arch} has no machine {self.machine}"
         return ""
 
 
@@ -121,12 +125,16 @@ def stage():
     # Take today's scripts; the copies in the kernel tree are as old as the kernel.
     shutil.copytree(DIRECTORY, top / "dax", dirs_exist_ok=True)
     shutil.copytree(HERE / "guest", top / "guest")
-    make("the tests' programs", "make", "-C", f"{there}/dax", "USERLDFLAGS=-static", "USERCFLAGS=-Werror")
-    make("powercut.c", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", f"{there}/guest/powercut",
-         "/project/tools/testing/dax/guest/powercut.c")
-    for name in ("daxfile", "daxfile-example"):
-        make(f"{name}.c", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static",
-             "-idirafter", "/project/include/uapi", "-o", f"{there}/dax/{name}", f"/project/tools/dax/{name}.c")
+    cc = LAB.cc(KERNEL)
+    make("the tests' programs", "make", "-C", f"{there}/dax", f"ARCH={ARCH}", f"CC={' '.join(cc)}",
+         "USERLDFLAGS=-static", "USERCFLAGS=-Werror")
+    # These flush the caches by instructions of x86.
+    if ARCH == "x86":
+        make("powercut.c", *cc, "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", f"{there}/guest/powercut",
+             "/project/tools/testing/dax/guest/powercut.c")
+        for name in ("daxfile", "daxfile-example"):
+            make(f"{name}.c", *cc, "-O1", "-Wall", "-Wextra", "-Werror", "-static",
+                 "-idirafter", "/project/include/uapi", "-o", f"{there}/dax/{name}", f"/project/tools/dax/{name}.c")
     if "CONFIG_FAIL_FUNCTION=y\n" in (BUILD / f"kernel-{KERNEL}/config").read_text():
         make("fallible.c", *lab_module.MAKE, "M=/project/tools/testing/dax/fallible", f"MO={there}/fallible",
              "modules", impl=KERNEL)

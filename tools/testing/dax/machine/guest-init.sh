@@ -39,7 +39,8 @@ udevadm settle --timeout=60
 
 if [ -e /job/shell ]; then
 	echo "Type 'exit' to power off."
-	setsid -c -w bash -l </dev/ttyS0 >/dev/ttyS0 2>&1
+	tty=/dev/$(cat /sys/class/tty/console/active)
+	setsid -c -w bash -l <"$tty" >"$tty" 2>&1
 else
 	bash /job/command </dev/null >>/job/output 2>&1
 	echo $? >/job/status

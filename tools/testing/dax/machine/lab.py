@@ -6,7 +6,8 @@
   lab.py kernel IMPL     a kernel: IMPL is rust; c; c-fixed: c with the patches of upstream-fixes;
                          c-core: only the core is C; c-modules: all but the core is C;
                          debug: rust with all checks; kcsan: rust with the detector of data races;
-                         rust-forky, rust-experimental: rust by the compilers of that suite
+                         rust-forky, rust-experimental: rust by the compilers of that suite;
+                         arm64-4K, arm64-64K: small ones for arm64 with pages of that size
   lab.py run             the demonstration
   lab.py shell IMPL      a prompt in the booted machine
   lab.py programs        the guest image for tests with programs that people run on device DAX
@@ -29,6 +30,7 @@ The build directory:
   crates/        cargo and the crates that the Rust tests need
   plot/          gnuplot
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
+  arm64/         QEMU for arm64 and its firmware; guest-arm64/ and guest-arm64.img: as above
   programs/      the same and more: QEMU, PMDK, databases ...; programs.img is made of it
   ndctl-next/    ndctl, daxctl and cxl of the next Debian, for the guest, too
   linux/         Linux with the overlay applied
@@ -98,6 +100,17 @@ PROGRAMS = GUEST + """
     redis-server redis-tools postgresql-17
 """.split()
 
+# For arm64: QEMU and its firmware, on top of the toolchain, and a guest. The packages of that guest are
+# only unpacked, because this machine cannot run their scripts; so those that each Debian has are named,
+# too. It also has the C library that the tests' programs are linked with.
+ARM64 = ["qemu-system-arm", "qemu-efi-aarch64"]
+ESSENTIAL = """
+    base-files base-passwd bash coreutils dash diffutils findutils grep sed gzip tar mawk libc-bin mount hostname
+    libc6-dev libgcc-14-dev
+""".split()
+GUEST_ARM64 = ESSENTIAL + [name for name in GUEST if name not in ("fio", "xfsprogs", "strace", "libpmem1")]
+SYSROOT = "/build/guest-arm64"
+
 # The newest tools of the field, for the tests that use them beside those of the suite. Its libraries
 # are recent enough for them.
 NEWER_SUITE = "forky"
@@ -120,6 +133,7 @@ FRAGMENTS = {"rust": ["kernel.config"],
              "debug": ["kernel.config", "debug.config"],
              "kcsan": ["kernel.config", "kcsan.config"],
              **{f"rust-{suite}": ["kernel.config"] for suite in TOOLCHAINS},
+             **{f"arm64-{pages}": ["arm64.config", f"arm64-{pages}.config"] for pages in ("4K", "64K")},
              "check": ["kernel.config", "check.config"],
              "series": ["kernel.config"],
              "quiet": ["kernel.config"]}
@@ -150,7 +164,8 @@ UPSTREAM = {"device_dax": "device.c", "dax_pmem": "pmem.c", "kmem": "kmem.c",
 # Estimates for the progress display and the check of free space.
 TOOLCHAIN_MB, CRATES_MB, PLOT_MB, GUEST_MB, LINUX_MB, OUT_MB = 2600, 81, 60, 330, 1800, 900
 NEWER_TOOLCHAIN_MB, PROGRAMS_MB = 2700, 1400
-IMAGES = {"guest": (GUEST, GUEST_MB), "programs": (PROGRAMS, PROGRAMS_MB)}
+ARM64_MB, GUEST_ARM64_MB = 250, 250
+IMAGES = {"guest": (GUEST, GUEST_MB), "programs": (PROGRAMS, PROGRAMS_MB), "guest-arm64": (GUEST_ARM64, GUEST_ARM64_MB)}
 BUILD_STEPS = 2750
 
 MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
@@ -247,6 +262,11 @@ def suite_of(impl):
     return suite if suite in TOOLCHAINS else ""
 
 
+def arch_of(impl):
+    """The architecture of this kernel, as vm.py and make's ARCH call it."""
+    return "arm64" if (impl or "").startswith("arm64-") else "x86"
+
+
 def fixed_in(impl):
     """The bugs of upstream that this kernel does not have, by the names of their pages."""
     mails = [read(path) for path in FIXES] if impl == "c-fixed" else []
@@ -275,7 +295,8 @@ class Lab:
 
     @staticmethod
     def make_command(impl):
-        return NEWER_MAKE if suite_of(impl) else MAKE
+        make = NEWER_MAKE if suite_of(impl) else MAKE
+        return make if arch_of(impl) == "x86" else [*make, f"ARCH={arch_of(impl)}"]
 
     def out(self, impl):
         return self.build / f"out-{impl}"
@@ -422,14 +443,14 @@ class Lab:
         raise Stop("apt knows no Debian archive on this machine or cannot reach it; check the "
                    "network and the addresses in /etc/apt, run 'apt-get update', and try again")
 
-    def debian_tree(self, name, packages, suites, megabytes, options=()):
+    def debian_tree(self, name, packages, suites, megabytes, options=(), variant="apt"):
         """A tree of Debian packages; True when it had to be made."""
         place = self.build / name
         made_of = digest(SUITE, *sorted(packages), *options)
         if read(place / ".made-of") == made_of:
             return False
         new = self.fresh(name)
-        self.unpack(name, "apt", packages, suites, new, megabytes, options)
+        self.unpack(name, variant, packages, suites, new, megabytes, options)
         for mountpoint in ("project", "build", "linux", "out"):
             (new / mountpoint).mkdir()
         (new / ".made-of").write_text(made_of)
@@ -542,15 +563,55 @@ class Lab:
         """Make one of IMAGES."""
         packages, megabytes = IMAGES[name]
         tree, note = self.build / name, self.build / f"{name}.img.made-of"
-        made = self.debian_tree(name, packages, (SUITE,), megabytes)
+        arm64 = name.endswith("-arm64")
+        if arm64:
+            made = self.debian_tree(name, packages, (SUITE,), megabytes, ["--architectures=arm64"], "extract")
+        else:
+            made = self.debian_tree(name, packages, (SUITE,), megabytes)
         boot = (HERE / "guest-boot.sh").read_bytes()
-        made_of = digest(read(tree / ".made-of"), boot, self.make_tools())
+        made_of = digest(read(tree / ".made-of"), boot, "" if arm64 else self.make_tools())
         if not made and (self.build / f"{name}.img").is_file() and read(note) == made_of:
             return
         note.unlink(missing_ok=True)
-        self.add_tools(tree)
+        if arm64:
+            self.configure_tree(tree)
+        else:
+            self.add_tools(tree)
         self.write_image(name)
         note.write_text(made_of)
+
+    @staticmethod
+    def configure_tree(tree):
+        """Do what the packages' scripts would have done, as far as the tests need it."""
+        for name in ("passwd", "group"):
+            shutil.copy(tree / f"usr/share/base-passwd/{name}.master", tree / "etc" / name)
+        for name in ("etc/mtab", "usr/bin/awk"):
+            (tree / name).unlink(missing_ok=True)
+        (tree / "etc/mtab").symlink_to("../proc/self/mounts")
+        (tree / "usr/bin/awk").symlink_to("mawk")
+        for name in ("proc", "sys", "dev", "run", "tmp", "mnt", "root"):
+            (tree / name).mkdir(exist_ok=True)
+
+    def make_arm64(self):
+        """Make the parts of a machine for arm64: QEMU, its firmware, and the program that reserves memory."""
+        self.make_extra("arm64", ARM64, ARM64_MB)
+        source, note = HERE / "softreserve.c", self.build / "arm64/softreserve.made-of"
+        if read(note) == digest(source.read_bytes()):
+            return
+        status, _ = self.logged("softreserve.log", self.inside(
+            ["clang", "--target=aarch64-unknown-windows", "-ffreestanding", "-fshort-wchar", "-O1", "-Wall",
+             "-Wextra", "-Werror", "-nostdlib", "-fuse-ld=lld", "-Wl,-subsystem:efi_application",
+             "-Wl,-entry:efi_main", "-o", "/build/arm64/softreserve.efi",
+             f"/project/{source.relative_to(PROJECT)}"]))
+        if status:
+            raise Stop(f"softreserve.c could not be built; read {self.logs}/softreserve.log")
+        note.write_text(digest(source.read_bytes()))
+
+    def cc(self, impl):
+        """The C compiler for programs that run on this kernel, in the toolchain tree."""
+        if arch_of(impl) == "x86":
+            return ["gcc"]
+        return ["clang", "--target=aarch64-linux-gnu", f"--sysroot={SYSROOT}", "-fuse-ld=lld"]
 
     def write_image(self, name):
         """Make NAME.img, which a machine can boot, of the tree NAME."""
@@ -671,7 +732,8 @@ class Lab:
         if impl == "c-fixed":
             self.make_fixed()
         self.compile(impl, ["all"], f"{impl} kernel")
-        self.make_doubles(impl)
+        if arch_of(impl) == "x86":
+            self.make_doubles(impl)
         if "CONFIG_RUST_DEBUG_ASSERTIONS=y\n" not in read(self.out(impl) / ".config"):
             for where, panic in self.panics(impl):
                 if panic:
@@ -755,7 +817,8 @@ class Lab:
         self.need_space("building a kernel", 300 if out.exists() else 2 * OUT_MB)
         if not out.exists():
             # Most objects are the same in every kernel, so start with a copy of another kernel's.
-            whole = [self.out(other) for other in KERNELS if suite_of(other) == suite_of(impl)
+            whole = [self.out(other) for other in KERNELS
+                     if (suite_of(other), arch_of(other)) == (suite_of(impl), arch_of(impl))
                      and self.out(other).is_dir() and not (self.out(other) / ".unfinished").exists()]
             new = self.fresh(out.name)
             if whole:
@@ -870,7 +933,7 @@ class Lab:
         for line in code.splitlines():
             if function := re.match(r"[0-9a-f]+ <(.+)>:", line):
                 where = [part for part in ours if part in function[1]]
-            elif where and (panic := re.search(r"R_X86\S+\s+(\S*core9panicking\S*)", line)):
+            elif where and (panic := re.search(r"R_(?:X86|AARCH64)\S+\s+(\S*core9panicking\S*)", line)):
                 for part in where:
                     found[part].add(panic[1])
         for part, panics in found.items():
@@ -890,7 +953,7 @@ class Lab:
         for line in code.splitlines():
             if symbol := re.match(r"[0-9a-f]+ <(.+)>:", line):
                 where = [part for part in found if part in symbol[1]]
-            elif where and (other := re.search(r"R_X86\S+\s+([^.\s][^\s+-]*)", line)):
+            elif where and (other := re.search(r"R_(?:X86|AARCH64)\S+\s+([^.\s][^\s+-]*)", line)):
                 for part in where:
                     found[part].update({other[1]} - own - exported)
         for part, symbols in found.items():
@@ -920,11 +983,13 @@ class Lab:
         make = " ".join(self.make_command(impl))
         status, _ = self.logged(f"install-{impl}.log", self.inside(["sh", "-ec", (
             f"cd /build/{new.name}; {make} INSTALL_MOD_PATH=$PWD/modules modules_install; "
-            f"cp -a modules modules-nfit; "
-            f"{make} {' '.join(NFIT)} INSTALL_MOD_PATH=$PWD/modules-nfit modules_install")], impl))
+            + (f"cp -a modules modules-nfit; "
+               f"{make} {' '.join(NFIT)} INSTALL_MOD_PATH=$PWD/modules-nfit modules_install"
+               if arch_of(impl) == "x86" else "true"))], impl))
         if status:
             raise Stop(f"the modules could not be installed; read {self.logs}/install-{impl}.log")
-        for name in ("arch/x86/boot/bzImage", "vmlinux", "System.map", ".config"):
+        arch = arch_of(impl)
+        for name in (f"arch/{arch}/boot/{vm.ARCHES[arch].kernel}", "vmlinux", "System.map", ".config"):
             shutil.copy2(out / name, new / Path(name).name.lstrip("."))
         (new / ".made-of").write_text(inputs)
         self.put(new, self.kernel(impl))
@@ -940,7 +1005,7 @@ class Lab:
 
     def clean(self):
         names = ["toolchain", *(f"toolchain-{suite}" for suite in TOOLCHAINS), "crates", "plot", *IMAGES,
-                 "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo", "shell", "run", "tests", "quiet",
+                 "arm64", "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo", "shell", "run", "tests", "quiet",
                  "fixed", "results", "host-tests", "bench", "upstream", "series",
                  "stock", "packaging", "deb-tools", "builds"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
@@ -982,7 +1047,10 @@ def main(argv):
             lab.make_toolchain()
             lab.make_source()
             lab.make_kernel(impl)
-            if what != "kernel":
+            if arch_of(impl) == "arm64":
+                lab.make_arm64()
+                lab.make_image("guest-arm64")
+            elif what != "kernel":
                 lab.make_image()
         elif what == "check" and rest and rest[0] in CHECKS:
             import checks

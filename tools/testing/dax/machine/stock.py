@@ -441,7 +441,8 @@ class StockMachine(vm.Machine):
 
     def _qemu(self, job):
         tree = self.build / "toolchain"
-        hardware = [a.format(lastcpu=self.cpus - 1) for a in self.kind.args(self._backing_files())]
+        hardware = [a.format(lastcpu=self.cpus - 1, machine=self.arch.machine)
+                    for a in self.kind.args(self._backing_files())]
         append = (f"console=ttyS0 root=/dev/vda rw panic=-1 oops=panic net.ifnames=0 audit=0 "
                   f"systemd.show_status=0 {vm.PATIENCE} {vm.TICKS} "
                   f"{self.kind.append} {self.append}")

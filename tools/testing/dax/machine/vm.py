@@ -11,7 +11,7 @@ From Python:
         first = m.run("ndctl create-namespace -m devdax", limit=60)
         again = m.run("ndctl list", limit=60)       # same NVDIMM, next boot
 
-QEMU comes from the toolchain tree. It runs without hardware virtualisation, so that
+QEMU comes from the toolchain tree, for arm64 from a tree on top of it. It runs without hardware virtualisation, so that
 results are the same on every host. ACCEL=kvm in the environment turns KVM on.
 """
 
@@ -51,7 +51,8 @@ MIB = 1 << 20
 # interrupts off, for a time that it measures with the current clock. While that clock is jiffies, it
 # stands still with interrupts off. If the other processor runs stop_machine() to change the clock,
 # both wait without end; see upstream-bugs/watchdog-stop-machine.
-PATIENCE = "rcupdate.rcu_cpu_stall_timeout=150 no_timer_check tsc=nowatchdog"
+STALL = "rcupdate.rcu_cpu_stall_timeout=150"
+PATIENCE = f"{STALL} no_timer_check tsc=nowatchdog"
 
 # For machines with more than one processor. When the kernel switches to high-resolution timers, it
 # patches scheduler code that the other processor runs. In the emulator that may end in an oops, or in
@@ -104,12 +105,13 @@ class Kind:
     backing: dict          # name -> size in bytes of a file that survives a reboot
     append: str = ""       # for the kernel's command line
     modules: str = "modules"    # the directory of the kernel's modules
+    loader: str = ""       # an EFI application that starts the kernel; its place in the build directory
 
 
-def two_nodes(memory1, total="8G", more=""):
-    """TOTAL bytes of memory in two nodes. Node 0 has 4 GiB; node 1 is MEMORY1 and starts at 6 GiB."""
+def two_nodes(memory1, total="8G", more="", first="4G"):
+    """TOTAL bytes of memory in two nodes: FIRST, and MEMORY1, which starts at 6 GiB."""
     return ["-m", total,
-            "-object", "memory-backend-ram,id=m0,size=4G",
+            "-object", f"memory-backend-ram,id=m0,size={first}",
             "-object", memory1,
             "-numa", "node,nodeid=0,cpus=0-{lastcpu},memdev=m0",
             "-numa", f"node,nodeid=1,memdev=m1{more}"]
@@ -126,7 +128,7 @@ def nvdimm(files, i, node):
 
 def nvdimms(count, more=()):
     def args(files):
-        out = ["-machine", "q35,nvdimm=on", "-m", "4G,slots=4,maxmem=24G",
+        out = ["-machine", "{machine},nvdimm=on", "-m", "4G,slots=4,maxmem=24G",
                "-object", "memory-backend-ram,id=m0,size=4G",
                "-numa", "node,nodeid=0,cpus=0-{lastcpu},memdev=m0"]
         for i in range(count):
@@ -199,12 +201,46 @@ KINDS = {
 }
 
 
-def toolchain_program(build, name):
-    """The command that runs a program of the toolchain tree directly on the host."""
-    tree = Path(build) / "toolchain"
-    return [str(tree / "lib64/ld-linux-x86-64.so.2"),
-            "--library-path", str(tree / "usr/lib/x86_64-linux-gnu"),
-            str(tree / name)]
+# Those that arm64 has, too. Its memory starts at 1 GiB. softreserve.efi makes the second node soft-reserved.
+KINDS_ARM64 = {
+    "nvdimm": KINDS["nvdimm"],
+    "nvdimm2": KINDS["nvdimm2"],
+    "hmem": Kind(
+        lambda files: ["-machine", "{machine}"] + two_nodes("memory-backend-ram,id=m1,size=4G", "9G", first="5G"),
+        {}, "softreserve=0x180000000,0x100000000", loader="arm64/softreserve.efi"),
+}
+
+
+def toolchain_program(build, name, tree="toolchain"):
+    """The command that runs a program of the toolchain tree, or of a tree on top of it, directly on the host."""
+    build = Path(build)
+    libraries = [str(build / place / "usr/lib/x86_64-linux-gnu") for place in dict.fromkeys((tree, "toolchain"))]
+    return [str(build / "toolchain/lib64/ld-linux-x86-64.so.2"),
+            "--library-path", ":".join(libraries), str(build / tree / name)]
+
+
+@dataclass
+class Arch:
+    """An architecture: the parts of a machine that are the same for each kind."""
+
+    qemu: str        # the program
+    tree: str        # the tree of the build directory that has it
+    machine: str     # the value of -machine
+    cpu: str
+    kernel: str      # the name of the kernel's file
+    console: str
+    append: str      # for the kernel's command line
+    smp: str         # the same, with more than one processor
+    kinds: dict
+    firmware: tuple = ()
+    image: str = ""  # the end of the names of its guest images
+
+
+X86 = Arch("qemu-system-x86_64", "toolchain", "q35", "max,la57=off", "bzImage", "ttyS0", PATIENCE, TICKS, KINDS)
+# pauth-impdef: the architecture's own pointer authentication takes most of the emulator's time.
+ARM64 = Arch("qemu-system-aarch64", "arm64", "virt,gic-version=3", "max,pauth-impdef=on", "Image", "ttyAMA0",
+             STALL, "", KINDS_ARM64, ("usr/share/qemu-efi-aarch64/QEMU_EFI.fd",), "-arm64")
+ARCHES = {"x86": X86, "arm64": ARM64}
 
 
 def processors(monitor):
@@ -226,8 +262,10 @@ class Machine:
 
     build    the build directory: toolchain/, guest.img, kernel-rust/, kernel-c/
     kind     a key of KINDS
-    image    of the guest's root file system; default guest.img of the build directory
-    kernel   directory with bzImage and modules/; default kernel-IMPL of the build directory
+    image    of the guest's root file system, a path; default guest.img of the build directory, or
+             guest-arm64.img
+    kernel   directory with bzImage (or Image, for arm64) and modules/; default kernel-IMPL of the
+             build directory
     backing  directory for the files behind the persistent memory; default a temporary one
     shares   name -> directory; the guest has it at /mnt/NAME, writable
     icount   count instructions: one processor whose TSC advances one tick per instruction
@@ -239,10 +277,13 @@ class Machine:
     def __init__(self, build, kind="nvdimm", *, impl="rust", image=None, kernel=None,
                  backing=None, shares=None, icount=False, cpus=2, append="", args=(), pace=1):
         self.build = Path(build).resolve()
-        self.kind = KINDS[kind]
         self.kernel = Path(kernel or self.build / f"kernel-{impl}").resolve()
-        self.image = Path(image or self.build / "guest.img").resolve()
-        for needed in (self.kernel / "bzImage", self.image):
+        self.arch = ARM64 if (self.kernel / ARM64.kernel).is_file() else X86
+        if kind not in self.arch.kinds:
+            raise ValueError(f"there is no machine {kind} for {self.arch.qemu}")
+        self.kind = self.arch.kinds[kind]
+        self.image = Path(image or self.build / f"guest{self.arch.image}.img").resolve()
+        for needed in (self.kernel / self.arch.kernel, self.image):
             if not needed.is_file():
                 raise FileNotFoundError(f"{needed} is missing; 'make kernel setup' makes it")
         self.shares = {name: Path(path).resolve() for name, path in (shares or {}).items()}
@@ -276,23 +317,27 @@ class Machine:
         return files
 
     def _qemu(self, job):
-        tree = self.build / "toolchain"
+        tree, arch = self.build / "toolchain", self.arch
         accel = os.environ.get("ACCEL", "tcg")
         if self.icount:
             accel, counting = "tcg,thread=single", ["-icount", "shift=0,sleep=off"]
         else:
             counting = []
-        hardware = [a.format(lastcpu=self.cpus - 1) for a in self.kind.args(self._backing_files())]
-        append = ("console=ttyS0 root=/dev/vda rw init=/init panic=-1 oops=panic "
-                  f"net.ifnames=0 {PATIENCE} {'' if self.icount else TICKS} "
+        hardware = [a.format(lastcpu=self.cpus - 1, machine=arch.machine)
+                    for a in self.kind.args(self._backing_files())]
+        append = (f"console={arch.console} root=/dev/vda rw init=/init panic=-1 oops=panic "
+                  f"net.ifnames=0 {arch.append} {'' if self.icount else arch.smp} "
                   f"{self.kind.append} {self.append}")
+        kernel = ["-kernel", str(self.kernel / arch.kernel)]
+        if self.kind.loader:
+            kernel = ["-kernel", str(self.build / self.kind.loader), "-initrd", kernel[1]]
         shares = {"job": job, "modules": self.kernel / self.kind.modules / "lib/modules", **self.shares}
-        command = toolchain_program(self.build, "usr/bin/qemu-system-x86_64") + [
+        command = toolchain_program(self.build, f"usr/bin/{arch.qemu}", arch.tree) + [
+            *(part for name in arch.firmware for part in ("-bios", str(self.build / arch.tree / name))),
             "-L", str(tree / "usr/share/qemu"), "-L", str(tree / "usr/share/seabios"),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-accel", accel, "-cpu", "host" if accel == "kvm" else "max,la57=off",
-            "-smp", str(self.cpus), *counting, *hardware,
-            "-kernel", str(self.kernel / "bzImage"), "-append", append,
+            "-accel", accel, "-cpu", "host" if accel == "kvm" else arch.cpu,
+            "-smp", str(self.cpus), *counting, *hardware, *kernel, "-append", append,
             "-drive", f"if=none,id=root,format=raw,snapshot=on,file={self.image}",
             "-device", "virtio-blk-pci,drive=root,bus=pcie.0",
         ]
@@ -401,9 +446,9 @@ def main():
     parser = argparse.ArgumentParser(description="Run a command in a reference machine.")
     parser.add_argument("--build", default=os.environ.get("BUILD", HERE.parents[3] / "build"))
     parser.add_argument("--machine", default="nvdimm", choices=KINDS)
-    parser.add_argument("--impl", default="rust", help="the kernel: rust, c, debug ...")
+    parser.add_argument("--impl", default="rust", help="the kernel: rust, c, debug, arm64-4K ...")
     parser.add_argument("--kernel", help="a directory with bzImage and modules/, instead of --impl")
-    parser.add_argument("--image", default="guest", help="of the root file system: guest, programs")
+    parser.add_argument("--image", help="of the root file system: guest, programs, guest-arm64")
     parser.add_argument("--backing", help="directory that keeps the persistent memory")
     parser.add_argument("--share", action="append", default=[], metavar="NAME=DIRECTORY",
                         help="a directory that the guest has at /mnt/NAME")
@@ -415,8 +460,9 @@ def main():
     parser.add_argument("command", nargs=argparse.REMAINDER)
     a = parser.parse_args()
     shares = dict(s.split("=", 1) for s in a.share)
-    with Machine(a.build, a.machine, impl=a.impl, kernel=a.kernel, image=Path(a.build) / f"{a.image}.img",
-                 backing=a.backing, shares=shares, icount=a.icount, append=a.append) as machine:
+    with Machine(a.build, a.machine, impl=a.impl, kernel=a.kernel,
+                 image=a.image and Path(a.build) / f"{a.image}.img", backing=a.backing, shares=shares,
+                 icount=a.icount, append=a.append) as machine:
         if a.shell:
             machine.shell()
             return 0

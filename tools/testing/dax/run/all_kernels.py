@@ -44,6 +44,18 @@ ABOUT = {"pmem_": "dax_pmem", "kmem": "kmem", "hmem": "dax_hmem", "cxl": "dax_cx
 # The tests for the KCSAN kernel: faults that race with the removal of the memory.
 RACES = ["unbind", "rebind", "region_race", "split", "share", "class_unbind", "kmem_state", "fsdev",
          "region_stress"]
+# The tests for arm64: KUnit, mappings and regions. The second list divides memory into pieces that are
+# smaller than an entry of 512 MiB, which pages of 64 KiB have.
+ARM64_ANY = """
+    nvdimm/kunit nvdimm/mmap nvdimm/mmap_refused nvdimm/mmap_address nvdimm/split nvdimm/unbind nvdimm/share
+    nvdimm/dontfork nvdimm/file nvdimm/raw nvdimm/pmem_modes hmem/region_align hmem/hmem
+    """.split()
+ARM64_FINE = """
+    nvdimm/rebind nvdimm/stats nvdimm/fault_around nvdimm/fault_around_huge nvdimm/kmem nvdimm/kmem_state
+    nvdimm/held nvdimm/provider_gone hmem/fault_around hmem/region hmem/region_refused hmem/region_race hmem/grow
+    hmem/kmem hmem/kmem_grow
+    """.split()
+ARM64 = {"arm64-4K": ARM64_ANY + ARM64_FINE, "arm64-64K": ARM64_ANY}
 
 
 def on_fixed():
@@ -250,7 +262,8 @@ def main(argv):
         results = {"rust": run(directory, "rust", everything=True), "c": run(directory, "c"),
                    "c-fixed": run(directory, "c-fixed", on_fixed()),
                    **{kernel: run(directory, kernel, names) for kernel in MATRIX},
-                   "debug": run(directory, "debug", everything=True), "kcsan": run(directory, "kcsan", RACES)}
+                   "debug": run(directory, "debug", everything=True), "kcsan": run(directory, "kcsan", RACES),
+                   **{kernel: run(directory, kernel, tests) for kernel, tests in ARM64.items()}}
     shutil.rmtree(directory)
     write_matrix(results)
     print("\n" + table(results) + "\n")
