@@ -40,11 +40,11 @@ is "modalias of the platform devices" \
 	"$(cat $host/modalias $piece/modalias | tr '\n' ' ')" "platform:hmem_platform platform:hmem "
 is "the module has these aliases" \
 	"$(modinfo -F alias dax_hmem | sort | tr '\n' ' ')" "platform:hmem* platform:hmem_platform* "
-is "numa_node of the range is the node of the processors" "$(cat $piece/numa_node)" 0
+is "numa_node of the range is that of the nearest node that is online" "$(cat $piece/numa_node)" $near
 is "the dax region" "$(cd $piece/dax_region && cat id size align | tr '\n' ' ')" "0 4294967296 $(bytes "$PMD") "
 is "its instance has all of the memory" \
 	"$(cd $dev && cat resource size target_node numa_node memmap_on_memory | tr '\n' ' ')" \
-	"0x180000000 4294967296 1 0 0 "
+	"0x180000000 4294967296 1 $near 0 "
 is "region_idle, and its mode" "$(cat $idle) $(stat -c %a $idle)" "N 644"
 is "device_hmem.disable, and its mode" \
 	"$(cd /sys/module/device_hmem/parameters && echo "$(cat disable) $(stat -c %a disable)")" "N 444"

@@ -319,6 +319,11 @@ ALIGNS=("$PAGE" "$PMD" ${PUD:+"$PUD"})
 # room ALIGN: a size for a device with this align: 256M, or as much as some entries need
 room() { if [ "$(bytes "$1")" -lt $((256 << 20)) ]; then echo 256M; else echo 3G; fi; }
 
+# The numa_node of soft-reserved memory in node 1. On x86 a node without memory is offline, so it is the nearest
+# other node. On arm64 each node that firmware names is online.
+# shellcheck disable=SC2034
+case $(uname -m) in x86_64) near=0 ;; *) near=1 ;; esac
+
 # ---- devices ----
 
 # The current device: DEV (dax0.0), NODE (/dev/dax0.0), NS (namespace0.0), SYS (its directory in

@@ -19,7 +19,7 @@ done <<-TABLE
 	mapping 200 .
 	resource 400 $(printf '%#x' $((START)))
 	target_node 444 1
-	numa_node 444 0
+	numa_node 444 $near
 	modalias 444 dax:t0
 	memmap_on_memory 644 0
 	../dax_region/id 444 $R

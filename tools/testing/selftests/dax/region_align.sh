@@ -89,7 +89,7 @@ if ! in_c core device_dax; then
 	ask a write m 8 63 >/dev/null
 	is "it grows while it is mapped" "$(size 3) $(in_units)" "ok 6+1 2+1 5+1"
 	is "the mapping finds the new memory" "$(ask a write m $((2 * u)) 64) $(ask a phys m $((2 * u)))" "ok $(at $((5 * u)))"
-	is "and what it had" "$(ask a read m 8)" 63
+	is "and the memory from before" "$(ask a read m 8)" 63
 	leave a
 fi
 unbind
