@@ -31,7 +31,7 @@ help:
 	@echo '                          and architectures; it takes some hours; after an interruption, the same'
 	@echo '                          command continues. T=<name>: one of them'
 	@echo 'make ndctl-suite NDCTL=<tree>   ndctl'\''s own tests [T=<name>], from its source'
-	@echo 'make bench [QUICK=1]      compare C and Rust, counted in instructions'
+	@echo 'make bench [QUICK=1]      compare C and Rust, counted in instructions; CLOCK=time: in cycles'
 	@echo 'make objdump OBJECT=<object> FUNCTION=<part of its name> [IMPL=c]'
 	@echo '                          print the machine code of a function'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'

@@ -13,7 +13,12 @@
  *   bench devices COUNT...		a dynamic region of more and more devices
  *   bench lifecycle			a device of 4 GiB comes and goes
  *   bench bare			a device without struct pages
- *   bench files FS=DIRECTORY...	files in a file system, sealed and mapped with MAP_SYNC
+ *   bench files FS=DIRECTORY... - FS=DIRECTORY...
+ *				files in a file system; those before the "-" also sealed
+ *   bench whole			much of a device at once: populate, fork, mremap
+ *   bench huge				the same with entries of 1 GiB
+ *   bench load COUNT MODULE...		two modules, with this many namespaces
+ *   bench all COUNT...			all devices of a region come and go, and their memory
  *   bench guard			a few rows of each, in one boot
  *
  * One line per row on standard output:
@@ -28,6 +33,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -41,18 +47,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/daxfile.h>
+#include "bench.h"
 
-#define KIB4 (1UL << 12)
-#define MIB2 (1UL << 21)
-#define GIB (1UL << 30)
-#define MAX_SAMPLES 4096
+int rounds = 101;
+int following;
+int followed;
 
-static int rounds = 101;
-static int following;		/* whether some operations are to be followed */
-
-__attribute__((format(printf, 1, 2), noreturn))
-static void die(const char *format, ...)
+void die(const char *format, ...)
 {
 	va_list args;
 
@@ -66,51 +67,14 @@ static void die(const char *format, ...)
 
 /* Counting */
 
-static uint64_t overhead;
-
-static inline __attribute__((always_inline)) uint64_t now(void)
-{
-	uint32_t low, high;
-
-	asm volatile("lfence\n\trdtsc\n\tlfence" : "=a"(low), "=d"(high) : : "memory");
-	return (uint64_t)high << 32 | low;
-}
-
-static int followed;		/* the current operation is also followed from outside */
+uint64_t overhead;
 
 __attribute__((noinline)) void marked(void)
 {
 	asm volatile("" : : : "memory");
 }
 
-/* The instructions that OPERATION takes. */
-#define COUNT(operation) ({ \
-	uint64_t begun, count_; \
-	if (followed) \
-		marked(); \
-	begun = now(); \
-	operation; \
-	count_ = now() - begun - overhead; \
-	if (followed) \
-		marked(); \
-	count_; \
-})
-
-/* Run an operation once more, to be followed as KEY. */
-#define FOLLOW(key, what) do { \
-	printf("followed %s\n", key); \
-	followed = 1; \
-	what; \
-	followed = 0; \
-} while (0)
-
-/* The counts of one operation. The size is fixed: an allocation would disturb the counts. */
-struct series {
-	int n;
-	uint64_t at[MAX_SAMPLES];
-};
-
-static void add(struct series *s, uint64_t count)
+void add(struct series *s, uint64_t count)
 {
 	if (s->n < MAX_SAMPLES)
 		s->at[s->n++] = count;
@@ -123,23 +87,32 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static uint64_t median(struct series *s)
+uint64_t median(struct series *s)
 {
 	qsort(s->at, s->n, sizeof(*s->at), ascending);
 	return s->at[s->n / 2];
 }
 
-/* Print the counts as row KEY-NAME, and clear them. */
-static void row(const char *key, const char *name, struct series *s)
+static void print_row(const char *key, const char *name, struct series *s, int part)
 {
 	if (!s->n)
 		die("%s-%s was not measured", key, name);
-	printf("%s-%s %lu", key, name, median(s));
-	printf(" %lu %lu %d\n", s->at[0], s->at[s->n - 1], s->n);
+	qsort(s->at, s->n, sizeof(*s->at), ascending);
+	printf("%s-%s %lu %lu %lu %d\n", key, name, s->at[s->n / part], s->at[0], s->at[s->n - 1], s->n);
 	s->n = 0;
 }
 
-static void row_at(const char *key, int where, struct series *s)
+void row(const char *key, const char *name, struct series *s)
+{
+	print_row(key, name, s, 2);
+}
+
+void row_low(const char *key, const char *name, struct series *s)
+{
+	print_row(key, name, s, 4);
+}
+
+void row_at(const char *key, int where, struct series *s)
 {
 	char name[16];
 
@@ -167,36 +140,24 @@ static char *map_as(int fd, size_t length, int flags)
 	return p;
 }
 
-static char *map(int fd, size_t length)
+char *map(int fd, size_t length)
 {
 	return map_as(fd, length, MAP_SHARED);
 }
 
-static void unmap(void *p, size_t length)
+void unmap(void *p, size_t length)
 {
 	if (munmap(p, length))
 		die("munmap: %s", strerror(errno));
 }
 
-#define READ(p) ((void)*(volatile char *)(p))
-#define WRITE(p) (*(volatile char *)(p) = 1)
-
-/* A device and how it is used here. */
-struct device {
-	const char *name, *path;
-	size_t align, window;
-	size_t stride;		/* distance of touches that do not affect each other */
-	int fd;
-	int sync;		/* whether it is a file, mapped with MAP_SYNC */
-};
-
 static char *map_window(const struct device *d)
 {
 	char *p;
 
-	if (!d->sync)
+	if (!d->flags)
 		return map(d->fd, d->window);
-	p = map_as(d->fd, d->window, MAP_SHARED_VALIDATE | MAP_SYNC);
+	p = map_as(d->fd, d->window, d->flags);
 	/* The file system would make an entry of 2 MiB if it could. */
 	if (d->align == KIB4 && madvise(p, d->window, MADV_NOHUGEPAGE))
 		die("madvise: %s", strerror(errno));
@@ -204,7 +165,7 @@ static char *map_window(const struct device *d)
 }
 
 /* The first address at or after P at which an entry and a page table begin. */
-static char *aligned(char *p, size_t align)
+char *aligned(char *p, size_t align)
 {
 	if (align < MIB2)
 		align = MIB2;
@@ -215,7 +176,7 @@ static char *aligned(char *p, size_t align)
  * The first touch of entries of a mapping. Those that need a new page table are
  * few; the median is an entry that does not.
  */
-static void first_touch(const struct device *d, int write, struct series *s)
+void first_touch(const struct device *d, int write, struct series *s)
 {
 	s->n = 0;
 	for (int i = 0; i < 3 || s->n < rounds; i++) {
@@ -310,10 +271,11 @@ static void touch_after_mremap(const struct device *d, struct series *s)
 	}
 }
 
-static void populate(const struct device *d, size_t length, struct series *fill,
-		     struct series *clear)
+void populate(const struct device *d, size_t length, struct series *fill, struct series *clear)
 {
-	for (int i = 0; i < 7; i++) {
+	int warm = length / d->align < 4096 ? 2 : 1;
+
+	for (int i = 0; i < (warm > 1 ? 7 : 4); i++) {
 		uint64_t count;
 		char *p;
 
@@ -321,10 +283,10 @@ static void populate(const struct device *d, size_t length, struct series *fill,
 				       MAP_SHARED | MAP_POPULATE, d->fd, 0));
 		if (p == MAP_FAILED)
 			die("mmap with MAP_POPULATE: %s", strerror(errno));
-		if (i >= 2)
+		if (i >= warm)
 			add(fill, count);
 		count = COUNT(munmap(p, length));
-		if (i >= 2)
+		if (i >= warm)
 			add(clear, count);
 	}
 }
@@ -360,6 +322,85 @@ static struct device the_device(char *spec)
 	return d;
 }
 
+/* Touch entries that exist already for others, and follow the touch of one more, number AT. */
+static void follow_touch(const struct device *d, char *p, const char *who, int at)
+{
+	char key[32];
+
+	READ(p + (at + 1) * d->stride);		/* this makes the page table */
+	snprintf(key, sizeof(key), "%s-%s", who, d->name);
+	FOLLOW(key, COUNT(READ(p + at * d->stride)));
+}
+
+/* The first of two that touch the device. It says when it is done, and waits for the second. */
+struct first {
+	const struct device *d;
+	const char *who;
+	char *p;
+	int done[2], wait[2];		/* pipes */
+};
+
+static void *touch_first(void *argument)
+{
+	struct first *first = argument;
+	char byte = 0;
+
+	follow_touch(first->d, first->p, first->who, 4);
+	if (write(first->done[1], &byte, 1) != 1 || read(first->wait[0], &byte, 1) != 1)
+		die("the second of two is gone: %s", strerror(errno));
+	return NULL;
+}
+
+static void touch_second(struct first *first, char *p, const char *who)
+{
+	char byte = 0;
+
+	if (read(first->done[0], &byte, 1) != 1)
+		die("the first of two is gone: %s", strerror(errno));
+	follow_touch(first->d, p, who, 8);
+	if (write(first->wait[1], &byte, 1) != 1)
+		die("the first of two is gone: %s", strerror(errno));
+}
+
+/*
+ * The touches of two processes on one device, and of two threads of one process. They take place one
+ * after the other; the cache lines that both write are found in the traces.
+ */
+static void follow_sharing(const struct device *d)
+{
+	struct first first = { .d = d, .who = "process-a" };
+	pthread_t thread;
+	int status;
+	pid_t pid;
+	char *p;
+
+	if (pipe(first.done) || pipe(first.wait))
+		die("pipe: %s", strerror(errno));
+	pid = fork();
+	if (!pid) {
+		first.p = map(d->fd, d->window);
+		touch_first(&first);
+		_exit(0);
+	}
+	p = map(d->fd, d->window);
+	touch_second(&first, p, "process-b");
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		die("the other process failed");
+	unmap(p, d->window);
+
+	p = first.p = map(d->fd, d->window);
+	first.who = "thread-a";
+	if (pthread_create(&thread, NULL, touch_first, &first))
+		die("a thread cannot run");
+	touch_second(&first, p, "thread-b");
+	pthread_join(thread, NULL);
+	unmap(p, d->window);
+	for (int i = 0; i < 2; i++) {
+		close(first.done[i]);
+		close(first.wait[i]);
+	}
+}
+
 static void follow_mapping(const struct device *d)
 {
 	char key[16];
@@ -372,6 +413,7 @@ static void follow_mapping(const struct device *d)
 	if (d->align == KIB4)
 		FOLLOW("next-read-4k", COUNT(READ(p + 8 * d->stride + KIB4)));
 	unmap(p, d->window);
+	follow_sharing(d);
 	if (d->align != MIB2)
 		return;
 	FOLLOW("open-2m", count_open_close(d));
@@ -430,73 +472,18 @@ static void mapping(char **devices)
 	}
 }
 
-/* Files */
-
-static int sealed(const char *path, size_t align)
-{
-	struct daxfile_seal arg = { .align = align };
-	int control = open("/dev/daxfile", O_RDWR), fd;
-
-	arg.fd = open(path, O_RDONLY);
-	fd = ioctl(control, DAXFILE_SEAL, &arg);
-	if (fd < 0)
-		die("%s cannot be sealed: %s", path, strerror(errno));
-	close(arg.fd);
-	close(control);
-	return fd;
-}
-
-/* The rows of DIRECTORY/NAME, a file of SIZE bytes: sealed, and then mapped with MAP_SYNC. */
-static void file_rows(const char *fs, const char *directory, const char *name, size_t align,
-		      size_t size)
-{
-	static struct series s;
-	struct device d = { .align = align, .window = size, .stride = align == KIB4 ? 32 * KIB4 : 4 * MIB2 };
-	char path[64], key[32];
-
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	d.fd = sealed(path, align);
-	first_touch(&d, 0, &s);
-	snprintf(key, sizeof(key), "sealed-%s-read", fs);
-	row(key, name, &s);
-	first_touch(&d, 1, &s);
-	snprintf(key, sizeof(key), "sealed-%s-write", fs);
-	row(key, name, &s);
-	close(d.fd);
-
-	d.fd = open(path, O_RDWR);
-	if (d.fd < 0)
-		die("open of %s: %s", path, strerror(errno));
-	d.sync = 1;
-	first_touch(&d, 1, &s);
-	snprintf(key, sizeof(key), "sync-%s-write", fs);
-	row(key, name, &s);
-	close(d.fd);
-}
-
-static void files(char **mounts)
-{
-	for (; *mounts; mounts++) {
-		char *directory = strchr(*mounts, '=');
-
-		if (!directory)
-			die("%s is not FS=DIRECTORY", *mounts);
-		*directory++ = 0;
-		file_rows(*mounts, directory, "4k", KIB4, 64 << 20);
-		file_rows(*mounts, directory, "2m", MIB2, 256 << 20);
-	}
-}
-
 /* Devices of a dynamic region, by sysfs */
 
-#define DRIVER "/sys/bus/dax/drivers/device_dax"
-#define KMEM "/sys/bus/dax/drivers/kmem"
+char region[4096];
+const char *failed = "nothing";
 
-static char region[4096];		/* the directory of the region's attributes */
-static const char *failed = "nothing";	/* the attribute that refused; errno has the reason */
+void find_region(void)
+{
+	realpath("/sys/bus/dax/devices/dax0.0/../dax_region", region);
+}
 
 /* The directory of a device's attributes. */
-static const char *device(int id)
+const char *device(int id)
 {
 	static char path[64];
 
@@ -537,27 +524,27 @@ static int64_t access_attribute(const char *directory, const char *name, const c
 	return -1;
 }
 
-static int64_t put(const char *directory, const char *name, const char *value)
+int64_t put(const char *directory, const char *name, const char *value)
 {
 	return access_attribute(directory, name, value, NULL, 0);
 }
 
-static int64_t get(const char *directory, const char *name, char *text, size_t size)
+int64_t get(const char *directory, const char *name, char *text, size_t size)
 {
 	return access_attribute(directory, name, NULL, text, size);
 }
 
-static int64_t set_size(int id, const char *size)
+int64_t set_size(int id, const char *size)
 {
 	return put(device(id), "size", size);
 }
 
-static int64_t create_device(void)
+int64_t create_device(void)
 {
 	return put(region, "create", "1");
 }
 
-static int64_t delete_device(int id)
+int64_t delete_device(int id)
 {
 	char name[32];
 
@@ -579,7 +566,7 @@ static uint64_t first_address(int id)
 }
 
 /* Set the size of a device to 0. */
-static int64_t empty(int id)
+int64_t empty(int id)
 {
 	int was = followed;
 	int64_t cost;
@@ -591,14 +578,14 @@ static int64_t empty(int id)
 }
 
 /* Unbind dax0.0 if it is bound, and set its size to 0. */
-static int empty_device(void)
+int empty_device(void)
 {
 	put(DRIVER, "unbind", "dax0.0");
 	return empty(0) < 0 ? -1 : 0;
 }
 
 /* Print that the kernel refused a row, and the reason. */
-static int refuse(const char *key, int where)
+int refuse(const char *key, int where)
 {
 	printf("%s-%d - %s: %s\n", key, where, failed, strerror(errno));
 	return -1;
@@ -768,7 +755,7 @@ static int make_devices(int count)
 }
 
 /* All bytes in objects of the kernel's allocators. */
-static uint64_t allocated(void)
+uint64_t allocated(void)
 {
 	uint64_t objects = 0, slabs = 0, all = 0, vmalloc = 0;
 	char line[512];
@@ -879,6 +866,15 @@ static void bare(void)
 	bare_touch();
 }
 
+static void follow_attribute(const char *key, const char *directory, const char *name, const char *value)
+{
+	int64_t cost;
+
+	FOLLOW(key, cost = put(directory, name, value));
+	if (cost < 0)
+		die("%s: %s", failed, strerror(errno));
+}
+
 /* A device of all memory of the region comes and goes. */
 static void lifecycle(void)
 {
@@ -901,17 +897,29 @@ static void lifecycle(void)
 			add(&s, online + offline);
 	}
 	row("online", "4g", &s);
+	if (!following)
+		return;
+	/* The same, without the functions of mm. */
+	follow_attribute("kmem-unbind", KMEM, "unbind", "dax0.0");
+	follow_attribute("kmem-bind", KMEM, "bind", "dax0.0");
+	follow_attribute("kmem-unplug", device(0), "state", "unplugged");
+	follow_attribute("kmem-online", device(0), "state", "online_movable");
+	follow_attribute("kmem-unplug", device(0), "state", "unplugged");
 }
 
-/* A device of SIZE bytes at an align, by sysfs. */
-static void mapping_rows_of(char *spec, const char *align, const char *size)
+/* Give dax0.0 SIZE bytes at an align, by sysfs. */
+struct device device_of(char *spec, const char *align, const char *size)
 {
-	struct device d;
-
 	if (empty_device() || put(device(0), "align", align) < 0 || set_size(0, size) < 0 ||
 	    bind_to(DRIVER))
 		die("%s: %s", failed, strerror(errno));
-	d = the_device(spec);
+	return the_device(spec);
+}
+
+static void mapping_rows_of(char *spec, const char *align, const char *size)
+{
+	struct device d = device_of(spec, align, size);
+
 	mapping_rows(&d);
 }
 
@@ -921,6 +929,8 @@ static void guard(void)
 
 	mapping_rows_of(small, "4096", "67108864");
 	mapping_rows_of(large, "2097152", "1073741824");
+	large[2] = '=';		/* the_device() has cut it there */
+	whole_guard(large);
 	set_memmap("0");
 	if (put(DRIVER, "bind", "dax0.0") < 0)
 		die("%s: %s", failed, strerror(errno));
@@ -949,7 +959,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (sched_setscheduler(0, SCHED_FIFO, &first) || mlockall(MCL_CURRENT))
 		die("priority: %s", strerror(errno));
-	realpath("/sys/bus/dax/devices/dax0.0/../dax_region", region);
+	find_region();
 	calibrate();
 
 	if (!strcmp(argv[1], "mapping"))
@@ -964,6 +974,14 @@ int main(int argc, char **argv)
 		bare();
 	else if (!strcmp(argv[1], "files"))
 		files(argv + 2);
+	else if (!strcmp(argv[1], "whole"))
+		whole();
+	else if (!strcmp(argv[1], "huge"))
+		huge();
+	else if (!strcmp(argv[1], "load") && argc == 5)
+		load(argv + 2);
+	else if (!strcmp(argv[1], "all"))
+		all(argv + 2);
 	else if (!strcmp(argv[1], "guard"))
 		guard();
 	else

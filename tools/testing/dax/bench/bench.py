@@ -11,6 +11,11 @@ goal is marked with "!".
 
 QUICK=1 in the environment has the effect of --quick: fewer repetitions, and no files
 are written.
+
+CLOCK=time in the environment measures time instead, in cycles of the TSC. It is meant for
+ACCEL=kvm, but works without. The two kernels boot in pairs, one after the other, PAIRS
+times (default 5). The result is the median over the pairs of the ratio, with the smallest
+and the largest. No files are written.
 """
 
 import argparse
@@ -34,11 +39,14 @@ import follow  # noqa: E402
 import lab as lab_module  # noqa: E402
 import objects  # noqa: E402
 import report  # noqa: E402
+import stores  # noqa: E402
 from vm import Machine  # noqa: E402
 
 ROUNDS, FEW_ROUNDS = 101, 15
 # The time limit of one boot, in seconds of wall-clock time. An idle host needs a tenth of it.
 LIMIT = 1800
+# The size of the per-CPU area of a processor is at most this.
+PERCPU = 2 << 20
 # Counting slows a machine down by about this factor.
 PACE = 4
 
@@ -53,7 +61,10 @@ class Part:
     few_stops: tuple = ()       # the same with --quick
     impls: tuple = ("c", "rust")
     program: str = ""           # the name in bench.c, if it is another one
+    prefix: bool = False        # whether the keys of its rows start with its name
     follow: bool = False
+    over: tuple = ()            # functions that are not followed
+    stores: bool = False        # whether to find locked instructions and stores, too
 
     def follows(self, quick):
         # Following requests to a region takes much longer than following faults.
@@ -63,19 +74,26 @@ class Part:
 # kmem would bind to the soft-reserved memory at boot. The other modules would be asked to match
 # each new device, which costs instructions.
 NO_OTHERS = "module_blacklist=kmem,fsdev_dax,cxl_acpi"
+# The functions of mm that add and remove memory.
+HOTPLUG = ("__add_memory_driver_managed", "add_memory_driver_managed", "remove_memory",
+           "offline_and_remove_memory", "offline_and_remove_memory_ranges")
 PARTS = {
-    "mapping": Part("nvdimm", follow=True),
+    "mapping": Part("nvdimm", follow=True, stores=True),
     "ranges": Part("hmem", NO_OTHERS),
     "devices": Part("hmem", NO_OTHERS, (10, 100, 200, 500, 1000, 1500, 2000), (10, 2000),
                     follow=True),
-    "lifecycle": Part("hmem", "module_blacklist=fsdev_dax,cxl_acpi"),
+    "lifecycle": Part("hmem", "module_blacklist=fsdev_dax,cxl_acpi", follow=True, over=HOTPLUG),
     "bare": Part("hmem", NO_OTHERS),
-    # Only Rust has daxfile.
-    "files": Part("nvdimm", impls=("rust",)),
-    "large": Part("hmem-huge", NO_OTHERS, impls=("rust",), program="bare"),
+    "whole": Part("hmem", NO_OTHERS, follow=True),
+    "huge": Part("hmem-large", NO_OTHERS, follow=True),
+    "files": Part("nvdimm", follow=True),
+    "large": Part("hmem-huge", NO_OTHERS, impls=("rust",), program="bare", prefix=True),
+    "load1": Part("nvdimm", stops=(1,), few_stops=(1,), program="load"),
+    "load64": Part("nvdimm", stops=(64,), few_stops=(64,), program="load"),
+    "all": Part("hmem-large", NO_OTHERS, (1, 100, 1000, 10000), (1, 100, 1000)),
     # Upstream's C takes too long for this many devices.
     "many": Part("hmem-large", NO_OTHERS, (10, 100, 1000, 2000, 5000, 10000), (10, 10000),
-                 ("rust",), "devices"),
+                 ("rust",), "devices", True),
 }
 GUARD = Part("hmem", NO_OTHERS)
 BASELINE = HERE / "baseline.toml"
@@ -108,20 +126,21 @@ class Boot:
     counts: dict        # key of a row -> Count
     version: str        # version of the kernel
     followed: dict      # key of a followed operation -> Counter of follow.Symbol
+    writes: dict        # key of a followed operation -> stores.Writes
 
 
 def compile_program(lab):
-    """Compile bench.c for the guest; returns its path."""
+    """Compile the C files here for the guest; returns the program's path."""
     lab.logs.mkdir(exist_ok=True)
     program = lab.build / "bench" / "bench"
     program.parent.mkdir(exist_ok=True)
-    source = "/project/" + str((HERE / "bench.c").relative_to(PROJECT))
-    command = lab.inside(["clang-19", "-O2", "-static", "-Wall", "-Wextra", "-Werror",
+    sources = [f"/project/{path.relative_to(PROJECT)}" for path in sorted(HERE.glob("*.c"))]
+    command = lab.inside(["clang-19", "-O2", "-static", "-pthread", "-Wall", "-Wextra", "-Werror",
                           "-idirafter", "/project/include/uapi",
-                          "-o", f"/build/{program.relative_to(lab.build)}", source])
+                          "-o", f"/build/{program.relative_to(lab.build)}", *sources])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Failed(f"bench.c does not compile:\n{done.stderr}")
+        raise Failed(f"the program does not compile:\n{done.stderr}")
     return program
 
 
@@ -129,6 +148,12 @@ def address_of(lab, program, name):
     command = lab.inside(["llvm-nm-19", f"/build/{program.relative_to(lab.build)}"])
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return int(re.search(rf"^([0-9a-f]+) \w {name}$", out, re.M).group(1), 16)
+
+
+def symbols_of(kernel):
+    """A dictionary from the symbols of a kernel to their addresses without randomisation."""
+    lines = (kernel / "System.map").read_text().splitlines()
+    return {name: int(address, 16) for address, _, name in map(str.split, lines)}
 
 
 def parse(output):
@@ -142,8 +167,8 @@ def parse(output):
     return counts
 
 
-def boot(lab, impl, kernel, name, program, quick):
-    """Boot one kernel for one part of the benchmark."""
+def boot(lab, impl, kernel, name, program, quick, timed=False):
+    """Boot one kernel for one part of the benchmark; if TIMED, to measure time."""
     part = PARTS.get(name, GUARD)
     directory = Path(tempfile.mkdtemp(prefix=f"{impl}-{name}-", dir=program.parent))
     follower = None
@@ -155,11 +180,14 @@ def boot(lab, impl, kernel, name, program, quick):
         shutil.copy(HERE / "guest.sh", directory)
         # The path of a socket has at most 107 characters.
         with tempfile.TemporaryDirectory(prefix="dax-") as run:
-            if part.follows(quick):
-                follower = follow.Follower(f"{run}/gdb", address_of(lab, program, "marked"))
+            if part.follows(quick) and not timed:
+                symbols = symbols_of(kernel)
+                follower = follow.Follower(
+                    f"{run}/gdb", address_of(lab, program, "marked"),
+                    [symbols[name] for name in part.over if name in symbols], part.stores)
                 arguments = ["-gdb", f"unix:{run}/gdb,server=on,wait=off"]
                 environment += " BENCH_FOLLOW=1"
-            with Machine(lab.build, part.machine, kernel=kernel, icount=True,
+            with Machine(lab.build, part.machine, kernel=kernel, icount=not timed, cpus=1,
                          shares={"bench": directory}, append=f"nokaslr {part.append}",
                          args=arguments, pace=PACE) as machine:
                 if follower:
@@ -170,7 +198,7 @@ def boot(lab, impl, kernel, name, program, quick):
         if not result.ok:
             raise Failed(f"{impl} kernel, {name}: {result.why()} (read "
                          f"{lab.logs}/bench-{impl}-{name}.log)")
-        followed = {}
+        followed, writes = {}, {}
         if follower:
             follower.join(timeout=10)
             keys = re.findall(r"^followed (\S+)", result.output, re.M)
@@ -180,10 +208,15 @@ def boot(lab, impl, kernel, name, program, quick):
             owners = follow.Owners((directory / "kallsyms").read_text(),
                                    follow.areas(lambda command: lab.inside(command, impl)))
             followed = {key: owners.of(trace) for key, trace in zip(keys, follower.traces)}
+            if part.stores:
+                area = symbols["__per_cpu_start"], PERCPU
+                texts = stores.disassemble(follower.code, lambda command: lab.inside(command, impl))
+                writes = {key: stores.of(trace, registers, follower.code, texts, owners, area)
+                          for key, trace, registers in zip(keys, follower.traces, follower.registers)}
         counts = parse(result.output)
-        if part.program:
+        if part.prefix:
             counts = {f"{name}/{key}": count for key, count in counts.items()}
-        return Boot(counts, result.output.split("\n", 1)[0], followed)
+        return Boot(counts, result.output.split("\n", 1)[0], followed, writes)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -208,6 +241,26 @@ def measure(lab, kernels, parts, quick):
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return boots
+
+
+def time_pairs(lab, kernels, parts, quick):
+    """Measure time; returns for each row the pairs of counts, C and Rust, in the order of the boots."""
+    program = compile_program(lab)
+    pairs = {}
+    count = int(os.environ.get("PAIRS") or (3 if quick else 5))
+    parts = [part for part in parts if PARTS[part].impls == ("c", "rust")]
+    for part in parts:
+        for i in range(count):
+            # Every other pair starts with the other kernel.
+            order = ("c", "rust") if i % 2 else ("rust", "c")
+            found = {impl: boot(lab, impl, kernels[impl], part, program, quick, True).counts
+                     for impl in order}
+            for key, c in found["c"].items():
+                rust = found["rust"].get(key)
+                if rust and c.median and rust.median:
+                    pairs.setdefault(key, []).append((c.median, rust.median))
+            lab_module.say(f"bench: {part}: pair {i + 1} of {count} done")
+    return pairs
 
 
 def few(lab):
@@ -260,6 +313,28 @@ def record(lab):
         *(f"{key} = {count}" for key, count in counts.items()), ""]))
 
 
+def derived(followed, writes, counts):
+    """The rows that are found by following an operation, or by adding other rows."""
+    found = {}
+    kmem = [followed.get(f"kmem-{name}") for name in ("bind", "unplug", "online", "unbind")]
+    if all(kmem):
+        found["kmem-own"] = Count(sum(sum(count.values()) for count in kmem))
+    for size in ("4k", "2m"):
+        if f"read-{size}" not in writes:
+            continue
+        alone = writes[f"read-{size}"]
+        found[f"locked-alone-{size}"] = Count(sum(alone.locked.values()))
+        for who in ("process", "thread"):
+            one, two = (writes[f"{who}-{letter}-{size}"] for letter in "ab")
+            found[f"locked-{who}-{size}"] = Count(sum(two.locked.values()))
+            found[f"lines-{who}-{size}"] = Count(len(two.both(one)))
+    core = [counts[key].median for key in ("text-core", "data-core", "text-crate") if key in counts]
+    for key, count in counts.items():
+        if core and key.startswith("resident-") and count.median is not None:
+            found[key] = Count(count.median + sum(core))
+    return found
+
+
 def arguments():
     parser = argparse.ArgumentParser(description="Count instructions of C and Rust, side by side.")
     parser.add_argument("--quick", action="store_true", default=bool(os.environ.get("QUICK")),
@@ -282,18 +357,27 @@ def main():
     for impl, kernel in kernels.items():
         if not (kernel / "bzImage").is_file():
             raise Failed(f"there is no {impl} kernel in {kernel}; run 'make kernel IMPL={impl}'")
+    clock = os.environ.get("CLOCK") or "instructions"
+    if clock == "time":
+        print("\n" + report.times(time_pairs(lab, kernels, parts, a.quick)))
+        return
+    if clock != "instructions":
+        raise Failed(f"CLOCK={clock} is neither time nor instructions")
     boots = measure(lab, kernels, parts, a.quick)
     counts = {impl: {} for impl in kernels}
     followed = {impl: {} for impl in kernels}
+    writes = {impl: {} for impl in kernels}
     divided = {}
     for (impl, _), one in boots.items():
         counts[impl].update(one.counts)
         followed[impl].update(one.followed)
-    if not a.part:
-        for impl, kernel in kernels.items():
+        writes[impl].update(one.writes)
+    for impl, kernel in kernels.items():
+        if not a.part:
             found = objects.sizes(lab, impl, kernel).items()
             counts[impl].update((key, Count(size)) for key, size in found)
             divided[impl] = objects.divide(lab, impl, kernel)
+        counts[impl].update(derived(followed[impl], writes[impl], counts[impl]))
     table = report.Table(counts["c"], counts["rust"])
     print()
     print(table.text())
@@ -301,6 +385,7 @@ def main():
         print(report.shares(followed, table))
         if a.follow:
             print(report.functions(followed, lambda names: follow.demangle(names, lab.inside)))
+            print(report.sharing(writes, lambda names: follow.demangle(names, lab.inside)))
     if divided:
         print(report.texts(divided))
     versions = {one.version for one in boots.values()}
@@ -315,6 +400,7 @@ def main():
             report.document(table, followed, divided, versions.pop(), pictures))
         record(lab)
         lab_module.say(f"written to {output}, and the baseline of the test \"cost\"")
+    print("\n".join(report.summary(table)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,11 @@ import subprocess
 # For each picture: file, title, caption, name of the x axis, and panels. A panel is the prefix of
 # the keys of its rows, and a title.
 PICTURES = (
+    ("populate.svg", "Cost of MAP_POPULATE against the size",
+     "The cost grows in proportion to the number of entries. Rust makes the entries of a page table "
+     "together, and mm looks at each of them afterwards.",
+     "MiB of the mapping",
+     (("fill-4k", "entries of 4 KiB"), ("fill-2m", "entries of 2 MiB"))),
     ("ranges.svg", "Cost against the number of ranges of a device",
      "C searches the ranges of the device one after the other, from the first. The binary search in "
      "Rust adds a few instructions each time the number of ranges doubles.",
@@ -62,7 +67,7 @@ def panel(counts, key, title):
         return None
     # The y axis covers at least a decade, so that a constant looks constant.
     low, high = least / 1.5, max(most * 2.5, least * 10)
-    steps = [step * 10 ** power for power in range(8) for step in (1, 2, 5)]
+    steps = [step * 10 ** power for power in range(9) for step in (1, 2, 5)]
     tics = ", ".join(f'"{step:,}" {step}' for step in steps if low <= step <= high)
     return "\n".join([*blocks, f'set title "{title}" textcolor "#000000"', f"set ytics ({tics})",
                       f"set yrange [{low:.0f}:{high:.0f}]", f"plot {', '.join(plots)}", ""])

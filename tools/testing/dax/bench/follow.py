@@ -22,7 +22,7 @@ DIRECTORIES = {
 }
 AREAS = (DAX, *DIRECTORIES, REST)
 
-OWN_MODULES = {"device_dax", "dax_pmem", "dax_hmem"}
+OWN_MODULES = {"device_dax", "dax_pmem", "dax_hmem", "kmem"}
 # Built-in functions that the core has in C and in Rust. In the C kernel all functions between the
 # lowest and the highest of them count as the core. Built-in Rust code always counts as DAX: it is
 # the core, or functions of the kernel crate that the core calls.
@@ -55,40 +55,48 @@ class Debugger:
                 time.sleep(0.05)
         self.buffer = b""
 
-    def _byte(self):
-        if not self.buffer:
-            self.buffer = self.socket.recv(4096)
-            if not self.buffer:
-                raise EOFError("the machine went down")
-        byte, self.buffer = self.buffer[:1], self.buffer[1:]
-        return byte
-
     def ask(self, text):
         """Send a packet; returns the answer. Waits for it without a limit."""
         self.socket.sendall(b"$%s#%02x" % (text.encode(), sum(text.encode()) % 256))
-        while self._byte() != b"$":
-            pass
-        answer = b""
-        while (byte := self._byte()) != b"#":
-            answer += byte
-        self._byte()
-        self._byte()
+        # An answer is "$TEXT#XX"; XX is a checksum.
+        while (end := self.buffer.find(b"#")) < 0 or len(self.buffer) < end + 3:
+            more = self.socket.recv(65536)
+            if not more:
+                raise EOFError("the machine went down")
+            self.buffer += more
+        answer = self.buffer[self.buffer.index(b"$") + 1:end]
+        self.buffer = self.buffer[end + 3:]
         self.socket.sendall(b"+")
         return answer.decode()
 
+    def number(self, command):
+        """The answer, as a little-endian number."""
+        return int.from_bytes(bytes.fromhex(self.ask(command)), "little")
+
     def rip(self):
-        return int.from_bytes(bytes.fromhex(self.ask("p10")), "little")
+        return self.number("p10")
+
+    def step_out(self):
+        """Run until the function returns. The machine is at its first instruction."""
+        back = self.number(f"m{self.number('p7'):x},8")
+        self.ask(f"Z1,{back:x},1")
+        self.ask("c")
+        self.ask(f"z1,{back:x},1")
 
 
 class Follower(threading.Thread):
-    """Records each instruction from one visit to ADDRESS to the next, until the machine stops."""
+    """Records each instruction from one visit to ADDRESS to the next, until the machine stops. Runs
+    the functions at the addresses OVER without following them. If STORES is true, it also records the
+    code and the registers, for the module "stores"."""
 
     TOO_MANY = 50000
 
-    def __init__(self, path, address):
+    def __init__(self, path, address, over=(), stores=False):
         super().__init__(daemon=True)
-        self.path, self.address = path, address
+        self.path, self.address, self.over = path, address, set(over)
         self.traces = []
+        self.registers = [] if stores else None     # for each trace, the registers at each instruction
+        self.code = {}                              # address -> the bytes there
         self.error = None
 
     def run(self):
@@ -99,7 +107,7 @@ class Follower(threading.Thread):
                 gdb.ask(f"Z1,{self.address:x},1")
                 gdb.ask("c")
                 gdb.ask(f"z1,{self.address:x},1")
-                self.traces.append(self.one(gdb))
+                self.one(gdb)
                 # Step past ADDRESS: this visit ends a trace and must not start the next.
                 gdb.ask("s")
         except (OSError, EOFError) as why:
@@ -107,14 +115,23 @@ class Follower(threading.Thread):
 
     def one(self, gdb):
         """One trace, from the instruction at which the machine has stopped."""
-        trace = []
-        while len(trace) < self.TOO_MANY:
-            gdb.ask("s")
-            rip = gdb.rip()
-            if rip == self.address:
-                return trace
+        trace, registers = [], []
+        gdb.ask("s")
+        while (rip := gdb.rip()) != self.address:
+            if len(trace) == self.TOO_MANY:
+                raise EOFError(f"the operation takes more than {self.TOO_MANY} instructions")
+            if rip in self.over:
+                gdb.step_out()
+                continue
             trace.append(rip)
-        raise EOFError(f"the operation takes more than {self.TOO_MANY} instructions")
+            if self.registers is not None:
+                registers.append(gdb.ask("g"))
+                if rip not in self.code:
+                    self.code[rip] = bytes.fromhex(gdb.ask(f"m{rip:x},f"))
+            gdb.ask("s")
+        self.traces.append(trace)
+        if self.registers is not None:
+            self.registers.append(registers)
 
 
 def areas(inside):
@@ -165,8 +182,12 @@ class Owners:
             if rip < 1 << 63:
                 count[Symbol("(user space)", "", REST)] += 1
             else:
-                count[self.symbols[bisect.bisect_right(self.addresses, rip) - 1]] += 1
+                count[self.at(rip)] += 1
         return count
+
+    def at(self, rip):
+        """The function at an address of the kernel."""
+        return self.symbols[bisect.bisect_right(self.addresses, rip) - 1]
 
 
 def demangle(names, inside):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The rows of the benchmark, their goals, and their tables and document."""
 
+import math
+import statistics
 from dataclasses import dataclass
 
 import follow
@@ -27,9 +29,10 @@ class Group:
 SIZES = {"4k": "4 KiB", "2m": "2 MiB", "1g": "1 GiB"}
 
 
-def sizes(title, key, goals):
+def sizes(title, key, goals, names=None):
     """A row for each size. GOALS is a dictionary from names of sizes to goals."""
-    return [Row(f"{key}-{name}", title.format(SIZES[name]), goal) for name, goal in goals.items()]
+    names = names or SIZES
+    return [Row(f"{key}-{name}", title.format(names[name]), goal) for name, goal in goals.items()]
 
 
 def at(title, key, places, goal=None):
@@ -50,10 +53,40 @@ def sealed(access, base, goal):
                 base.format(fs) + name) for fs in ("ext4", "xfs") for name in ("4k", "2m")]
 
 
+def whole(title, key, goals):
+    """A row for each size, with all entries of a mapping."""
+    return sizes(title + ", {}", key, goals, WHOLE)
+
+
+def touches(fs):
+    """The keys and titles of first touches in a file system."""
+    yield f"page-{fs}-read", "first touch, read"
+    yield f"page-{fs}-write", "first touch, write"
+    if fs != "onefile":
+        yield f"sync-{fs}-write", "MAP_SYNC, first touch, write"
+
+
+# The file systems, and the disk below them. "onefile" is the sample in samples/dax.
+FILES = {"ext4": "ext4", "xfs": "xfs", "linear": "ext4 on dm-linear", "stripe": "ext4 on dm-stripe",
+         "onefile": "fsdev_dax"}
+# The largest number of devices that C is asked for.
+MOST = 10000
+# The rows that are found by following two first touches; see bench.py.
+SHARING = {
+    "locked-alone": "locked instructions, one process",
+    "locked-process": "locked instructions, two processes",
+    "locked-thread": "locked instructions, two threads",
+    "lines-process": "cache lines that both write, two processes",
+    "lines-thread": "cache lines that both write, two threads",
+}
+COPIES = {"4k": "4 KiB", "64k": "64 KiB", "2m": "2 MiB"}
+WHOLE = {"4k": "64 MiB of 4 KiB", "2m": "1 GiB of 2 MiB", "1g": "16 GiB of 1 GiB"}
 TOUCH = {"4k": 0.97, "2m": 0.95, "1g": 0.95}
 SAME = {"4k": 1.00, "2m": 1.00, "1g": 1.00}
 STOPS = (10, 1000, 2000)
-MODULES = ("device_dax", "dax_pmem", "kmem", "fsdev_dax", "dax_hmem", "dax_cxl")
+# The modules, and the goals of their text.
+MODULES = {"device_dax": 1.25, "dax_pmem": 3.00, "kmem": 1.80, "fsdev_dax": 1.25, "dax_hmem": 2.00,
+           "dax_cxl": 2.50}
 
 GROUPS = [
     Group("Faults", [
@@ -72,10 +105,19 @@ GROUPS = [
     Group("Mappings", [
         *sizes("mmap + munmap, untouched, {}", "mmap", SAME),
         Row("open-2m", "open + close", 1.00),
-        Row("populate-4k", "mmap with MAP_POPULATE, 64 MiB of 4 KiB", 0.25),
-        Row("populate-2m", "mmap with MAP_POPULATE, 1 GiB of 2 MiB", 0.35),
-        Row("munmap-4k", "munmap, 64 MiB of 4 KiB", 1.00),
-        Row("munmap-2m", "munmap, 1 GiB of 2 MiB", 1.00),
+        *whole("mmap with MAP_POPULATE", "populate", {"4k": 0.25, "2m": 0.35, "1g": 0.35}),
+        *whole("munmap", "munmap", SAME),
+        *whole("MADV_POPULATE_WRITE", "advise", {"4k": 0.25, "2m": 0.35, "1g": 0.35}),
+        *whole("MADV_DONTNEED", "dontneed", SAME),
+        *sizes("fork with 1 GiB mapped, {}", "whole-fork", {"4k": 1.00, "2m": 1.00}),
+        *sizes("mremap of 1 GiB mapped, {}", "whole-mremap", {"4k": 1.00, "2m": 1.00}),
+    ]),
+    Group("Files with -o dax", [
+        *(row for fs in FILES for row in (
+            *(Row(f"{call}-{fs}-{size}", f"{call}, {name}, {FILES[fs]}", 1.00)
+              for call in ("pread", "pwrite") for size, name in COPIES.items()),
+            *(Row(f"{key}-{size}", f"{title}, {SIZES[size]}, {FILES[fs]}", 1.00)
+              for key, title in touches(fs) for size in ("4k", "2m")))),
     ]),
     Group("Devices of a dynamic region", [
         *at("set size of device {}", "size", STOPS, 0.35),
@@ -88,6 +130,14 @@ GROUPS = [
     Group("A device of 4 GiB comes and goes", [
         Row("bind-2m", "bind + unbind to device_dax, align 2 MiB", 1.00),
         Row("online-4g", "kmem: online + offline", 1.00),
+        Row("kmem-own", "kmem: bind, offline, online, unbind, without mm", 0.90),
+    ]),
+    Group("Modules and all devices come and go", [
+        Row("load-1", "load device_dax and dax_pmem, 1 namespace", 0.95),
+        Row("load-64", "load device_dax and dax_pmem, 64 namespaces", 0.95),
+        *(Row(f"{key}-all-{n}", f"{title} {n} devices", 0.50 if n == MOST else None)
+          for key, title in (("create", "create"), ("list", "daxctl list of"), ("destroy", "destroy"))
+          for n in (100, 1000, MOST)),
     ]),
     Group("Without struct pages (C: with them)", [
         Row("bare-bind-2m", "bind + unbind to device_dax, 4 GiB", 0.01),
@@ -115,13 +165,20 @@ GROUPS = [
         Row("last-100", "first touch, read, 2 MiB in the last of 100", 1.05, "last-1"),
         Row("last-1000", "first touch, read, 2 MiB in the last of 1000", 1.05, "last-1"),
     ], ("1 range", "many")),
+    Group("Two processors", [
+        *(Row(f"{key}-{size}", f"{title}, {SIZES[size]}", 1.00)
+          for key, title in SHARING.items() for size in ("4k", "2m")),
+    ], unit="number"),
     Group("Sizes", [
-        Row("text-core", "core, built in: text", 1.25),
-        *(Row(f"text-{name}", f"{name}: text", 1.25) for name in MODULES),
+        Row("text-core", "core, built in: text", 2.00),
+        *(Row(f"text-{name}", f"{name}: text", goal) for name, goal in MODULES.items()),
         Row("data-core", "core, built in: data", 1.00),
         *(Row(f"data-{name}", f"{name}: data", 1.00) for name in MODULES),
         Row("text-crate", "kernel crate, all of our modules: text"),
         Row("memory-2000", "memory per device of a region", 1.00),
+        Row("resident-1", "kernel memory, core and modules, 1 device"),
+        Row("resident-100", "kernel memory, core and modules, 100 devices", 1.00),
+        Row(f"resident-{MOST}", f"kernel memory, core and modules, {MOST} devices", 1.00),
     ], unit="bytes"),
 ]
 
@@ -144,7 +201,11 @@ class Table:
 
     def ratio(self, row):
         base, rust = self.base(row), self.rust.get(row.key)
-        return rust.median / base.median if base and rust and base.median and rust.median else None
+        if not base or not rust or base.median is None or rust.median is None:
+            return None
+        if not base.median:
+            return math.inf if rust.median else 1.0
+        return rust.median / base.median
 
     def misses(self, row):
         ratio = self.ratio(row)
@@ -174,7 +235,7 @@ class Table:
         mark = "" if row.goal is None or ratio is None else (
             f"{row.goal:.2f} !" if self.misses(row) else f"{row.goal:.2f}")
         return [row.title, cell(self.base(row)), cell(self.rust.get(row.key)),
-                f"{ratio:.3f}" if ratio else "", mark]
+                "" if ratio is None else f"{ratio:.3f}", mark]
 
     def text(self):
         out = []
@@ -198,6 +259,15 @@ FOLLOWED = {
     "read-4k": ("first touch, read, 4 KiB", None),
     "next-read-4k": ("first touch of the page behind it (*)", None),
     "read-2m": ("first touch, read, 2 MiB", None),
+    **{f"{key}-{size}": (f"{title}, 8 entries of {SIZES[size]}", None)
+       for key, title in (("populate", "mmap with MAP_POPULATE"), ("munmap", "munmap"),
+                          ("dontneed", "MADV_DONTNEED")) for size in SIZES},
+    "kmem-bind": ("kmem: bind, without mm", None),
+    "kmem-unplug": ("kmem: offline, without mm", None),
+    "kmem-online": ("kmem: online, without mm", None),
+    "kmem-unbind": ("kmem: unbind, without mm", None),
+    "pread-ext4": ("pread, 4 KiB, ext4", None),
+    "pwrite-ext4": ("pwrite, 4 KiB, ext4", None),
     "open-2m": ("open + close", None),
     "mmap-2m": ("mmap + munmap, 2 MiB", None),
     "available": ("read available_size", "available-2000"),
@@ -283,6 +353,78 @@ def functions(followed, demangle):
     return "\n".join(out)
 
 
+def sharing(writes, demangle):
+    """The locked instructions of two touches on two processors, and the cache lines that both write."""
+    out = []
+    for size in ("4k", "2m"):
+        for who in ("process", "thread"):
+            for impl, name in (("c", "C"), ("rust", "Rust")):
+                one, two = (writes.get(impl, {}).get(f"{who}-{letter}-{size}") for letter in "ab")
+                if not one or not two:
+                    continue
+                both = two.both(one)
+                names = demangle([symbol.name for count in (two.locked, *both.values())
+                                  for symbol in count])
+                out.append(f"{name}, first touch, {SIZES[size]}, second {who}: locked instructions")
+                out += [f"{n:>7}  {names[symbol.name]}" for symbol, n in two.locked.most_common()]
+                out.append(f"{name}, first touch, {SIZES[size]}, second {who}: lines that both write")
+                out += [f"  {line:x}  {', '.join(sorted(names[symbol.name] for symbol in count))}"
+                        for line, count in sorted(both.items())]
+                out.append("")
+    return "\n".join(out)
+
+
+def summary(table):
+    """Sentences that say in short what the table shows."""
+    def span(*starts):
+        found = sorted(table.ratio(row) for _, rows in table.groups() for row in rows
+                       if row.key.startswith(starts) and not row.base and table.ratio(row) is not None)
+        if not found:
+            return None
+        low, high = f"{found[0]:.2f}", f"{found[-1]:.2f}"
+        return low if low == high else f"{low} to {high}"
+
+    def size(*keys):
+        return tuple(sum(counts[key].median for key in keys) if all(key in counts for key in keys)
+                     else None for counts in (table.c, table.rust))
+
+    goals = [row for _, rows in table.groups() for row in rows if row.goal is not None]
+    texts = size("text-core", *(f"text-{name}" for name in MODULES))
+    most = size(f"resident-{MOST}")
+    lines = [
+        ("One fault takes {} of the instructions of C; a fault in sequence takes {}.",
+         span("read-", "write-"), span("sequence-")),
+        ("MAP_POPULATE takes {}. munmap(), fork() and mremap() take {}.",
+         span("populate-", "advise-"), span("munmap-", "whole-", "dontneed-")),
+        ("Files in ext4 and xfs with -o dax, also on dm-linear and dm-stripe, take {}.",
+         span(*(f"{key}-{fs}-" for key in ("pread", "pwrite", "page", "sync") for fs in FILES
+                if fs != "onefile"))),
+        (f"{MOST:,} devices: creating and destroying all takes {{}}, listing them {{}}.",
+         span(f"create-all-{MOST}", f"destroy-all-{MOST}"), span(f"list-all-{MOST}")),
+        ("The price is text: {:,} bytes instead of {:,}. With {:,} devices the kernel has {:.1%} "
+         "less memory in use.", texts[1], texts[0], MOST,
+         None if None in most else 1 - most[1] / most[0]),
+    ]
+    out = [text.format(*values) for text, *values in lines if None not in values]
+    return [*out, f"{len(table.missed())} of {len(goals)} rows with a goal miss it."]
+
+
+def times(pairs):
+    """The table of a measurement of time. PAIRS has for each key the cycles of C and of Rust, by pair."""
+    out = []
+    for group in GROUPS:
+        rows = [row for row in group.rows if row.key in pairs and not row.base]
+        if rows:
+            out.append(f"{group.title + ', cycles':<51}{'C':>11}{'Rust':>15}{'ratio':>8}  spread")
+        for row in rows:
+            c, rust = (statistics.median_low(one) for one in zip(*pairs[row.key]))
+            ratios = sorted(rust / c for c, rust in pairs[row.key])
+            out.append(f"  {row.title:<49}{c:>11}{rust:>15}{statistics.median(ratios):>8.3f}  "
+                       f"{ratios[0]:.3f} to {ratios[-1]:.3f}")
+        out += [""] * bool(rows)
+    return "\n".join(out)
+
+
 def grid(header, rows):
     """A simple table in reStructuredText. The first column is text, the others are numbers."""
     rows = [header, *rows]
@@ -335,6 +477,11 @@ To repeat it::
 	make bench              # everything; writes this file and the pictures
 	make bench QUICK=1      # fewer repetitions, for use while working
 
+``make bench CLOCK=time`` measures time in the same operations, in cycles of the TSC. With
+``ACCEL=kvm`` these are the processor's. C and Rust boot in pairs, in alternating order. A ratio is
+the median over the pairs, and the spread is its smallest and largest value. These numbers are
+printed and never recorded.
+
 What the rows mean
 ==================
 
@@ -355,6 +502,17 @@ The last of n ranges
 	The device is soft-reserved memory and has n ranges of 2 MiB, created through
 	its ``mapping`` attribute. The touch is in the last range. "Range n" is the
 	creation of that range.
+MAP_POPULATE, munmap, MADV_POPULATE_WRITE, MADV_DONTNEED
+	One call for all entries of a mapping, with 64 MiB of 4 KiB, 1 GiB of 2 MiB or 16 GiB of 1 GiB.
+fork, mremap of a mapping
+	fork() of a process that has 1 GiB of the device mapped, until the parent returns. mremap()
+	moves such a mapping, with all its entries, to an address that is no multiple of 1 GiB.
+Files with -o dax
+	The files are in ext4 or xfs on an NVDIMM namespace in fsdax mode, mounted with
+	``-o dax=always``: the namespace itself, dm-linear on it, or dm-stripe on two of them with a
+	chunk size of 2 MiB. "fsdev_dax" is a devdax namespace that the sample file system of
+	samples/dax has mounted. pread and pwrite copy blocks that exist. The first touches are as
+	above, with MAP_SHARED or ``MAP_SYNC``; a read finds no entry in the page cache.
 mmap + munmap
 	Both calls, for one entry of the device's align.
 Set size, create, delete, mapping, available_size
@@ -366,6 +524,25 @@ Set size, create, delete, mapping, available_size
 Bind + unbind, online + offline
 	A device with all 4 GiB of a region is bound and unbound through the files of
 	its driver, or brought online and offline through its file ``state``.
+kmem without mm
+	Requests to the files of kmem, followed by QEMU's gdb stub. The functions of mm that add, online,
+	offline and remove memory run without being followed, so their instructions do not count. The
+	rest is the same for C and Rust except for kmem, the core and the calls that they make.
+Load, create all, list all, destroy all
+	init_module() of device_dax and dax_pmem, from memory, until all devices have their nodes. The
+	namespaces have 32 MiB, mem mode. "Create" creates the devices of a region one by one, and sets
+	the size of each to 2 MiB; "destroy" sets the size to 0 and deletes the device. "daxctl list"
+	includes the process.
+Two processors
+	Two processes that have the device mapped, or two threads of one process, touch different
+	entries. Both touches were followed. Instructions with a lock prefix, and exchanges with memory,
+	count as locked. A cache line counts if both touches write to it and it is in kernel memory; the
+	stack and per-CPU memory do not count. Such a line moves from one processor to the other if the
+	two run at the same time. The machine itself has one processor.
+Kernel memory
+	The growth of the kernel's allocations, page tables and per-CPU memory since before dax_hmem and
+	device_dax were loaded, plus the text and data of the core, for Rust also of the kernel crate.
+	The devices have no driver. The caches of dentries and inodes are dropped before each reading.
 Without struct pages
 	The same with 0 in the file ``memmap`` of the device. C has no such file, so its device has
 	struct pages. The device has all memory of a region of soft-reserved memory.
@@ -404,7 +581,8 @@ def document(table, followed, divided, version, pictures):
             if mine:
                 out += [f'"not yet": {why}.', ""]
     missed = table.missed()
-    out += [f"{len(missed)} rows miss their goal." if missed else "Every row meets its goal.", ""]
+    out += [f"{len(missed)} rows miss their goal." if missed else "Every row meets its goal.", "",
+            "In short", "========", "", *(f"- {line}" for line in summary(table)), ""]
     why = [text for keys, text in REASONS if any(row.key.startswith(keys) for row in missed)]
     if why:
         out += ["What misses its goal", "====================", "", *why]
