@@ -95,7 +95,8 @@ PARTS = {
     "many": Part("hmem-large", NO_OTHERS, (10, 100, 1000, 2000, 5000, 10000), (10, 10000),
                  ("rust",), "devices", True),
 }
-GUARD = Part("hmem", NO_OTHERS)
+# Two disks of legacy pmem, in the memory of node 0.
+GUARD = Part("hmem", f"{NO_OTHERS} memmap=512M!0x120000000 memmap=512M!0x140000000")
 BASELINE = HERE / "baseline.toml"
 # The test "cost" boots at most this often.
 BOOTS = 8
