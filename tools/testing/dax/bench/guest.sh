@@ -32,7 +32,7 @@ files()
 	local file
 	case $2 in
 	ext4) mkfs.ext4 -q -b 4096 -E stride=512,stripe_width=512 -F "$3" ;;
-	xfs) mkfs.xfs -q -f -d su=2m,sw=1 -l size=48m "$3" ;;
+	xfs) mkfs.xfs -q -f -d su=2m,sw=1,agcount=2 -l size=64m "$3" ;;
 	esac
 	mkdir -p "/tmp/$1"
 	mount -o dax=always "$3" "/tmp/$1"
@@ -95,11 +95,6 @@ elif [ "$part" = load ]; then
 	echo 1 >/sys/kernel/rcu_expedited
 else
 	modprobe -a dax_hmem device_dax
-	if [ "$part" = guard ]; then
-		files ext4 ext4 /dev/pmem0
-		files xfs xfs /dev/pmem1
-		set -- ext4=/tmp/ext4 xfs=/tmp/xfs
-	fi
 fi
 
 # Stop the only listener for uevents, so that it costs no instructions.

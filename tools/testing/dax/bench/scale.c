@@ -107,23 +107,37 @@ static uint64_t count_command(const char *command)
 	return count;
 }
 
-/* Bytes that the kernel has allocated, without caches that it can drop. */
+/* The size of a module; 0 if it is not loaded. */
+static uint64_t size_of_module(const char *name)
+{
+	char path[64], text[32];
+
+	snprintf(path, sizeof(path), "/sys/module/%s", name);
+	return get(path, "coresize", text, sizeof(text)) < 0 ? 0 : strtoull(text, NULL, 0);
+}
+
+/*
+ * Bytes that the kernel has allocated, without caches that it can drop, and the modules. The memory of
+ * modules is not taken from VmallocUsed, because the kernel keeps it when they are unloaded.
+ */
 static uint64_t resident(void)
 {
-	uint64_t tables = 0, percpu = 0;
+	uint64_t tables = 0, percpu = 0, vmalloc = 0, all;
 	char line[256];
 	FILE *f;
 
 	put("/proc/sys/vm", "drop_caches", "3");
+	all = allocated() + size_of_module("dax_hmem") + size_of_module("device_dax");
 	f = fopen("/proc/meminfo", "r");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "PageTables: %lu", &tables) != 1)
+		if (sscanf(line, "PageTables: %lu", &tables) != 1 &&
+		    sscanf(line, "VmallocUsed: %lu", &vmalloc) != 1)
 			sscanf(line, "Percpu: %lu", &percpu);
 	}
 	if (!f)
 		die("/proc/meminfo: %s", strerror(errno));
 	fclose(f);
-	return allocated() + (tables + percpu) * 1024;
+	return all + (tables + percpu - vmalloc) * 1024;
 }
 
 /* Add the cost of an operation to SUM; stop at an error. */

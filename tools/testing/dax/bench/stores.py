@@ -25,7 +25,7 @@ REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", *(f"r{i}" f
 # Where the base of gs is in the registers that gdb's stub sends, in bytes.
 GS_BASE = 17 * 8 + 4 + 6 * 4 + 8
 # Instructions that do not write to their last operand.
-NO_STORE = re.compile(r"(cmp(?!xchg)|test|bt[bwlq]?$|nop|prefetch|lea|push|call|jmp|j|ucomis|comis|ld|lds|verr|"
+NO_STORE = re.compile(r"(cmp(?!xchg)|test|bt[bwlq]?$|nop|prefetch|lea|push|call|j|ucomis|comis|ld|verr|"
                       r"i?mul[bwlq]$|i?div[bwlq]$|clflush|clwb|lgdt|lidt|inv|fld|rdgs|wrgs)")
 MEMORY = re.compile(r"(?P<segment>%[c-gs]s:)?(?P<off>-?\d+)?"
                     r"\((?P<base>%\w+)?(?:,\s*(?P<index>%\w+)(?:,\s*(?P<scale>\d))?)?\)$")
