@@ -168,10 +168,12 @@ void whole(void)
 /* The cheap ones of them, for the test "cost". */
 void whole_guard(char *spec)
 {
+	static struct series s;
 	struct device d = device_of(spec, "2097152", "1073741824");
 
 	advise_rows(&d);
-	fork_rows(&d);
+	mremap_whole(&d, GIB, &s);
+	row("whole-mremap", d.name, &s);
 	close(d.fd);
 }
 
