@@ -315,8 +315,8 @@ def record(lab):
         *(f"{key} = {count}" for key, count in counts.items()), ""]))
 
 
-def derived(followed, writes, counts):
-    """The rows that are found by following an operation, or by adding other rows."""
+def derived(followed, writes):
+    """The rows that are found by following an operation."""
     found = {}
     kmem = [followed.get(f"kmem-{name}") for name in ("bind", "unplug", "online", "unbind")]
     if all(kmem):
@@ -330,10 +330,6 @@ def derived(followed, writes, counts):
             one, two = (writes[f"{who}-{letter}-{size}"] for letter in "ab")
             found[f"locked-{who}-{size}"] = Count(sum(two.locked.values()))
             found[f"lines-{who}-{size}"] = Count(len(two.both(one)))
-    core = [counts[key].median for key in ("text-core", "data-core", "text-crate") if key in counts]
-    for key, count in counts.items():
-        if core and key.startswith("resident-") and count.median is not None:
-            found[key] = Count(count.median + sum(core))
     return found
 
 
@@ -379,7 +375,7 @@ def main():
             found = objects.sizes(lab, impl, kernel).items()
             counts[impl].update((key, Count(size)) for key, size in found)
             divided[impl] = objects.divide(lab, impl, kernel)
-        counts[impl].update(derived(followed[impl], writes[impl], counts[impl]))
+        counts[impl].update(derived(followed[impl], writes[impl]))
     table = report.Table(counts["c"], counts["rust"])
     print()
     print(table.text())
