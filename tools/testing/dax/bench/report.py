@@ -631,8 +631,8 @@ Loading modules
 """),
     ("resident-", """\
 Kernel memory
-	A device in Rust has one more file in sysfs, ``memmap``, which takes 147 bytes. What it
-	knows about its memory takes 65 bytes more than in C.
+	A device in Rust has one more file in sysfs, ``memmap``, which takes 147 bytes. The
+	state of its memory takes 65 bytes more than in C.
 """),
     (("destroy-all", "list-all"), """\
 Destroy all, list all

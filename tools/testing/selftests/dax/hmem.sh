@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Soft-reserved memory, from the devices on the platform bus to the mapped device: the state after
 # boot, unbind and bind, reload, and a region that is divided before use (region_idle).
+# On arm64 there is a device only with a patch, see upstream-bugs/efi-soft-reserve.
 # machines: hmem
 # limit: 180
 . ./lib.sh
