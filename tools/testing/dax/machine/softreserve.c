@@ -15,7 +15,7 @@ typedef unsigned long long u64;
 typedef unsigned int u32;
 typedef unsigned short u16;
 typedef unsigned char u8;
-typedef u64 status;
+typedef u64 efi_status_t;
 
 #define MEMORY_SP 0x40000ULL
 #define MODE_READ 1ULL
@@ -37,29 +37,29 @@ struct space {
 struct dxe {
 	u8 header[24];
 	void *add, *allocate, *free, *remove;
-	status (*get)(u64 base, struct space *space);
+	efi_status_t (*get)(u64 base, struct space *space);
 	void *set_attributes, *map, *io[6], *dispatch, *schedule, *trust, *volume;
-	status (*set_capabilities)(u64 base, u64 length, u64 capabilities);
+	efi_status_t (*set_capabilities)(u64 base, u64 length, u64 capabilities);
 };
 
 struct boot {
 	u8 header[24];
 	void *tpl[2];
 	void *pages[3];
-	status (*allocate)(u32 type, u64 size, void **buffer);
+	efi_status_t (*allocate)(u32 type, u64 size, void **buffer);
 	void *free;
 	void *event[6];
 	void *protocol[3];
-	status (*handle_protocol)(void *handle, const struct guid *guid, void **interface);
+	efi_status_t (*handle_protocol)(void *handle, const struct guid *guid, void **interface);
 	void *more[4];
 	void *install_table;
-	status (*load_image)(u8 policy, void *parent, void *path, void *source, u64 size, void **image);
-	status (*start_image)(void *image, u64 *size, u16 **data);
+	efi_status_t (*load_image)(u8 policy, void *parent, void *path, void *source, u64 size, void **image);
+	efi_status_t (*start_image)(void *image, u64 *size, u16 **data);
 };
 
 struct console {
 	void *reset;
-	status (*output)(struct console *console, u16 *text);
+	efi_status_t (*output)(struct console *console, u16 *text);
 };
 
 struct system {
@@ -92,17 +92,17 @@ struct image {
 
 struct file {
 	u64 revision;
-	status (*open)(struct file *file, struct file **new, u16 *name, u64 mode, u64 attributes);
+	efi_status_t (*open)(struct file *file, struct file **new, u16 *name, u64 mode, u64 attributes);
 	void *close, *delete;
-	status (*read)(struct file *file, u64 *size, void *buffer);
+	efi_status_t (*read)(struct file *file, u64 *size, void *buffer);
 	void *write;
-	status (*get_position)(struct file *file, u64 *position);
-	status (*set_position)(struct file *file, u64 position);
+	efi_status_t (*get_position)(struct file *file, u64 *position);
+	efi_status_t (*set_position)(struct file *file, u64 position);
 };
 
 struct file_system {
 	u64 revision;
-	status (*open_volume)(struct file_system *system, struct file **root);
+	efi_status_t (*open_volume)(struct file_system *system, struct file **root);
 };
 
 static const struct guid dxe_guid = { 0x05ad34ba, 0x6f02, 0x4214,
@@ -124,7 +124,7 @@ static int same(const struct guid *x, const struct guid *y)
 	return 1;
 }
 
-static status complain(u16 *what, status error)
+static efi_status_t complain(u16 *what, efi_status_t error)
 {
 	efi->out->output(efi->out, u"softreserve: failed: ");
 	efi->out->output(efi->out, what);
@@ -153,13 +153,13 @@ static u64 number(u16 **at, u16 *end)
 }
 
 /* Mark each range of the memory map of the firmware that is in this range. */
-static status mark(struct dxe *dxe, u64 start, u64 length)
+static efi_status_t mark(struct dxe *dxe, u64 start, u64 length)
 {
 	u64 end = start + length;
 
 	while (start < end) {
 		struct space space;
-		status error = dxe->get(start, &space);
+		efi_status_t error = dxe->get(start, &space);
 		u64 until;
 
 		if (error)
@@ -175,7 +175,7 @@ static status mark(struct dxe *dxe, u64 start, u64 length)
 	return 0;
 }
 
-status efi_main(void *handle, struct system *system)
+efi_status_t efi_main(void *handle, struct system *system)
 {
 	static const char key[] = "softreserve=";
 	struct file_system *files;
@@ -185,7 +185,7 @@ status efi_main(void *handle, struct system *system)
 	u64 size = 0, start, length;
 	u16 *at, *end;
 	void *image, *data;
-	status error;
+	efi_status_t error;
 
 	efi = system;
 	for (u64 i = 0; i < efi->tables; i++)
