@@ -106,6 +106,10 @@ class DebKernel(stock_module.Stock):
         config = read(self.headers(model) / ".config")
         return 460 * (len(re.findall(r"=[ym]$", config, re.M)) // 100)
 
+    def make_guest(self, release, packages=(), which="guest"):
+        """The image of a guest with the kernel that was built."""
+        return super().make_guest(release, packages or self.files(release)[:1], which)
+
     def samples(self, release):
         """The samples, built from the installed headers, without the kernel's source."""
         place = self.place(release)
@@ -141,7 +145,7 @@ def build(kernel, flavour, guest=False):
         kernel.build_packages(release, model)
         if guest:
             kernel.samples(release)
-            kernel.make_guest(release, kernel.files(release)[:1])
+            kernel.make_guest(release)
     return release
 
 
@@ -153,7 +157,7 @@ def main(argv):
         return 0
     if what == "test":
         release = build(kernel, flavour, guest=True)
-        return stock_module.report(stock_module.run_machines(kernel, release, ("guest",)))
+        return stock_module.report(stock_module.run_machines(kernel, release))
     print(__doc__, file=sys.stderr)
     return 2
 
