@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-modules="device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax"
+# The kernel has no daxfile of its own.
+modules="daxfile device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax"
 
 refresh() {
 	depmod @RELEASE@
@@ -17,7 +18,10 @@ in_use() {
 		/sys/bus/platform/drivers/hmem/hmem.* /sys/bus/cxl/drivers/cxl_dax_region/dax_region*; do
 		[ ! -e "$device" ] || return 0
 	done
-	[ "$(cat /sys/module/device_dax/refcnt 2>/dev/null || echo 0)" != 0 ]
+	for module in daxfile device_dax; do
+		[ "$(cat /sys/module/$module/refcnt 2>/dev/null || echo 0)" = 0 ] || return 0
+	done
+	return 1
 }
 
 # Load the modules anew that are loaded.
@@ -35,7 +39,12 @@ switch() {
 	fi
 	# When its file is gone, modprobe does not know that they depended on it.
 	[ ! -d /sys/module/dax_rust ] || rmmod dax_rust || true
+	again=
+	for module in $loaded; do
+		! modinfo "$module" >/dev/null 2>&1 || again="$again $module"
+	done
+	[ -n "$again" ] || return 0
 	# shellcheck disable=SC2086
-	modprobe -a $loaded
-	echo "device DAX: loaded the modules $1:$loaded"
+	modprobe -a $again
+	echo "device DAX: loaded the modules $1:$again"
 }

@@ -37,6 +37,8 @@ TOOLS = [name for name in lab_module.TOOLCHAIN if name not in (SOURCE, "qemu-sys
 TOOLS += "build-essential gcc-14 debhelper dpkg-dev rsync cpio openssl zstd libdw-dev".split()
 TOOLS_MB, OUT_MB = 2300, {"cloud-amd64": 9000, "amd64": 25000}
 NAME = "linux-dax-rust"
+# What is configured otherwise than by Debian.
+OURS = {"MODULE_SIG_KEY": '"certs/signing_key.pem"', "DAXFILE": "m"}
 # What dpkg-buildpackage is to leave out, and who says that they made it.
 ENVIRONMENT = [f"DEB_BUILD_PROFILES=pkg.{NAME}.nokerneldbg", "DEBFULLNAME=The device DAX in Rust authors",
                "DEBEMAIL=dax-rust@example.org"]
@@ -68,7 +70,7 @@ class DebKernel(stock_module.Stock):
         self.debian_tree("deb-tools", TOOLS, SUITES, TOOLS_MB)
         out, place = self.out(release), self.place(release)
         made_of = lab_module.digest(read(self.build / "deb-tools/.made-of"), read(self.headers(model) / ".config"),
-                                    self.version(), *self.source_inputs())
+                                    OURS, self.version(), *self.source_inputs())
         if len(self.files(release)) == 2 and read(place / ".made-of") == made_of:
             say(f"the packages of {release} are up to date")
             return
@@ -78,8 +80,7 @@ class DebKernel(stock_module.Stock):
         with self.using("deb-tools"):
             if (out / ".unfinished").exists():
                 self.discard_recent(out)
-            self.configure_like(release, model, MODULE_SIG_KEY='"certs/signing_key.pem"',
-                                BUILD_SALT=f'"{release}"')
+            self.configure_like(release, model, BUILD_SALT=f'"{release}"', **OURS)
             for old in place.glob("*.deb"):
                 old.unlink()
             (out / ".unfinished").touch()

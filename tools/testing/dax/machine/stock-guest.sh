@@ -123,7 +123,7 @@ install_package()
 		check "then they are in Rust" in_rust $providers
 	fi
 	check "no module that is loaded is in C" none_in_c
-	for m in $modules; do
+	for m in $modules daxfile; do
 		check "$m is the one in updates/" file_in "$m" updates
 	done
 	check "the kernel says nothing of DAX but that the modules are there" refused said
@@ -144,10 +144,11 @@ remove_package()
 		udevadm settle
 	fi
 	check "the modules that are loaded are in Rust" in_rust $providers
+	check "daxfile is loaded as well" modprobe daxfile
 	check "apt removes the package" apt remove "dax-rust-modules-$(uname -r)"
 	if [ "$pmem" ]; then
 		check "then the modules that are loaded are in C" in_c $providers
-		check "and dax_rust is not loaded" [ ! -e /sys/module/dax_rust ]
+		check "and dax_rust and daxfile are not loaded" [ ! -e /sys/module/dax_rust -a ! -e /sys/module/daxfile ]
 		check "a program writes to /dev/dax0.0" writes
 	fi
 	for m in $modules; do

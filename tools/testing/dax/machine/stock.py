@@ -46,7 +46,7 @@ SERIES = SOURCE.removeprefix("linux-source-")
 # As Debian compiles its kernel.
 TRIPLET = "x86_64-linux-gnu-"
 # What the configuration says of us, of keys that only Debian has, and of the tools.
-OF_THE_BUILD = re.compile(r"CONFIG_(DAX_(RUST|C)|DEV_DAX_(\w+_)?(RUST|C|COMPAT|COMPAT_DEFAULT)|"
+OF_THE_BUILD = re.compile(r"CONFIG_(DAX_(RUST|C)|DAXFILE|DEV_DAX_(\w+_)?(RUST|C|COMPAT|COMPAT_DEFAULT)|"
                           r"MODULE_SIG_(ALL|KEY\w*)|BUILD_SALT|OPENSSL_\w+|"
                           r"(CC|AS|LD|PAHOLE|RUSTC_LLVM)_\w*VERSION\w*)$")
 # What the bitcode of the crates is for is in modules/additions.py.
@@ -178,7 +178,7 @@ class Stock(lab_module.Lab):
             self.need_space("preparing a kernel", 2 * PREPARED_MB)
             out.mkdir(parents=True)
         # Its core of DAX stays as it is.
-        self.configure_like(release, MODULE_SIG_ALL="n", MODULE_SIG_KEY='""', DAX_C="y")
+        self.configure_like(release, MODULE_SIG_ALL="n", MODULE_SIG_KEY='""', DAX_C="y", DAXFILE="m")
         self.step(release, "prepare", "preparing the source", *CRATES, "modules_prepare", "rust/",
                   total=0 if (out / "rust/kernel.bc").exists() else PREPARE_STEPS)
         self.compare_exports(release)

@@ -30,6 +30,13 @@ mine()
 	DAX
 }
 
+# DAMON has one user at a time, and Debian's kernels start their own at boot.
+own=/sys/module/damon_stat/parameters/enabled
+if [ "$(cat $own 2>/dev/null)" = Y ]; then
+	echo N >$own
+	on_exit "echo Y >$own"
+fi
+
 # Bytes of an entry and of a mapping, steps that fit several times into each entry, and the result
 # of an access where a table of smaller entries is in the way.
 for align in 4K 2M 1G; do
