@@ -123,6 +123,10 @@ install_package()
 		check "then they are in Rust" in_rust $providers
 	fi
 	check "no module that is loaded is in C" none_in_c
+	check "when another kernel is installed, a message says that its modules are in C" \
+		eval "run-parts --arg=7.9.9 --arg=/boot/vmlinuz-7.9.9 /usr/share/kernel/postinst.d | grep 'Linux 7.9.9 uses its own modules, in C'"
+	check "when the same kernel is upgraded, none does" \
+		refused eval "run-parts --arg=$(uname -r) --arg=/boot/vmlinuz-$(uname -r) /usr/share/kernel/postinst.d | grep 'in C'"
 	for m in $modules daxfile; do
 		check "$m is the one in updates/" file_in "$m" updates
 	done
