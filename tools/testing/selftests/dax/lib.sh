@@ -481,12 +481,25 @@ scattered()
 
 # ---- udev ----
 
-udev_on() { pidof systemd-udevd >/dev/null || /usr/lib/systemd/systemd-udevd --daemon >/dev/null 2>&1; }
+# Without systemd, as in most of the machines of tools/testing/dax, nobody starts udevd anew.
+units="systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udevd.service"
+
+udev_on()
+{
+	# shellcheck disable=SC2086
+	if [ -d /run/systemd/system ]; then
+		systemctl start $units
+	else
+		pidof systemd-udevd >/dev/null || /usr/lib/systemd/systemd-udevd --daemon >/dev/null 2>&1
+	fi
+}
 
 # udev_off: stop udevd, so that no uevent is handled until udev_on
 udev_off()
 {
 	local i
+	# shellcheck disable=SC2086
+	[ ! -d /run/systemd/system ] || systemctl stop $units 2>/dev/null
 	for ((i = 0; i < 200; i++)); do
 		# shellcheck disable=SC2046
 		kill $(pidof systemd-udevd) 2>/dev/null || return 0
