@@ -22,7 +22,8 @@ free_kb()
 	awk '/^MemFree/ { print $2 }' /proc/meminfo
 }
 objects() { echo 1 >/sys/kernel/slab/dax_cache/shrink; sleep 0.2; awk '$1 == "dax_cache" { print $2 }' /proc/slabinfo; }
-slab_kb() { awk '/^Slab/ { print $2 }' /proc/meminfo; }
+# The size of all objects. The slabs that hold them can be half empty.
+slab_kb() { awk 'NR > 2 { sum += $2 * $4 } END { print int(sum / 1024) }' /proc/slabinfo; }
 state()
 {
 	ls /sys/bus/dax/devices /dev | grep dax
