@@ -36,7 +36,7 @@ for memmap in 1 0; do
 	[ $memmap = 1 ] || rust_here core device_dax || break
 	for align in 4K 2M 1G; do
 		what="$align$([ $memmap = 1 ] || echo ", without struct pages")"
-		dax_device $align mem "$([ $align = 1G ] && echo 2G || echo 256M)"
+		dax_device $align mem "$([ $align = 1G ] && echo 3G || echo 256M)"
 		if [ $memmap = 0 ]; then
 			unbind
 			echo 0 >"$SYS/memmap"
