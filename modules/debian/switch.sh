@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The kernel has no daxfile of its own.
-modules="daxfile device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax"
+modules="device_dax dax_pmem dax_hmem dax_cxl kmem fsdev_dax"
 
 refresh() {
 	depmod @RELEASE@
@@ -32,19 +31,15 @@ switch() {
 		[ ! -d /sys/module/$module ] || loaded="$loaded $module"
 	done
 	[ -n "$loaded" ] || return 0
+	# The kernel has no daxfile of its own, so modprobe may not know it any more.
 	# shellcheck disable=SC2086
-	if in_use || ! modprobe -r $loaded; then
+	if in_use || { [ -d /sys/module/daxfile ] && ! rmmod daxfile; } || ! modprobe -r $loaded; then
 		echo "device DAX is in use: its modules are the ones $1 from the next boot on"
 		return 0
 	fi
 	# When its file is gone, modprobe does not know that they depended on it.
 	[ ! -d /sys/module/dax_rust ] || rmmod dax_rust || true
-	again=
-	for module in $loaded; do
-		! modinfo "$module" >/dev/null 2>&1 || again="$again $module"
-	done
-	[ -n "$again" ] || return 0
 	# shellcheck disable=SC2086
-	modprobe -a $again
-	echo "device DAX: loaded the modules $1:$again"
+	modprobe -a $loaded
+	echo "device DAX: loaded the modules $1:$loaded"
 }

@@ -69,8 +69,17 @@ done
 dax_device 2M mem 256M
 (
 	while [ ! -e "$TMP/stop" ]; do
-		printf '%s\n' "open f $NODE" "mmap m f 64M 0" "store m 0 64M 2M" "mmap n f 2M 2M" "read n 0" \
-			"mremap m 0 64M 32M" "fill m 0 4K 1" "munmap m" "close f" | daxtest
+		daxtest <<-DAX || echo "daxtest ends with $?"
+			open f $NODE
+			mmap m f 64M 0
+			store m 0 64M 2M
+			mmap n f 2M 2M
+			read n 0
+			mremap m 0 64M 32M
+			fill m 0 4K 1
+			munmap m
+			close f
+		DAX
 	done >"$TMP/any" 2>&1
 ) &
 busy=$!
