@@ -6,13 +6,13 @@
 # kernel: debug
 # limit: 300
 . ./lib.sh
-modules=(device_dax kmem fsdev_dax dax_pmem dax_pmem_compat dax_hmem dax_cxl)
+modules=(device_dax kmem fsdev_dax dax_pmem dax_pmem_compat dax_hmem dax_cxl daxfile)
 # The modules that they depend on stay loaded.
 modprobe -a "${modules[@]}"
 udevadm settle
 declare -A file
 for module in "${modules[@]}"; do file[$module]=$(modinfo -n "$module"); done
-on_exit "udevadm settle; modprobe -a dax_pmem device_dax kmem fsdev_dax; rmmod dax_cxl dax_hmem dax_pmem_compat"
+on_exit "udevadm settle; modprobe -a dax_pmem device_dax kmem fsdev_dax; rmmod dax_cxl dax_hmem dax_pmem_compat daxfile"
 can_inject
 # Only in the modules' own code, not in the module loader.
 only_in do_one_initcall
