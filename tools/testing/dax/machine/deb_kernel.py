@@ -37,7 +37,7 @@ TOOLS = [name for name in lab_module.TOOLCHAIN if name not in (SOURCE, "qemu-sys
 TOOLS += "build-essential gcc-14 debhelper dpkg-dev rsync cpio openssl zstd libdw-dev".split()
 TOOLS_MB, OUT_MB = 2300, {"cloud-amd64": 9000, "amd64": 25000}
 NAME = "linux-dax-rust"
-# What is configured otherwise than by Debian.
+# The options that differ from Debian's.
 OURS = {"MODULE_SIG_KEY": '"certs/signing_key.pem"', "DAXFILE": "m"}
 # What dpkg-buildpackage is to leave out, and who says that they made it.
 ENVIRONMENT = [f"DEB_BUILD_PROFILES=pkg.{NAME}.nokerneldbg", "DEBFULLNAME=The device DAX in Rust authors",

@@ -108,6 +108,7 @@ install_package()
 	fi
 	modprobe -a $providers
 	check "the modules that are loaded are in C" in_c $providers
+	udevadm settle
 	seen=$(dmesg | wc -l)
 	check "apt installs the package" apt install ./package.deb
 	# Memory that kmem has, or devices of dax_hmem, are not taken away by an installation.

@@ -69,7 +69,7 @@ done
 dax_device 2M mem 256M
 (
 	while [ ! -e "$TMP/stop" ]; do
-		daxtest <<-DAX || echo "daxtest ends with $?"
+		daxtest <<-DAX
 			open f $NODE
 			mmap m f 64M 0
 			store m 0 64M 2M
