@@ -4,7 +4,7 @@
 # Process 1 of the reference machine: sets up what the tools need, runs the command
 # that vm.py left in /job, writes its status there, and powers off.
 
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-linux} LANG=C.UTF-8
+export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-linux} LANG=C.UTF-8
 cd /root
 touch /job/up
 

@@ -6,6 +6,7 @@
   lab.py kernel IMPL     a kernel: IMPL is rust; c; c-fixed: c with the patches of upstream-fixes;
                          c-core: only the core is C; c-modules: all but the core is C;
                          debug: rust with all checks; kcsan: rust with the detector of data races;
+                         programs, programs-c: rust and c, with KVM, cpusets and kdump;
                          rust-forky, rust-experimental: rust by the compilers of that suite;
                          arm64-4K, arm64-64K: small ones for arm64 with pages of that size
   lab.py run             the demonstration
@@ -32,7 +33,8 @@ The build directory:
   guest/         a Debian tree: ndctl, daxctl, fio ...; guest.img is made of it
   arm64/         QEMU for arm64 and its firmware; guest-arm64/ and guest-arm64.img: as above
   programs/      the same and more: QEMU, PMDK, databases ...; programs.img is made of it
-  ndctl-next/    ndctl, daxctl and cxl of the next Debian, for the guest, too
+  ndctl-next/    ndctl, daxctl and cxl of the next Debian, for the guests, too
+  fuzzers/       trinity and stress-ng, for the guests
   linux/         Linux with the overlay applied
   fixed/         the files of Linux that the kernel c-fixed has instead
   series/        Linux as a git repository, with the series of commits on top
@@ -96,8 +98,8 @@ GUEST = """
 
 # What people run on device DAX. A second image has it, which is made when a test asks for it.
 PROGRAMS = GUEST + """
-    qemu-system-x86 kexec-tools cpio xz-utils pmdk-tools libpmemobj-dev libpmem2-dev gcc libc6-dev stress-ng trinity
-    redis-server redis-tools postgresql-17
+    qemu-system-x86 kexec-tools cpio xz-utils pmdk-tools libpmemobj-dev libpmem2-dev gcc libc6-dev
+    redis-server redis-tools postgresql-17 sysbench makedumpfile crash python3-drgn
 """.split()
 
 # For arm64: QEMU and its firmware, on top of the toolchain, and a guest. The packages of that guest are
@@ -111,15 +113,22 @@ ESSENTIAL = """
 GUEST_ARM64 = ESSENTIAL + [name for name in GUEST if name not in ("fio", "xfsprogs", "strace", "libpmem1")]
 SYSROOT = "/build/guest-arm64"
 
-# The newest tools of the field, for the tests that use them beside those of the suite. Its libraries
-# are recent enough for them.
+# Packages that are only unpacked, with the libraries they lack, into /opt of each guest: the suite, the packages, and
+# the programs. Those of ndctl-next are used beside the suite's own. The others are found in PATH; stress-ng
+# also depends on a graphics driver, which it does not need here.
 NEWER_SUITE = "forky"
-NEWER = "ndctl daxctl cxl libndctl6 libdaxctl1 libcxl1".split()
+UNPACKED = {
+    "ndctl-next": (NEWER_SUITE, "ndctl daxctl cxl libndctl6 libdaxctl1 libcxl1".split(), ("ndctl", "daxctl", "cxl")),
+    "fuzzers": (SUITE, """
+        trinity stress-ng libipsec-mb2 libjpeg62-turbo libjudydebian1 libegl1 libglvnd0 libgles2 libmpfr6 libgbm1
+        libdrm2 libsctp1
+        """.split(), ("trinity", "stress-ng")),
+}
 
-NEWER_TOOL = """\
+UNPACKED_PROGRAM = """\
 #!/bin/sh
-export LD_LIBRARY_PATH=/opt/ndctl-next/usr/lib/x86_64-linux-gnu
-exec /opt/ndctl-next/usr/bin/{name} "$@"
+export LD_LIBRARY_PATH=/opt/{place}/usr/lib/x86_64-linux-gnu
+exec /opt/{place}/usr/bin/{name} "$@"
 """
 
 # The configuration fragments of each kernel, on top of allnoconfig; the last one wins.
@@ -132,6 +141,8 @@ FRAGMENTS = {"rust": ["kernel.config"],
              "c-modules": ["kernel.config", "c-modules.config"],
              "debug": ["kernel.config", "debug.config"],
              "kcsan": ["kernel.config", "kcsan.config"],
+             "programs": ["kernel.config", "programs.config"],
+             "programs-c": ["kernel.config", "programs.config", "c-core.config", "c-modules.config"],
              **{f"rust-{suite}": ["kernel.config"] for suite in TOOLCHAINS},
              **{f"arm64-{pages}": ["arm64.config", f"arm64-{pages}.config"] for pages in ("4K", "64K")},
              "check": ["kernel.config", "check.config"],
@@ -529,35 +540,42 @@ class Lab:
         (new / ".made-of").write_text(made_of)
         self.put(new, place)
 
-    def make_tools(self):
-        """The newest ndctl, daxctl and cxl, unpacked; returns a digest of them."""
-        place = self.build / "ndctl-next"
-        made_of = digest(NEWER_SUITE, *NEWER)
-        if not read(place / ".made-of").startswith(made_of):
-            archive = Archive(self.build / "ndctl-next.apt", (NEWER_SUITE,))
-            try:
-                archive.update(self.mirror())
-                archive.unpack(NEWER, place)
-            except Stop as why:
-                # All else works without.
-                say(f"the tests with the tools of Debian {NEWER_SUITE} will be skipped: {why}")
-                return ""
-            (place / "bin").mkdir()
-            for path in (place / "usr/bin").iterdir():
-                (place / "bin" / path.name).write_text(NEWER_TOOL.format(name=path.name))
-                (place / "bin" / path.name).chmod(0o755)
-            version = archive.fields("ndctl")[0]["Version"]
-            self.remove(archive.place)
-            (place / ".made-of").write_text(f"{made_of} {version}")
-            say(f"ndctl, daxctl and cxl {version} of Debian {NEWER_SUITE} are there beside those of {SUITE}")
-        return read(place / ".made-of")
+    def make_unpacked(self):
+        """Fetch what UNPACKED names; returns a digest of it."""
+        made = []
+        for name, (suite, packages, programs) in UNPACKED.items():
+            place = self.build / name
+            made_of = digest(suite, *packages)
+            if not read(place / ".made-of").startswith(made_of):
+                archive = Archive(self.build / f"{name}.apt", (suite,))
+                try:
+                    archive.update(self.mirror())
+                    archive.unpack(packages, place)
+                except Stop as why:
+                    # All else works without.
+                    say(f"the tests with {', '.join(programs)} of Debian {suite} will be skipped: {why}")
+                    continue
+                for directory in ("share", "lib/python3"):
+                    self.remove(place / "usr" / directory)
+                (place / "bin").mkdir()
+                for program in programs:
+                    (place / "bin" / program).write_text(UNPACKED_PROGRAM.format(place=name, name=program))
+                    (place / "bin" / program).chmod(0o755)
+                version = archive.fields(packages[0])[0]["Version"]
+                self.remove(archive.place)
+                (place / ".made-of").write_text(f"{made_of} {version}")
+                say(f"{', '.join(programs)} of Debian {suite} are there; {packages[0]} is of version {version}")
+            made.append(read(place / ".made-of"))
+        return " ".join(made)
 
-    def add_tools(self, tree):
-        """Put the newest tools into a guest's tree."""
-        self.remove(tree / "opt/ndctl-next")
-        if (self.build / "ndctl-next").is_dir():
-            shutil.copytree(self.build / "ndctl-next", tree / "opt/ndctl-next", symlinks=True,
-                            ignore=shutil.ignore_patterns("share", "doc", "man"))
+    def add_unpacked(self, tree):
+        """Put what UNPACKED names into a guest's tree."""
+        for name, (suite, _, programs) in UNPACKED.items():
+            self.remove(tree / "opt" / name)
+            if (self.build / name).is_dir():
+                shutil.copytree(self.build / name, tree / "opt" / name, symlinks=True)
+                for program in programs if suite == SUITE else ():
+                    shutil.copy(self.build / name / "bin" / program, tree / "usr/local/bin")
 
     def make_image(self, name="guest"):
         """Make one of IMAGES."""
@@ -569,14 +587,14 @@ class Lab:
         else:
             made = self.debian_tree(name, packages, (SUITE,), megabytes)
         boot = (HERE / "guest-boot.sh").read_bytes()
-        made_of = digest(read(tree / ".made-of"), boot, "" if arm64 else self.make_tools())
+        made_of = digest(read(tree / ".made-of"), boot, "" if arm64 else self.make_unpacked())
         if not made and (self.build / f"{name}.img").is_file() and read(note) == made_of:
             return
         note.unlink(missing_ok=True)
         if arm64:
             self.configure_tree(tree)
         else:
-            self.add_tools(tree)
+            self.add_unpacked(tree)
         self.write_image(name)
         note.write_text(made_of)
 
@@ -1005,7 +1023,7 @@ class Lab:
 
     def clean(self):
         names = ["toolchain", *(f"toolchain-{suite}" for suite in TOOLCHAINS), "crates", "plot", *IMAGES,
-                 "arm64", "ndctl", "ndctl-next", "ndctl-next.apt", "linux", "demo", "shell", "run", "tests", "quiet",
+                 "arm64", "ndctl", *UNPACKED, *(f"{name}.apt" for name in UNPACKED), "linux", "demo", "shell", "run", "tests", "quiet",
                  "fixed", "results", "host-tests", "bench", "upstream", "series",
                  "stock", "packaging", "deb-tools", "builds"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]

@@ -3,19 +3,23 @@
 # stress-ng: its stressor of devices on a device, and its stressors of memory on the same device as
 # System RAM.
 # machines: nvdimm
-# image: programs
 # needs: stress-ng numactl
-# limit: 400
-# tier: all
+# limit: 500
 . ./lib.sh
+: "${TIMES:=1}"
 
+# on_node SECONDS OPTION...: the same with the memory of the device
 under=()
-on_node() { under=(numactl --membind="$on"); stressed "$@"; }
+on_node()
+{
+	local under=(numactl --membind="$on")
+	stressed "$@"
+}
 
 # stressed SECONDS OPTION...: run stress-ng
 stressed()
 {
-	local seconds=$1 status
+	local seconds=$(($1 * TIMES)) status
 	shift
 	"${under[@]}" stress-ng --timeout "${seconds}s" --temp-path "$TMP" --no-rand-seed --verify --metrics-brief "$@" \
 		>"$TMP/stress" 2>&1
@@ -62,8 +66,16 @@ dax_device 2M mem 1G
 on=$(cat "$SYS/target_node")
 check "daxctl makes the device System RAM" daxctl reconfigure-device -m system-ram "$DEV"
 on_exit "daxctl reconfigure-device -m devdax --force $DEV >/dev/null 2>&1"
-check "stress-ng --mmap --mremap --madvise --userfaultfd --vm with that memory" on_node 60 \
+check "stress-ng --mmap --mremap --madvise --userfaultfd --bad-altstack --vm with that memory" on_node 60 \
 	--mmap 1 --mmap-bytes 64M --mremap 1 --mremap-bytes 32M --madvise 1 --userfaultfd 1 \
-	--userfaultfd-bytes 32M --vm 1 --vm-bytes 64M
+	--userfaultfd-bytes 32M --bad-altstack 1 --vm 1 --vm-bytes 64M
+if grep -q '^Mems_allowed' /proc/self/status; then
+	check "stress-ng --numa moves memory between the nodes" stressed 20 --numa 2 --numa-bytes 32M
+else
+	skip "stress-ng --numa" "the kernel has no cpusets"
+fi
+under=(numactl --preferred="$on")
+check "stress-ng --memhotplug takes blocks offline and online, while --vm uses them" stressed 30 \
+	--memhotplug 1 --vm 1 --vm-bytes 64M
 check "the memory is taken back" daxctl reconfigure-device -m devdax --force "$DEV"
 done_testing

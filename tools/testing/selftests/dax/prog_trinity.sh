@@ -3,10 +3,8 @@
 # trinity: random system calls that take an address or a file descriptor, with one file that is named to it, as a
 # user and as root: the device, a sealed file, or the file that seals.
 # machines: nvdimm
-# image: programs
 # needs: trinity setpriv mkfs.ext4 daxfile
 # limit: 1200
-# tier: all
 . ./lib.sh
 
 calls="mmap munmap mremap mprotect pkey_mprotect madvise process_madvise mlock mlock2 munlock msync mincore
@@ -18,8 +16,16 @@ calls="mmap munmap mremap mprotect pkey_mprotect madvise process_madvise mlock m
 options=()
 for call in $calls; do options+=(-c "$call"); done
 
-# fuzz FILE NUMBER [COMMAND...]: that many calls from four processes, started by COMMAND
+# fuzz FILE NUMBER [COMMAND...]: that many calls from four processes, started by COMMAND; again and again if MINUTES
+# is set, until they are over
 fuzz()
+{
+	local end=$((SECONDS + 60 * ${MINUTES:-0}))
+	while trinity_once "$@"; do [ $SECONDS -lt $end ] || return 0; done
+	return 1
+}
+
+trinity_once()
 {
 	local file=$1 number=$2
 	shift 2
