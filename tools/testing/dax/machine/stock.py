@@ -342,7 +342,7 @@ class Stock(lab_module.Lab):
         place.mkdir(parents=True, exist_ok=True)
         (self.logs / name).parent.mkdir(parents=True, exist_ok=True)
         made = self.debian_tree(name, wanted if packages else [*wanted, f"linux-image-{release}"], SUITES, megabytes)
-        made_of = digest(read(place / f"{which}/.made-of"), JOB, UNIT, *IDLE, self.make_tools(),
+        made_of = digest(read(place / f"{which}/.made-of"), JOB, UNIT, *IDLE, self.make_unpacked(),
                          *(path.stat().st_mtime_ns for path in packages))
         if not made and image.is_file() and read(place / f"{which}.img.made-of") == made_of:
             return image
@@ -355,7 +355,7 @@ class Stock(lab_module.Lab):
             (tree / "root/package.deb").unlink()
             if status:
                 raise Stop(f"{path.name} could not be installed; read {self.logs}/stock-{release}-install.log")
-        self.add_tools(tree)
+        self.add_unpacked(tree)
         (tree / "usr/local/sbin/dax-job").write_text(JOB)
         (tree / "usr/local/sbin/dax-job").chmod(0o755)
         units = tree / "etc/systemd/system"
@@ -383,7 +383,8 @@ class Stock(lab_module.Lab):
 
 
 # In the guest: what vm.py's init does elsewhere. There is no 9p in all of Debian's kernels, so
-# the job is an archive on a disk, and its results go through ports of a virtio console.
+# the job is an archive on a disk, and its results go through serial ports. Those of a virtio console would not come
+# back after a suspend.
 JOB = """\
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
@@ -396,8 +397,10 @@ if [ -e /srv/job/shell ]; then
 	echo "Type 'exit' to power off." >/dev/ttyS0
 	setsid -c -w bash -l </dev/ttyS0 >/dev/ttyS0 2>&1
 else
-	bash /srv/job/command </dev/null >/dev/virtio-ports/output 2>&1
-	echo $? >/dev/virtio-ports/status
+	stty -F /dev/ttyS1 raw
+	stty -F /dev/ttyS2 raw
+	bash /srv/job/command </dev/null >/dev/ttyS1 2>&1
+	echo $? >/dev/ttyS2
 fi
 systemctl poweroff
 """
@@ -411,6 +414,8 @@ After=multi-user.target
 Type=simple
 ExecStart=/usr/local/sbin/dax-job
 StandardOutput=journal+console
+# Some tests want the OOM killer to kill one program, and go on.
+OOMPolicy=continue
 """
 
 # What the tests have no use for, and takes its time in the emulator.
@@ -455,10 +460,9 @@ class StockMachine(vm.Machine):
             "-device", "virtio-blk-pci,drive=root,bus=pcie.0",
             "-drive", f"if=none,id=job,format=raw,read-only=on,file={job / 'job.tar'}",
             "-device", "virtio-blk-pci,drive=job,serial=job,bus=pcie.0",
-            "-device", "virtio-serial-pci,bus=pcie.0",
-            *(argument for name in ("output", "status") for argument in (
+            *(argument for index, name in enumerate(("output", "status"), 1) for argument in (
                 "-chardev", f"file,id={name},path={job / name}",
-                "-device", f"virtserialport,chardev={name},name={name}")),
+                "-device", f"isa-serial,chardev={name},index={index}")),
         ] + self.args
 
     def _job(self, command, shell=False):
@@ -480,7 +484,7 @@ class StockMachine(vm.Machine):
 
 # The machines, and of the system tests those that run each day. ALL=1 in the environment: all that concern modules
 # in Rust on the core in C, on all machines; MACHINE= and T= in the environment: these.
-DAILY = {"nvdimm": "mmap mmap_refused unbind rebind kmem fsdev daxctl drivers stats trace sample".split(),
+DAILY = {"nvdimm": "mmap mmap_refused unbind rebind kmem fsdev daxctl drivers stats trace sample prog_suspend".split(),
          "hmem": "kmem fsdev region trace".split()}
 MACHINES = ("nvdimm", "legacy", "hmem", "hmem-large", "hmat")
 TESTS = HERE.parents[1] / "selftests/dax"
