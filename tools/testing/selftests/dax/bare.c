@@ -4,7 +4,8 @@
  *
  * QEMU loads it by the multiboot protocol, in 32-bit mode without paging, so addresses are physical.
  * It reads commands from the second serial port, one in a line, and answers each with a line. The
- * commands are those of nested-init.c, and "far TEXT", which writes to the RAM at 4 GiB.
+ * commands are those of nested-init.c, and "far TEXT", which writes to the RAM at 4 GiB. If a command
+ * touches memory that has failed, the answer is the address that the machine check reports.
  */
 #include <stdint.h>
 
@@ -23,6 +24,12 @@ asm(".pushsection .text, \"ax\"\n"
 	".align 16\n"
 	".skip 16384\n"
 	"stack_end:\n"
+	".popsection\n"
+	/* What the processor did before a machine check is given up. */
+	".pushsection .text, \"ax\"\n"
+	"machine_check: mov $stack_end, %esp\n"
+	"call failed\n"
+	"call serve\n"
 	".popsection\n");
 
 static uint32_t memory_kb, filled;
@@ -94,6 +101,19 @@ static void answer_number(uint32_t number, uint32_t base)
 	while (number /= base);
 	say(base == 16 ? "0x" : "");
 	answer(at);
+}
+
+static uint64_t rdmsr(uint32_t msr)
+{
+	uint64_t value;
+
+	asm volatile("rdmsr" : "=A"(value) : "c"(msr));
+	return value;
+}
+
+static void wrmsr(uint32_t msr, uint64_t value)
+{
+	asm volatile("wrmsr" : : "c"(msr), "A"(value));
 }
 
 static uint32_t number(const char *text)
@@ -203,14 +223,52 @@ static void obey(const char *command, const char *argument)
 	}
 }
 
-/* BOOT: how QEMU describes the machine */
-__attribute__((used)) void run(const uint32_t *boot)
+/* Let machine checks come to machine_check. They are vector 18. */
+static void take_machine_checks(void)
+{
+	/* Segments with all of memory: code is 8, data is 16. */
+	static const uint64_t segments[] = {0, 0x00cf9a000000ffff, 0x00cf92000000ffff};
+	static uint64_t gates[19];
+	struct { uint16_t limit; uint32_t base; } __attribute__((packed))
+		gdt = {sizeof(segments) - 1, (uint32_t)segments}, idt = {sizeof(gates) - 1, (uint32_t)gates};
+	uint32_t handler;
+
+	asm("mov $machine_check, %0" : "=r"(handler));
+	gates[18] = (uint64_t)(handler >> 16) << 48 | 0x8e0000080000 | (handler & 0xffff);
+	asm volatile("lgdt %0\n"
+		     "ljmp $8, $1f\n"
+		     "1: mov %2, %%ds; mov %2, %%es; mov %2, %%ss\n"
+		     "lidt %1\n"
+		     "mov %%cr4, %%eax; or $0x40, %%eax; mov %%eax, %%cr4\n"
+		     : : "m"(gdt), "m"(idt), "r"(16) : "eax", "memory");
+}
+
+/* Answer with the address in the first bank of registers that is valid, and clear it. */
+__attribute__((used)) void failed(void)
+{
+	uint32_t banks = rdmsr(0x179) & 0xff, bank;
+	uint64_t address = 0;
+	int digit;
+
+	for (bank = 0; bank < banks; bank++) {
+		if (!(rdmsr(0x401 + 4 * bank) >> 63))
+			continue;
+		address = rdmsr(0x402 + 4 * bank);
+		wrmsr(0x401 + 4 * bank, 0);
+	}
+	/* No machine check is in progress any more. */
+	wrmsr(0x17a, 0);
+	say("machine check at 0x");
+	for (digit = 36; digit >= 0; digit -= 4)
+		put("0123456789abcdef"[address >> digit & 15]);
+	put('\n');
+}
+
+/* Obey commands. */
+__attribute__((used)) void serve(void)
 {
 	static char line[256];
 
-	/* mem_upper: memory from 1 MiB on */
-	memory_kb = boot[2] + 1024;
-	answer("ready");
 	for (;;) {
 		char *at = line, *argument = line, c;
 
@@ -224,4 +282,14 @@ __attribute__((used)) void run(const uint32_t *boot)
 			*argument++ = 0;
 		obey(line, argument);
 	}
+}
+
+/* BOOT: how QEMU describes the machine */
+__attribute__((used)) void run(const uint32_t *boot)
+{
+	/* mem_upper: memory from 1 MiB on */
+	memory_kb = boot[2] + 1024;
+	take_machine_checks();
+	answer("ready");
+	serve();
 }
