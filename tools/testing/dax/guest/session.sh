@@ -8,6 +8,7 @@
 #   script NAME      run a script in /mnt/session
 #   leaks            let kmemleak report leaks, if the kernel has it
 #   kexec NAME       let the kernel in /mnt/tests/kexec/NAME take over; this script runs there again
+#   kexec crash      crash, so that the kernel takes over that a test has loaded for that
 #   end              power off
 #
 # Output lines with ## are for guest.py. It sets IN_C, C_FIXED, MACHINE, PERSIST and PACE;
@@ -101,6 +102,11 @@ run_test()
 kexec_to()
 {
 	local line
+	if [ "$1" = crash ]; then
+		sync
+		echo 1 >/proc/sys/kernel/sysrq
+		echo c >/proc/sysrq-trigger
+	fi
 	line=$(sed 's/ kexec=.*//' /proc/cmdline)
 	kexec -l "/mnt/tests/kexec/$1/bzImage" --command-line="$line kexec=$1" || return
 	sync

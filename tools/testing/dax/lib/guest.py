@@ -46,7 +46,8 @@ class Session:
         for boot in range(2, test.boots + 1):
             if outcome.wrong:
                 break
-            outcome.merge(self._kexec(test.kexec[boot % len(test.kexec)]) if test.kexec else self.end())
+            then = test.kexec[(boot - 2) % len(test.kexec)] if test.kexec else "off"
+            outcome.merge(self.end() if then == "off" else self._kexec(then))
             outcome.merge(self._once(test, boot))
         if test.kexec:
             outcome.merge(self.end())

@@ -48,7 +48,7 @@ class Selftest:
     image: str      # the guest's image, of IMAGES in lab.py
     tier: str       # "all": the test takes long and is not run every day
     kernels: tuple  # the kernels that the test runs on; empty: all
-    kexec: tuple    # the kernels that start each other between the boots, instead of a power off
+    kexec: tuple    # what comes between the boots: a kernel that takes over, "crash", or "off" for a power off
 
     @property
     def name(self):
@@ -187,8 +187,10 @@ def prepare(test):
         # It is made for the first of these tests, which takes some minutes.
         with LAB.locked():
             LAB.make_image(test.image)
-    for kernel in test.kexec:
+    for kernel in set(test.kexec) - {"crash", "off"}:
         kernel_for_kexec(kernel)
     if "nested-init" in text:
         # The kernel of a guest within the guest.
         shutil.copy(BUILD / f"kernel-{KERNEL}/bzImage", stage() / "dax/nested-kernel")
+    if "crash" in test.kexec:
+        shutil.copy(BUILD / f"kernel-{KERNEL}/vmlinux", stage() / "dax")

@@ -7,7 +7,8 @@
 #   # machines: nvdimm legacy    machines that it runs on, see machine.sh (default: nvdimm)
 #   # boots: 2                   number of boots with the same persistent memory (default: 1);
 #                                $BOOT is the number of this one
-#   # kexec: c rust              these kernels start each other between the boots, without a power off
+#   # kexec: c rust              these kernels start each other between the boots, without a power off; "crash":
+#                                the kernel that "kexec -p" has loaded does; "off": a power off after all
 #   # limit: 120                 seconds that it may take in one boot (default: 120)
 #   # image: programs            the guest's image, see tools/testing/dax/README.rst (default: guest)
 #   # append: maxcpus=1          additions to the kernel's command line

@@ -6,6 +6,7 @@
 # image: programs
 # boots: 21
 # kexec: c rust
+# append: maxcpus=1
 # kernel: rust
 # needs: qemu-system-x86_64 kexec
 # limit: 900
