@@ -422,7 +422,7 @@ static int protection(const char *s)
 }
 
 /*
- * mmap M F LEN OFF [r|rw|none|...] [shared|private|validate] [sync] [populate] [locked] [hint=A]
+ * mmap M F LEN OFF [r|rw|none|...] [shared|private|validate] [sync] [populate] [locked] [hugetlb] [hint=A]
  *	[fixed=A]: map the file F, or anonymous memory if F is "anon"
  */
 static void do_mmap(char **a)
@@ -447,6 +447,8 @@ static void do_mmap(char **a)
 			flags |= MAP_POPULATE;
 		else if (!strcmp(a[i], "locked"))
 			flags |= MAP_LOCKED;
+		else if (!strcmp(a[i], "hugetlb"))
+			flags |= MAP_HUGETLB;
 		else if (!strncmp(a[i], "hint=", 5))
 			hint = address(a[i] + 5);
 		else if (!strncmp(a[i], "fixed=", 6)) {
