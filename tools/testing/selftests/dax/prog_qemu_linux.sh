@@ -52,7 +52,7 @@ start a 192M -object "$ram" "${nvdimm[@]}"
 check "a guest with its RAM and an NVDIMM in the device comes up" up a
 total=$(guest a memory)
 check "it has 192 MiB of RAM, less what its kernel keeps: $total kB" \
-	test "$total" -gt $((88 << 10)) -a "$total" -le $((192 << 10))
+	test "$total" -gt $((64 << 10)) -a "$total" -le $((192 << 10))
 is "the entries of QEMU's mappings have 2 MiB" "$(entries a)" 2048
 is "the NVDIMM has 128 MiB" "$(guest a word /sys/block/pmem0/size)" $((128 << 11))
 at=$(guest a place in-RAM-$$)
