@@ -49,16 +49,7 @@ case $MACHINE in cxl*) MB=8 ;; *) MB=192 ;; esac
 session user numactl --membind="$NODE_NR" daxtest
 ask user mmap m anon ${MB}M 0 rw private >/dev/null
 is "a program allocates memory there" "$(ask user fill m 0 ${MB}M 7 512)" ok
-# numa_maps counts pages of the size that it names.
-pages()
-{
-	awk -v want="N$1=" '/anon=/ {
-		size = 4
-		for (i = 1; i <= NF; i++) if ($i ~ /^kernelpagesize_kB=/) size = substr($i, 19)
-		for (i = 1; i <= NF; i++) if (index($i, want) == 1) sum += substr($i, length(want) + 1) * size / 4
-	} END { print sum + 0 }' "/proc/${pid_of[user]}/numa_maps"
-}
-check "numa_maps shows it on the node" test "$(pages "$NODE_NR")" -ge $((MB * 256))
+check "numa_maps shows it on the node" test "$(pages user "$NODE_NR")" -ge $((MB * 256))
 is "the program reads what it wrote" "$(ask user verify m 0 ${MB}M 7 512)" ok
 
 # Pages in this zone can be moved, even if they are locked.
@@ -66,7 +57,7 @@ ask user mlock m 0 4M >/dev/null
 check "daxctl takes the memory offline while the program uses it" daxctl offline-memory "$DEV"
 is "all blocks are offline" "$(field)" "[\"system-ram\",0,$count,null]"
 is "MemTotal is as at first" "$(mem_total)" "$total"
-is "the program has its memory on other nodes" "$(pages "$NODE_NR")" 0
+is "the program has its memory on other nodes" "$(pages user "$NODE_NR")" 0
 is "the program reads what it wrote" "$(ask user verify m 0 ${MB}M 7 512)" ok
 check "daxctl brings it online again" daxctl online-memory "$DEV"
 is "all blocks are online" "$(field)" "[\"system-ram\",$count,$count,true]"

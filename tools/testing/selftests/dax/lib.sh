@@ -735,6 +735,17 @@ tell() { local name=$1; shift; echo "$*" >&"${in_of[$name]}"; }
 # answer NAME: print the answer to an earlier tell
 answer() { local reply; read -r -t 60 reply <&"${out_of[$1]}" && echo "$reply" || echo "no answer"; }
 
+# pages NAME NODE: the number of 4 KiB pages of anonymous memory that a session has on a node. numa_maps counts pages of
+# the size that it names.
+pages()
+{
+	awk -v want="N$2=" '/anon=/ {
+		size = 4
+		for (i = 1; i <= NF; i++) if ($i ~ /^kernelpagesize_kB=/) size = substr($i, 19)
+		for (i = 1; i <= NF; i++) if (index($i, want) == 1) sum += substr($i, length(want) + 1) * size / 4
+	} END { print sum + 0 }' "/proc/${pid_of[$1]}/numa_maps"
+}
+
 # leave NAME: kill the session, and wait until it is gone
 leave()
 {

@@ -15,13 +15,9 @@
 modprobe -a kvm_amd kvm_intel 2>/dev/null
 [ -e /dev/kvm ] || skip_all "there is no KVM"
 grep -q AuthenticAMD /proc/cpuinfo || skip_all "an Intel processor's guest gets a machine check before it touches the memory"
-modprobe hwpoison_inject || bail_out "there is no hwpoison_inject"
-on_exit "rmmod hwpoison_inject"
+can_fail
 accel=(-accel kvm -cpu host)
 
-hex() { printf '0x%x' $(($1)); }
-# fails OFFSET: let memory of the device fail there; print "ok" or the name of the errno
-fails() { result /sys/kernel/debug/hwpoison/corrupt-pfn "$(hex "($(cat "$SYS/resource") + $1) >> 12")"; }
 # check_at ADDRESS: the guest's answer when it touches memory that has failed there
 check_at() { printf 'machine check at 0x%010x' $(($1)); }
 

@@ -17,12 +17,8 @@
 . ./qemu.sh
 
 [ -e bare ] || skip_all "there is no program for a guest: bare.c is for x86 only"
-modprobe hwpoison_inject || bail_out "there is no hwpoison_inject"
-on_exit "rmmod hwpoison_inject"
+can_fail
 
-hex() { printf '0x%x' $(($1)); }
-# fails OFFSET: let memory of the device fail there; print "ok" or the name of the errno
-fails() { result /sys/kernel/debug/hwpoison/corrupt-pfn "$(hex "($(cat "$SYS/resource") + $1) >> 12")"; }
 # part_of NAME: the option for QEMU that makes the guest's RAM; the rest are more options for the memory
 part_of() { memory ram $([ "$1" = b ] && echo $part || echo 0) $part align=$align "${@:2}"; }
 # dies NAME: wait until QEMU has ended by itself; where it does not because of a bug, not long

@@ -140,3 +140,16 @@ refused()
 	refuse "$1" "$2" timeout $((60 * PACE)) qemu-system-x86_64 -accel tcg -machine none -nodefaults -display none \
 		-no-user-config -object "$3"
 }
+
+# ---- memory that fails ----
+
+can_fail()
+{
+	modprobe hwpoison_inject || bail_out "there is no hwpoison_inject"
+	on_exit "rmmod hwpoison_inject"
+}
+
+hex() { printf '0x%x' $(($1)); }
+
+# fails OFFSET: let memory of the device fail there; print "ok" or the name of the errno
+fails() { result /sys/kernel/debug/hwpoison/corrupt-pfn "$(hex "($(cat "$SYS/resource") + $1) >> 12")"; }
