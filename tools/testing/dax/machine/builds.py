@@ -200,8 +200,7 @@ def build(builds, names):
     for row in rows():
         if names and row.name not in names:
             continue
-        note = builds.note(row)
-        if note.exists():
+        if builds.note(row).exists():
             say(f"build: {row.name}: passed before")
             yield row, []
             continue
@@ -212,7 +211,8 @@ def build(builds, names):
         print("\n".join(found[:40]))
         say(f"build: {row.name}: {'does not pass' if found else 'passed'}")
         if not found:
-            note.write_text(builds.made(row))
+            # The compilers may have been fetched for this row.
+            builds.note(row).write_text(builds.made(row))
         yield row, found
 
 
