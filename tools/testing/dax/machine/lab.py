@@ -552,11 +552,12 @@ class Lab:
                     archive.update(self.mirror())
                     archive.unpack(packages, place)
                 except Stop as why:
+                    if suite == SUITE:
+                        raise
                     # All else works without.
                     say(f"the tests with {', '.join(programs)} of Debian {suite} will be skipped: {why}")
                     continue
-                for directory in ("share", "lib/python3"):
-                    self.remove(place / "usr" / directory)
+                self.remove(place / "usr/share")
                 (place / "bin").mkdir()
                 for program in programs:
                     (place / "bin" / program).write_text(UNPACKED_PROGRAM.format(place=name, name=program))
@@ -1023,7 +1024,8 @@ class Lab:
 
     def clean(self):
         names = ["toolchain", *(f"toolchain-{suite}" for suite in TOOLCHAINS), "crates", "plot", *IMAGES,
-                 "arm64", "ndctl", *UNPACKED, *(f"{name}.apt" for name in UNPACKED), "linux", "demo", "shell", "run", "tests", "quiet",
+                 "arm64", "ndctl", *UNPACKED, *(f"{name}.apt" for name in UNPACKED),
+                 "linux", "demo", "shell", "run", "tests", "quiet",
                  "fixed", "results", "host-tests", "bench", "upstream", "series",
                  "stock", "packaging", "deb-tools", "builds"]
         names += [f"{kind}-{impl}" for kind in ("out", "kernel", "pytest") for impl in FRAGMENTS]
