@@ -761,14 +761,17 @@ class Lab:
         self.install(impl, inputs)
         say(f"the {impl} kernel is ready: {place}")
 
-    def make_doubles(self, impl):
-        # Kbuild does not notice a changed configuration in an external output directory.
+    def drop_old_objects(self, impl, place):
+        """Remove modules outside the kernel's tree that an earlier configuration made; Kbuild does not notice."""
         config = digest(read(self.out(impl) / ".config"))
-        note = self.out(impl) / "nfit/.made-of"
-        if read(note) != config:
-            self.remove(note.parent)
+        if read(place / ".made-of") != config:
+            self.remove(place)
+            place.mkdir(parents=True)
+            (place / ".made-of").write_text(config)
+
+    def make_doubles(self, impl):
+        self.drop_old_objects(impl, self.out(impl) / "nfit")
         self.compile(impl, [*NFIT, "modules"], f"{impl} doubles for nfit_test")
-        note.write_text(config)
 
     def upstream_modules(self, impl):
         """Build upstream's C modules for a kernel in which they may be Rust; returns their directory.
@@ -778,6 +781,7 @@ class Lab:
         """
         source, out = self.build / "upstream", self.out(impl) / "upstream"
         source.mkdir(exist_ok=True)
+        self.drop_old_objects(impl, out)
         for name, file in UPSTREAM.items():
             # The source file may have another name than the module.
             text = f"// SPDX-License-Identifier: GPL-2.0\n#include <../drivers/dax/{file}>\n"
