@@ -75,7 +75,7 @@ class Session:
         if "CONFIG_DEBUG_KMEMLEAK=y\n" in (BUILD / f"kernel-{KERNEL}/config").read_text():
             outcome = self._judged("leaks", ORDER, self.expected, lambda lines, status: Outcome())
         if self.thread:
-            self.spent, self.allowed = 0, BOOTING
+            self.watch, self.allowed = vm.Stopwatch(), BOOTING
             self._order("end")
             self.thread.join()
             self.thread = None
@@ -85,7 +85,7 @@ class Session:
         """Let another kernel take over."""
         try:
             self._up()
-            self.spent, self.allowed = 0, STARTING
+            self.watch, self.allowed = vm.Stopwatch(), STARTING
             self._order(f"kexec {kernel}")
             self._read_until("ready")
             self.allowed = None
@@ -127,7 +127,7 @@ class Session:
         self.lines, self.rest = queue.Queue(), ""
         self.seen, self.console = 0, None
         self.expected = ""
-        self.spent, self.last, self.allowed = 0, time.monotonic(), BOOTING
+        self.watch, self.allowed = vm.Stopwatch(), BOOTING
         self.processors = ""
         self.result = None
         self.thread = threading.Thread(target=self._live, daemon=True)
@@ -150,13 +150,12 @@ class Session:
             self.lines.put(line)
 
     def _cut(self):
-        """Whether the time limit is over. Time in which the host stood still does not count."""
-        now = time.monotonic()
-        self.spent, self.last = self.spent + min(now - self.last, 2), now
+        """Whether the time limit is over."""
+        self.watch.look()
         if self.console is not self.machine.console:
             # vm.py restarted the machine because the kernel did not come up.
-            self.console, self.seen, self.spent = self.machine.console, 0, 0
-        if self.allowed is None or self.spent <= self.allowed:
+            self.console, self.seen, self.watch = self.machine.console, 0, vm.Stopwatch()
+        if self.allowed is None or self.watch.seconds <= self.allowed:
             return False
         self.processors = vm.processors(self.machine.monitor)
         return True
@@ -187,7 +186,7 @@ class Session:
         self.crashes += 1
         if not self.result:
             why = "the machine could not be started"
-        elif self.allowed is not None and self.spent > self.allowed:
+        elif self.allowed is not None and self.watch.seconds > self.allowed:
             why = "the machine stopped answering and was killed"
         elif self.result.timed_out:
             why = "the kernel did not come up"
@@ -214,7 +213,7 @@ class Session:
         try:
             self._up()
             self.expected = expected
-            self.spent, self.allowed = 0, limit + HANGING
+            self.watch, self.allowed = vm.Stopwatch(), limit + HANGING
             self._order(order)
             self._read_until("begin")
             lines, status = self._read_until("end")

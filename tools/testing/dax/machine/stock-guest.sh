@@ -3,7 +3,7 @@
 #
 # Runs in a guest of Debian: stock-guest.sh MACHINE TEST... installs the package of the modules with apt, if
 # there is one, runs the tests, and removes the package. The cases are KTAP, as in
-# tools/testing/selftests/dax/lib.sh, and the lines with ## as those of guest/session.sh.
+# tools/testing/selftests/dax/lib.sh. The lines with ## are for stock.py.
 
 cd /srv/job || exit 1
 export PACE=${PACE:-1}
@@ -20,7 +20,7 @@ check()
 begin()
 {
 	nr=0
-	echo "## begin $1"
+	echo "## begin $1 $(($2 * PACE))"
 	echo "dax-test: $machine $1 begins" >/dev/kmsg
 	# If it hangs, log all tasks, and power off.
 	{

@@ -67,6 +67,19 @@ STARTS = 3
 stalls = []
 
 
+class Stopwatch:
+    """Counts the seconds since it was made. Time in which the host stood still does not count."""
+
+    def __init__(self):
+        self.seconds, self.last = 0, time.monotonic()
+
+    def look(self):
+        """The seconds so far. Someone must look every second."""
+        now = time.monotonic()
+        self.seconds, self.last = self.seconds + min(now - self.last, 2), now
+        return self.seconds
+
+
 @dataclass
 class Result:
     """The result of one boot."""
@@ -391,14 +404,14 @@ class Machine:
         console = self.console = []
         reader = threading.Thread(target=lambda: console.extend(qemu.stdout), daemon=True)
         reader.start()
-        timed_out = stalled = False
-        seconds, last = 0, start
+        timed_out = stalled = up = False
+        watch = Stopwatch()
         try:
             with open(job / "output", "w+b") as output:
                 while qemu.poll() is None:
-                    now = time.monotonic()
-                    seconds, last = seconds + min(now - last, 2), now
-                    if seconds > UP * self.pace and not stalled and not (job / "up").is_file():
+                    seconds = watch.look()
+                    up = up or self._is_up(job)
+                    if seconds > UP * self.pace and not stalled and not up:
                         stalled = True
                         stalls.append(f"{self.kernel.name} in {UP * self.pace} s:\n"
                                       + b"".join(console[-3:]).decode(errors="replace")
@@ -432,6 +445,10 @@ class Machine:
             seconds=time.monotonic() - start)
         shutil.rmtree(job)
         return result, not stalled
+
+    def _is_up(self, job):
+        """Whether the kernel has started its first process."""
+        return (job / "up").is_file()
 
     def shell(self):
         """Give the user a prompt in the guest, until it powers off (or Ctrl-A x)."""
