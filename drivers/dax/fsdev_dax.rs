@@ -74,6 +74,8 @@ impl fsdax::Operations for FsdevDax {
     ///
     /// Failed pages are refused even if the caller wants to overwrite them: this driver cannot
     /// repair memory.
+    // Every access of a file system comes here.
+    #[inline(always)]
     fn direct_access(memory: Memory<'_>, pgoff: usize, pages: usize) -> Result<Extent<'_>> {
         let extent = memory.at(pgoff).ok_or(EFAULT)?.limit(pages);
         if !FAILED.load(Relaxed) {
@@ -89,7 +91,7 @@ impl fsdax::Operations for FsdevDax {
 
     fn zero(memory: Memory<'_>, mut pgoff: usize, mut pages: usize) -> Result {
         while pages > 0 {
-            let extent = Self::direct_access(memory, pgoff, pages)?;
+            let extent = accessible(memory, pgoff, pages)?;
 
             extent.window().zero();
             pgoff = pgoff.wrapping_add(extent.pages());
@@ -108,7 +110,7 @@ impl fsdax::Operations for FsdevDax {
         let begin = window.as_ptr().addr() % PAGE_SIZE;
         let pages = begin.saturating_add(window.len()).div_ceil(PAGE_SIZE);
 
-        match Self::direct_access(memory, pgoff, pages) {
+        match accessible(memory, pgoff, pages) {
             Ok(extent) if extent.pages() == pages => window.copy_from_flushcache(iter),
             _ => 0,
         }
@@ -129,4 +131,10 @@ impl fsdax::Operations for FsdevDax {
         }
         result.unwrap_or(Err(ENXIO))
     }
+}
+
+/// [`fsdax::Operations::direct_access`] for the other operations, which need not be as fast.
+#[inline(never)]
+fn accessible(memory: Memory<'_>, pgoff: usize, pages: usize) -> Result<Extent<'_>> {
+    <FsdevDax as fsdax::Operations>::direct_access(memory, pgoff, pages)
 }
