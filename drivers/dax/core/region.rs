@@ -178,6 +178,7 @@ impl InstanceState {
     }
 
     /// The index of the first range without a mapping device. This reserves room for that device.
+    #[inline(never)]
     fn next_mapping(&mut self) -> Result<Option<usize>> {
         let index = self.mappings.len();
         if index >= self.ranges.len() {

@@ -180,18 +180,18 @@ impl Align {
 
     /// Returns the largest part of `range` that entries of this size can map.
     const fn usable(self, range: &Range) -> Option<Range> {
-        match range.start.checked_add(self.mask) {
-            Some(start) => Range::until(start & !self.mask, range.after() & !self.mask),
-            None => None,
-        }
+        Range::until(self.first(range), range.after() & !self.mask)
     }
 
     /// Returns the length of the largest part of `range` that entries of this size can map.
     const fn usable_len(self, range: &Range) -> u64 {
-        match self.usable(range) {
-            Some(usable) => usable.len(),
-            None => 0,
-        }
+        (range.after() & !self.mask).saturating_sub(self.first(range))
+    }
+
+    /// Returns the first multiple of the unit in `range`, or an address behind it if there is none.
+    const fn first(self, range: &Range) -> u64 {
+        // If this saturates, it is the last multiple there is, where no whole unit follows.
+        range.start.saturating_add(self.mask) & !self.mask
     }
 }
 

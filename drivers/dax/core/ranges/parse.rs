@@ -21,7 +21,7 @@ pub(crate) struct Name {
 
 /// Parses the name of a device, exactly as the kernel prints it. A newline may follow.
 pub(crate) fn name(text: &[u8]) -> Result<Name, Error> {
-    let text = without_newline(until_nul(text)?);
+    let text = without_newline(without_nuls(text));
     let ids = text.strip_prefix(b"dax").ok_or(Error::Malformed)?;
     let (region, instance) = split_at_byte(ids, b'.').ok_or(Error::Malformed)?;
     Ok(Name {
@@ -32,14 +32,14 @@ pub(crate) fn name(text: &[u8]) -> Result<Name, Error> {
 
 /// Parses a range: two inclusive ends in hexadecimal, with or without `0x`, and `-` between them.
 pub(crate) fn range(text: &[u8]) -> Result<Range, Error> {
-    let text = without_newline(until_nul(text)?);
-    let (start, end) = split_at_byte(text, b'-').ok_or(Error::Malformed)?;
-    Range::new(number(start, 16)?, number(end, 16)?).ok_or(Error::Empty)
+    let (start, rest) = leading(without_newline(without_nuls(text)), 16)?;
+    let end = rest.strip_prefix(b"-").ok_or(Error::Malformed)?;
+    Range::new(start.ok_or(Error::TooLarge)?, number(end, 16)?).ok_or(Error::Empty)
 }
 
 /// Parses a size or an alignment in bytes: decimal, octal after `0`, hexadecimal after `0x`.
 pub(crate) fn size(text: &[u8]) -> Result<u64, Error> {
-    number(without_newline(until_nul(text)?), 0)
+    number(without_newline(without_nuls(text)), 0)
 }
 
 /// Parses the number of devices to create. Only 1 is accepted.
@@ -52,12 +52,13 @@ pub(crate) fn create(text: &[u8]) -> Result<(), Error> {
     }
 }
 
-fn until_nul(text: &[u8]) -> Result<&[u8], Error> {
-    match split_at_byte(text, b'\0') {
-        Some((text, rest)) if rest.iter().all(|byte| *byte == b'\0') => Ok(text),
-        Some(_) => Err(Error::Malformed),
-        None => Ok(text),
+/// A NUL that remains is no digit, so the text is malformed.
+fn without_nuls(text: &[u8]) -> &[u8] {
+    let mut text = text;
+    while let [before @ .., b'\0'] = text {
+        text = before;
     }
+    text
 }
 
 fn without_newline(text: &[u8]) -> &[u8] {
@@ -85,6 +86,15 @@ fn id(text: &[u8]) -> Result<u32, Error> {
 
 /// Parses a number as `kstrtoull()` does. With base 0 the prefix of the number gives the base.
 fn number(text: &[u8], base: u64) -> Result<u64, Error> {
+    match leading(text, base)? {
+        (value, []) => value.ok_or(Error::TooLarge),
+        _ => Err(Error::Malformed),
+    }
+}
+
+/// Parses the number that the text begins with. Returns its value, [`None`] if it is too large, and the
+/// rest of the text.
+fn leading(text: &[u8], base: u64) -> Result<(Option<u64>, &[u8]), Error> {
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let (base, digits) = match (base, text) {
         (0, [b'0', b'x' | b'X', digits @ ..]) | (16, [b'0', b'x' | b'X', digits @ ..]) => {
@@ -94,33 +104,28 @@ fn number(text: &[u8], base: u64) -> Result<u64, Error> {
         (0, _) => (10, text),
         (base, _) => (base, text),
     };
-    if digits.is_empty() {
+
+    let mut rest = digits;
+    let mut value = 0u64;
+    let mut overflow = 0;
+    while let [byte, after @ ..] = rest {
+        let digit = match byte {
+            b'0'..=b'9' => u64::from(byte.wrapping_sub(b'0')),
+            // Upper and lower case letters differ in one bit.
+            _ => u64::from((byte | 0x20).wrapping_sub(b'a')).wrapping_add(10),
+        };
+        if digit >= base {
+            break;
+        }
+        let wide = u128::from(value)
+            .wrapping_mul(base.into())
+            .wrapping_add(digit.into());
+        value = wide as u64;
+        overflow |= (wide >> 64) as u64;
+        rest = after;
+    }
+    if rest.len() == digits.len() {
         return Err(Error::Malformed);
     }
-
-    // After an overflow, check the remaining digits: a malformed number has another error.
-    let mut value = 0u64;
-    let mut overflow = false;
-    for byte in digits {
-        let digit = match byte {
-            b'0'..=b'9' => byte.wrapping_sub(b'0'),
-            // Upper and lower case letters differ in one bit.
-            _ => match (byte | 0x20).wrapping_sub(b'a') {
-                letter @ 0..=5 => letter.wrapping_add(10),
-                _ => return Err(Error::Malformed),
-            },
-        };
-        let digit = u64::from(digit);
-        if digit >= base {
-            return Err(Error::Malformed);
-        }
-        let (shifted, over) = value.overflowing_mul(base);
-        let (sum, carry) = shifted.overflowing_add(digit);
-        overflow |= over | carry;
-        value = sum;
-    }
-    if overflow {
-        return Err(Error::TooLarge);
-    }
-    Ok(value)
+    Ok(((overflow == 0).then_some(value), rest))
 }

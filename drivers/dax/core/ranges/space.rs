@@ -38,7 +38,7 @@ pub(crate) const ALIGNS: usize = 3;
 /// One value for each alignment of the region.
 type PerAlign = [u64; ALIGNS];
 
-/// Gaps by their first address.
+/// Gaps by their last address, which stays the same when the lowest part of a gap is allocated.
 type Gaps = RBTree<u64, Range>;
 
 /// The memory for a node of [`Gaps`].
@@ -170,9 +170,11 @@ impl Space {
         let (mut before, mut behind) = (None::<Range>, None::<Range>);
 
         for gaps in &self.levels {
-            // An address in a range is less than `u64::MAX`.
-            let next = gaps.cursor_lower_bound(&address.wrapping_add(1));
+            let next = gaps.cursor_lower_bound(&address);
             let (low, high) = match &next {
+                Some(next) if next.current().1.start() <= address => {
+                    (Some(next.current()), next.peek_next())
+                }
                 Some(next) => (next.peek_prev(), Some(next.current())),
                 None => (None, None),
             };
@@ -246,6 +248,14 @@ impl Space {
 
     /// Replaces the gaps `old` by `new`. The caller ensures that there are enough spare nodes.
     fn replace(&mut self, old: [Option<Range>; 2], new: [Option<Range>; 2]) -> Result<(), Error> {
+        if let ([Some(gap), None] | [None, Some(gap)], [Some(new), None] | [None, Some(new)]) =
+            (old, new)
+        {
+            if self.move_start(gap, new) {
+                return Ok(());
+            }
+        }
+
         let mut nodes = old.map(|gap| self.remove(gap?));
 
         for gap in new.into_iter().flatten() {
@@ -262,37 +272,68 @@ impl Space {
     }
 
     /// The number of alignments that `gap` holds a unit of.
+    #[inline(never)]
     fn level(&self, gap: &Range) -> usize {
         self.aligns
             .iter()
-            .take_while(|align| align.usable(gap).is_some())
+            .take_while(|align| align.usable_len(gap) > 0)
             .count()
+    }
+
+    /// Gives a gap another start, if its node can stay where it is.
+    fn move_start(&mut self, gap: Range, new: Range) -> bool {
+        if gap.end() != new.end() {
+            return false;
+        }
+
+        // The gap is in another tree if its level changes.
+        let level = self.level(&new);
+        let gaps = self.levels.get_mut(level);
+        let Some(found) = gaps.and_then(|gaps| gaps.get_mut(&new.end())) else {
+            return false;
+        };
+        *found = new;
+        self.count(Some(gap), Some(new));
+        true
     }
 
     /// Adds a gap to its tree, and its size to the totals.
     fn insert(&mut self, node: Spare, gap: Range) {
         let level = self.level(&gap);
 
-        self.free = self.free.wrapping_add(gap.len());
-        for (usable, align) in self.usable.iter_mut().zip(&self.aligns) {
-            *usable = usable.wrapping_add(align.usable_len(&gap));
-        }
+        self.count(None, Some(gap));
         if let Some(gaps) = self.levels.get_mut(level) {
-            gaps.insert(node.into_node(gap.start(), gap));
+            gaps.insert(node.into_node(gap.end(), gap));
         }
     }
 
     /// Removes a gap from its tree, and its size from the totals. Returns the node.
+    #[inline(never)]
     fn remove(&mut self, gap: Range) -> Option<Spare> {
         let level = self.level(&gap);
-        let node = self.levels.get_mut(level)?.remove_node(&gap.start())?;
+        let node = self.levels.get_mut(level)?.remove_node(&gap.end())?;
 
-        self.free = self.free.wrapping_sub(gap.len());
-        for (usable, align) in self.usable.iter_mut().zip(&self.aligns) {
-            *usable = usable.wrapping_sub(align.usable_len(&gap));
-        }
+        self.count(Some(gap), None);
         Some(node.into_reservation())
     }
+
+    /// Subtracts a gap that is gone from the totals, and adds a new one.
+    #[inline(never)]
+    fn count(&mut self, gone: Option<Range>, new: Option<Range>) {
+        self.free = change(self.free, Align::BYTE, &gone, &new);
+        for (usable, align) in self.usable.iter_mut().zip(self.aligns) {
+            *usable = change(*usable, align, &gone, &new);
+        }
+    }
+}
+
+/// Returns a total of what `align` can map, with one gap less and another more.
+// Not inlined, because the loop above is unrolled.
+#[inline(never)]
+fn change(total: u64, align: Align, gone: &Option<Range>, new: &Option<Range>) -> u64 {
+    let [gone, new] = [gone, new].map(|gap| gap.map_or(0, |gap| align.usable_len(&gap)));
+
+    total.wrapping_sub(gone).wrapping_add(new)
 }
 
 /// Allocates memory for a node. May sleep.

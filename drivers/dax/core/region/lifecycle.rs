@@ -197,9 +197,18 @@ impl Region {
     }
 
     /// Makes the mapping devices that an instance lacks. The device lock is held.
-    pub(super) fn add_mappings(self: &Arc<Self>, dev: &Subclass<Instance>) -> Result {
-        let mut next = self.with_instance(dev.key(), InstanceState::next_mapping)??;
+    fn add_mappings(self: &Arc<Self>, dev: &Subclass<Instance>) -> Result {
+        let next = self.with_instance(dev.key(), InstanceState::next_mapping)??;
 
+        self.add_mappings_from(next, dev)
+    }
+
+    /// As [`Self::add_mappings`]. `next` is from `next_mapping`.
+    pub(super) fn add_mappings_from(
+        self: &Arc<Self>,
+        mut next: Option<usize>,
+        dev: &Subclass<Instance>,
+    ) -> Result {
         while let Some(index) = next {
             let mapping = Mapping {
                 region: self.clone(),

@@ -164,11 +164,11 @@ impl Region {
                 Err(why) => break Err(why.into()),
             }
         };
+        let next = grown.and_then(|()| instance.next_mapping());
         drop(state);
 
         self.trim_mappings(dev.key());
-        grown
-            .and_then(|()| self.add_mappings(dev))
+        next.and_then(|next| self.add_mappings_from(next, dev))
             .and_then(|()| give(&guard, dev, &change))
             .inspect_err(|_| self.undo(dev.key(), before))
     }
@@ -186,9 +186,10 @@ impl Region {
             return Err(why.into());
         }
         self.gave(dev.id(), range);
+        let next = instance.next_mapping();
         drop(state);
 
-        self.add_mappings(dev)
+        next.and_then(|next| self.add_mappings_from(next, dev))
             .and_then(|()| give(&guard, dev, &change))
             .inspect_err(|_| self.undo(dev.key(), before))
     }

@@ -9,8 +9,8 @@ impl Space {
     pub(crate) fn checked_gaps(&self) -> Vec<Range> {
         let mut gaps = Vec::new();
         for (level, tree) in self.levels.iter().enumerate() {
-            for (start, gap) in tree.iter() {
-                assert_eq!(*start, gap.start());
+            for (end, gap) in tree.iter() {
+                assert_eq!(*end, gap.end());
                 for (index, align) in self.aligns.iter().enumerate() {
                     assert_eq!(
                         align.usable_len(gap) > 0,

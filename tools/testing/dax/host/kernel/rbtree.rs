@@ -98,6 +98,14 @@ impl<K: Ord, V> RBTree<K, V> {
         Some(RBTreeNode { memory, key, value })
     }
 
+    /// The value of a node.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V>
+    where
+        K: Copy,
+    {
+        self.0.get_mut(&Key(*key)).map(|(_, value)| value)
+    }
+
     /// The number of nodes.
     #[allow(clippy::len_without_is_empty)] // The kernel's has neither.
     pub fn len(&self) -> usize {
@@ -156,6 +164,14 @@ impl<K: Ord, V> Cursor<'_, K, V> {
     pub fn peek_prev(&self) -> Option<(&K, &V)> {
         let before = (Bound::Unbounded, Bound::Excluded(self.key));
         let (key, (_, value)) = self.tree.0.range(before).next_back()?;
+
+        Some((&key.0, value))
+    }
+
+    /// The next node.
+    pub fn peek_next(&self) -> Option<(&K, &V)> {
+        let behind = (Bound::Excluded(self.key), Bound::Unbounded);
+        let (key, (_, value)) = self.tree.0.range(behind).next()?;
 
         Some((&key.0, value))
     }
