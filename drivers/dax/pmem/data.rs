@@ -5,6 +5,10 @@
 //! This file only has arithmetic and the text of messages. `mod.rs` calls libnvdimm and the core.
 
 use kernel::{
+    dax::memory::{
+        align_is_valid,
+        Aligns, //
+    },
     fmt::{
         self,
         Write as _, //
@@ -17,8 +21,7 @@ use kernel::{
         PAGE_STRUCT_SIZE, //
     },
     page::PAGE_SIZE,
-    prelude::*,
-    sizes::SizeConstants, //
+    prelude::*, //
 };
 
 use core::{
@@ -64,11 +67,11 @@ impl Data {
             return refuse(&Fault::MODE, [block.mode.into(), 0, 0]);
         };
 
-        let align = match block.align {
-            u64::SZ_4K => u32::SZ_4K,
-            u64::SZ_2M => u32::SZ_2M,
-            u64::SZ_1G => u32::SZ_1G,
-            align => return refuse(&Fault::ALIGN, [align, 0, 0]),
+        let Some(align) = u32::try_from(block.align)
+            .ok()
+            .filter(|align| align_is_valid(*align as usize))
+        else {
+            return refuse(&Fault::ALIGN, [block.align, 0, 0]);
         };
 
         if block.data_offset < INFO_BLOCK_RESERVE {
@@ -112,7 +115,7 @@ impl Data {
 pub(super) struct Refusal {
     pub(super) errno: Error,
     pub(super) fault: &'static Fault,
-    /// The numbers for the `#` and `%` in [`Fault::what`].
+    /// The numbers for each `#` and `%` in [`Fault::what`].
     numbers: [u64; 3],
 }
 
@@ -157,6 +160,7 @@ impl fmt::Display for Refusal {
                     LowerHex::fmt(numbers.next().unwrap_or(&0), f)?;
                 }
                 b'%' => Display::fmt(numbers.next().unwrap_or(&0), f)?,
+                b'@' => Aligns.fmt(f)?,
                 byte => f.write_char(byte.into())?,
             }
         }
@@ -169,8 +173,8 @@ impl fmt::Display for Refusal {
 /// The messages are data because a format string for each of them would compile to more code than
 /// the rest of the module.
 pub(super) struct Fault {
-    /// The message. `#` stands for a hexadecimal number, `%` for a decimal one. Sizes and addresses
-    /// are in bytes.
+    /// The message. `#` stands for a hexadecimal number, `%` for a decimal one, `@` for the aligns that
+    /// there are. Sizes and addresses are in bytes.
     what: &'static str,
     /// The advice. The name of the namespace is appended to it.
     pub(super) remedy: &'static str,
@@ -225,7 +229,7 @@ impl Fault {
         remedy: START_OVER,
     };
     const ALIGN: Self = Self {
-        what: "its info block has align #, not 0x1000, 0x200000 or 0x40000000",
+        what: "its info block has align #, not @",
         remedy: START_OVER,
     };
     const OFFSET: Self = Self {

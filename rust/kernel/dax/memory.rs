@@ -35,6 +35,7 @@ use crate::{
     bindings,
     device,
     devres,
+    fmt,
     mm::memremap::{
         pages::Misfit,
         OwnedDevPagemap,
@@ -121,8 +122,9 @@ fn range_in_use(dev: &Device<device::Bound>, i: usize, range: &Range) -> Error {
 fn bad_align(dev: &Device<device::Bound>, align: usize) -> Error {
     dev_warn!(
         dev,
-        "align 0x{:x} is not the size of a page table entry; 0x1000, 0x200000 or 0x40000000 would be, as far as the CPU has them\n",
-        align
+        "align 0x{:x} is not the size of a page table entry of this machine, which is {}\n",
+        align,
+        Aligns
     );
     EINVAL
 }
@@ -265,6 +267,22 @@ impl<'a, 'c> Reserved<'a, 'c> {
 pub fn align_is_valid(align: usize) -> bool {
     // SAFETY: The function has no requirements.
     unsafe { bindings::dax_align_valid(align) }
+}
+
+/// The sizes of the page table entries of this machine, as messages show them: `0x1000, 0x200000 or
+/// 0x40000000`.
+pub struct Aligns;
+
+impl fmt::Display for Aligns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pte, pmd, pud) = (bindings::PAGE_SIZE, bindings::PMD_SIZE, bindings::PUD_SIZE);
+
+        match [pmd, pud].map(align_is_valid) {
+            [true, true] => write!(f, "0x{pte:x}, 0x{pmd:x} or 0x{pud:x}"),
+            [true, false] => write!(f, "0x{pte:x} or 0x{pmd:x}"),
+            [false, _] => write!(f, "0x{pte:x}"),
+        }
+    }
 }
 
 /// Allocates per-CPU counters for a memmap, which devres frees.

@@ -53,9 +53,9 @@ def said(path, text):
     # Strings from which messages are assembled.
     for display in re.findall(r"impl fmt::Display for Error \{(.*?)\n\}", text, re.S):
         yield from re.findall(STRING, display)
-    # Complaints about info blocks, with # and % for numbers, and their remedies.
+    # Complaints about info blocks, with #, % and @ for values, and their remedies.
     for sentence in re.findall(r"\b(?:what:|remedy:|&str =) " + STRING, text):
-        yield re.sub(r"[#%]", "{}", sentence)
+        yield re.sub(r"[#%@]", "{}", sentence)
     for what, why in re.findall(r'\brefuse!\(\s*dev,\s*"([\w ]+)",\s*' + STRING, text):
         yield f"{what} refused: {why}"
     if "daxfile" in path.name or "daxfile" in path.parts:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A stand-in on the host for the items of the `kernel` crate that the logic uses: vectors and trees
-//! whose growth can fail, sizes, `fmt`, errors and the info block of libnvdimm. Names and semantics are
+//! whose growth can fail, `fmt`, errors and the info block of libnvdimm. Names and semantics are
 //! the same. In addition, tests can make allocations fail, and visits to the nodes of trees are counted.
 
 pub use core::fmt;
@@ -17,6 +17,25 @@ pub mod rbtree;
 /// Items that need no other kernel code.
 pub mod dax {
     pub use crate::search;
+
+    /// The memory of instances.
+    pub mod memory {
+        use std::fmt;
+
+        /// As on x86-64.
+        pub fn align_is_valid(align: usize) -> bool {
+            [4 << 10, 2 << 20, 1 << 30].contains(&align)
+        }
+
+        /// The same, as messages show it.
+        pub struct Aligns;
+
+        impl fmt::Display for Aligns {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("0x1000, 0x200000 or 0x40000000")
+            }
+        }
+    }
 }
 
 /// Memory management.
@@ -33,30 +52,6 @@ pub mod page {
     pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
     /// Its logarithm.
     pub const PAGE_SHIFT: usize = 12;
-}
-
-/// Sizes in bytes.
-pub mod sizes {
-    /// Some of them, in each type.
-    pub trait SizeConstants {
-        /// 4 KiB.
-        const SZ_4K: Self;
-        /// 2 MiB.
-        const SZ_2M: Self;
-        /// 1 GiB.
-        const SZ_1G: Self;
-    }
-
-    macro_rules! sizes {
-        ($($number:ty)*) => {$(
-            impl SizeConstants for $number {
-                const SZ_4K: Self = 4 << 10;
-                const SZ_2M: Self = 2 << 20;
-                const SZ_1G: Self = 1 << 30;
-            }
-        )*};
-    }
-    sizes!(u32 u64);
 }
 
 /// The prelude.
