@@ -240,7 +240,7 @@ fn units() -> Result<[Align; ranges::ALIGNS]> {
 /// The unit in which memory is given to an instance: its align, or the unit of `memremap_pages()` if that
 /// is larger.
 fn unit(align: Align) -> Result<Align> {
-    let least = Align::new(limits::memremap_compat_align() as u64).ok_or(EINVAL)?;
+    let least = Align::new(limits::memremap_unit() as u64).ok_or(EINVAL)?;
 
     Ok(align.max(least))
 }

@@ -129,7 +129,7 @@ impl Range {
     }
 }
 
-/// The unit of ranges: the size of the device's page-table entries, or `memremap_compat_align()` if
+/// The unit of ranges: the size of the device's page-table entries, or the unit of `memremap_pages()` if
 /// that is larger. A power of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Align {

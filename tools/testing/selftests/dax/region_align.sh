@@ -109,10 +109,12 @@ empty_region
 
 # ---- bound: entries of a pte ----
 
-# memremap_pages() takes units of 2 MiB.
+# memremap_pages() takes units of 2 MiB. Two devices do not share a page of the memmap either, see
+# upstream-bugs/memmap-page.
+least=$((page * page / 64 > 2 << 20 ? page * page / 64 : 2 << 20))
 new_device
 echo "$page" >"$SYS/align"
-is "an align of $PAGE fits any range" "$(result "$SYS/size" $((u + (2 << 20)))) $(cat "$SYS/size")" "ok $((u + (2 << 20)))"
+is "an align of $PAGE fits any range" "$(result "$SYS/size" $((u + least))) $(cat "$SYS/size")" "ok $((u + least))"
 check "device_dax binds" bind_to_device
 dax "it maps pages of $PAGE" <<-DAX
 	open f $NODE		= ok
@@ -121,12 +123,33 @@ dax "it maps pages of $PAGE" <<-DAX
 	phys m 0		= $(at "$page")
 	phys m $page		= $(at $((2 * page)))
 	smaps m KernelPageSize	= $((page >> 10)) kB
-	mmap n f $page $((u + (2 << 20) - page))	= ok
+	mmap n f $page $((u + least - page))	= ok
 	write n 0 5		= ok
-	phys n 0		= $(at $((u + (2 << 20) - page)))
+	phys n 0		= $(at $((u + least - page)))
 DAX
 unbind
 [ "$u" = $((2 << 20)) ] || is "an align of $PMD does not fit" "$(result "$SYS/align" "$u")" EINVAL
+empty_region
+
+new_device; a=$DEV
+echo "$page" >"$SYS/align"
+is "less than the least unit is refused" "$(result "$SYS/size" $((least / 2)))" EINVAL
+is "a device has the least unit" "$(result "$SYS/size" $least)" ok
+check "device_dax binds" bind_to_device
+new_device; b=$DEV
+echo "$page" >"$SYS/align"
+is "so has its neighbour" "$(result "$SYS/size" $least)" ok
+check "device_dax binds" bind_to_device
+use_device $a
+unbind
+use_device $b
+dax "the neighbour works when the device is unbound" <<-DAX
+	open f $NODE		= ok
+	mmap m f $least 0	= ok
+	fill m 0 $least 7 $page	= ok
+	verify m 0 $least 7 $page	= ok
+DAX
+unbind
 empty_region
 
 # ---- all of it ----
