@@ -76,7 +76,10 @@ mod tests {
         Space,
         ALIGNS, //
     };
-    use kernel::prelude::*;
+    use kernel::{
+        page::PAGE_SIZE,
+        prelude::*, //
+    };
 
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn page_to_address() -> Result {
-        let pages = |mib: u64| mib * MIB / kernel::page::PAGE_SIZE as u64;
+        let pages = |mib: u64| mib * MIB / PAGE_SIZE as u64;
         let part = |pgoff, range| InstanceRange { pgoff, range };
         let device = [
             part(0, mib(8, 2)?),
@@ -169,7 +172,10 @@ mod tests {
         assert_eq!(lookup(&device, pages(4), 2 * MIB), Some(BASE + 2 * MIB));
         assert_eq!(lookup(&device, pages(4), 4 * MIB), None);
         assert_eq!(lookup(&device, pages(8), 1), None);
-        assert_eq!(lookup(&device[..1], 1, 1), Some(BASE + 8 * MIB + 4096));
+        assert_eq!(
+            lookup(&device[..1], 1, 1),
+            Some(BASE + 8 * MIB + PAGE_SIZE as u64)
+        );
         Ok(())
     }
 

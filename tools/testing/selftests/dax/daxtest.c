@@ -92,6 +92,8 @@ struct map {
 static struct file files[MAX_NAMES];
 static struct map maps[MAX_NAMES];
 static char result[MAX_LINE];
+/* The size of a page, in bytes. */
+static uint64_t page;
 
 static void say(const char *fmt, ...)
 {
@@ -871,12 +873,12 @@ static void do_phys(char **a)
 	uint64_t at = (uint64_t)map(a[1])->addr + number(a[2]), entry = 0;
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || pread(fd, &entry, 8, at / 4096 * 8) != 8)
+	if (fd < 0 || pread(fd, &entry, 8, at / page * 8) != 8)
 		say_errno();
 	else if (!(entry >> 63))
 		say("none");
 	else
-		say("%#lx", (unsigned long)((entry & ((1ull << 55) - 1)) * 4096 + at % 4096));
+		say("%#lx", (unsigned long)((entry & ((1ull << 55) - 1)) * page + at % page));
 	close(fd);
 }
 
@@ -891,7 +893,7 @@ static void do_pagemap(char **a)
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), len = 0;
 
 	say("none");
-	if (fd < 0 || pread(fd, &entry, 8, at / 4096 * 8) != 8)
+	if (fd < 0 || pread(fd, &entry, 8, at / page * 8) != 8)
 		say_errno();
 	else
 		for (size_t i = 0; i < sizeof(bits) / sizeof(*bits); i++)
@@ -903,7 +905,7 @@ static void do_pagemap(char **a)
 /* mapped M OFF LEN: print the numbers of the mapped pages, counted from OFF; "0-3 7" or "none" */
 static void do_mapped(char **a)
 {
-	uint64_t at = (uint64_t)map(a[1])->addr + number(a[2]), n = number(a[3]) / 4096, first = 0;
+	uint64_t at = (uint64_t)map(a[1])->addr + number(a[2]), n = number(a[3]) / page, first = 0;
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), len = 0;
 	bool before = false;
 
@@ -911,7 +913,7 @@ static void do_mapped(char **a)
 	for (uint64_t i = 0; i <= n && len < MAX_LINE - 64; i++) {
 		uint64_t entry = 0;
 
-		if (i < n && pread(fd, &entry, 8, (at / 4096 + i) * 8) != 8) {
+		if (i < n && pread(fd, &entry, 8, (at / page + i) * 8) != 8) {
 			say_errno();
 			break;
 		}
@@ -1224,8 +1226,8 @@ static volatile bool guards_end;
 static void *guards_thread(void *arg)
 {
 	while (!guards_end) {
-		madvise(guarded.addr, 4096, MADV_GUARD_INSTALL);
-		madvise(guarded.addr, 4096, MADV_GUARD_REMOVE);
+		madvise(guarded.addr, page, MADV_GUARD_INSTALL);
+		madvise(guarded.addr, page, MADV_GUARD_REMOVE);
 		madvise(guarded.addr, guarded.len, MADV_DONTNEED);
 	}
 	return NULL;
@@ -1626,6 +1628,7 @@ int main(void)
 	char line[MAX_LINE], command[MAX_LINE];
 	int bad = 0, nr = 0;
 
+	page = sysconf(_SC_PAGESIZE);
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -317,6 +317,10 @@ case $(uname -m) in x86_64) PUD=1G ;; *) PUD='' ;; esac
 # shellcheck disable=SC2034
 ALIGNS=("$PAGE" "$PMD" ${PUD:+"$PUD"})
 
+# The align of a device where a test does not depend on it: a pmd, or a pte if the pmd is larger than the sizes in
+# the tests.
+case $PMD in 2M) ENTRY=$PMD ;; *) ENTRY=$PAGE ;; esac
+
 # room ALIGN: a size for a device with this align: 256M, or as much as some entries need
 room() { if [ "$(bytes "$1")" -lt $((256 << 20)) ]; then echo 256M; else echo 3G; fi; }
 
@@ -355,6 +359,14 @@ dax_device()
 	wait_bound || bail_out "$DEV is not bound to device_dax"
 }
 
+# has_align ALIGN [DIRECTORY]: give a device this align, and take its memory if it has another
+has_align()
+{
+	local sys=${2:-$SYS}
+	[ "$(cat "$sys/align")" = "$(bytes "$1")" ] ||
+		{ echo 0 >"$sys/size"; bytes "$1" >"$sys/align"; }
+}
+
 # any_device SIZE: make a device bound to device_dax from the memory that the machine has: NVDIMM,
 # soft-reserved or CXL. The end of the test restores the previous state.
 any_device()
@@ -363,7 +375,7 @@ any_device()
 	hmem*)
 		use_device dax0.0
 		on_exit "[ $(driver) = none ] || echo $DEV >$KMEM/bind"
-		on_exit "echo $SIZE >$SYS/size; echo $DEV >$DRV/remove_id"
+		on_exit "has_align $PMD $SYS; echo $SIZE >$SYS/size; echo $DEV >$DRV/remove_id"
 		on_exit "echo $DEV >$SYS/driver/unbind"
 		;;
 	cxl*)
@@ -374,11 +386,12 @@ any_device()
 		use_device "$(basename /sys/bus/dax/devices/dax*.0)"
 		;;
 	*)
-		dax_device "$PMD" mem "$1"
+		dax_device "$ENTRY" mem "$1"
 		return
 		;;
 	esac
 	[ "$(driver)" = none ] || echo "$DEV" >"$SYS/driver/unbind"
+	has_align "$ENTRY"
 	bytes "$1" >"$SYS/size"
 	echo "$DEV" >$DRV/new_id
 	use_device "$DEV"
