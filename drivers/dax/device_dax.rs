@@ -188,15 +188,17 @@ fn refuse_smaller(dev: &dax::Device, fault: &VmFault, align: usize) -> FaultResu
         refuse!(
             dev,
             "page fault",
-            "the process has huge pages disabled, by prctl(PR_SET_THP_DISABLE) or MADV_NOHUGEPAGE, so that mm does not ask for an entry of the align 0x{:x}; undo that, or use an align of 0x1000",
-            align
+            "the process has huge pages disabled, by prctl(PR_SET_THP_DISABLE) or MADV_NOHUGEPAGE, so that mm does not ask for an entry of the align 0x{:x}; undo that, or use an align of 0x{:x}",
+            align,
+            PAGE_SIZE
         );
     } else {
         refuse!(
             dev,
             "page fault",
-            "a guard page or userfaultfd has put a table of smaller entries where one of the align 0x{:x} belongs; remove it and map the device anew, or use an align of 0x1000",
-            align
+            "a guard page or userfaultfd has put a table of smaller entries where one of the align 0x{:x} belongs; remove it and map the device anew, or use an align of 0x{:x}",
+            align,
+            PAGE_SIZE
         );
     }
     live.count(Count::RefusedAlign);

@@ -9,7 +9,10 @@ use kernel::{
         Requester, //
     },
     mm::vma_desc::VmaDesc,
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*, //
 };
 
@@ -76,14 +79,16 @@ pub(crate) fn refuse_smaller(seal: &Seal, huge_disabled: bool) {
     if huge_disabled {
         refuse!(
             "page fault",
-            "the process has huge pages disabled, by prctl(PR_SET_THP_DISABLE) or MADV_NOHUGEPAGE, so that mm does not ask for an entry of the align 0x{:x}; undo that, or use an align of 0x1000",
-            seal.align()
+            "the process has huge pages disabled, by prctl(PR_SET_THP_DISABLE) or MADV_NOHUGEPAGE, so that mm does not ask for an entry of the align 0x{:x}; undo that, or use an align of 0x{:x}",
+            seal.align(),
+            PAGE_SIZE
         );
     } else {
         refuse!(
             "page fault",
-            "a guard page has put a table of smaller entries where one of the align 0x{:x} belongs; remove it and map the file anew, or use an align of 0x1000",
-            seal.align()
+            "a guard page has put a table of smaller entries where one of the align 0x{:x} belongs; remove it and map the file anew, or use an align of 0x{:x}",
+            seal.align(),
+            PAGE_SIZE
         );
     }
 }
