@@ -50,11 +50,11 @@ PROGRAMS = ["prog_kvm", "prog_kvm_failure", "prog_kdump", "kmem_pressure", "prog
 # smaller than an entry of 512 MiB, which pages of 64 KiB have.
 ARM64_ANY = """
     nvdimm/kunit nvdimm/mmap nvdimm/mmap_refused nvdimm/mmap_address nvdimm/split nvdimm/unbind nvdimm/share
-    nvdimm/dontfork nvdimm/file nvdimm/raw nvdimm/pmem_modes nvdimm/kmem hmem/region_align hmem/hmem hmem/held
-    hmem/kmem
+    nvdimm/dontfork nvdimm/file nvdimm/raw nvdimm/pmem_modes nvdimm/fault_around_huge nvdimm/kmem hmem/region_align
+    hmem/hmem hmem/held hmem/kmem
     """.split()
 ARM64_FINE = """
-    nvdimm/rebind nvdimm/stats nvdimm/fault_around nvdimm/fault_around_huge nvdimm/kmem_state
+    nvdimm/rebind nvdimm/stats nvdimm/fault_around nvdimm/kmem_state
     nvdimm/held nvdimm/provider_gone hmem/fault_around hmem/region hmem/region_refused hmem/region_race hmem/grow
     hmem/kmem_grow
     """.split()
