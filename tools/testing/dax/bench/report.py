@@ -610,11 +610,6 @@ Entries in sequence, ``MAP_POPULATE``, ``MADV_POPULATE_WRITE``
 	(vm_insert_pages() needs VM_MIXEDMAP). ``MAP_POPULATE`` also looks up each entry
 	after it exists. With 4 KiB, mm's part is 800 of the 900 instructions per page.
 """),
-    (("pread-onefile", "pwrite-onefile", "page-onefile"), """\
-Files on fsdev_dax
-	direct_access checks that the memory has not failed and that the request does not cross
-	the end of a range. C does neither. The checks take two or three instructions.
-"""),
     ("whole-fork", """\
 fork with 1 GiB mapped
 	fork() calls one function of device_dax, which ends the copy of a mapping that a child must
@@ -657,7 +652,7 @@ Text
 	``available_size`` fast. "Least" is above the goal for device_dax and kmem. In
 	dax_pmem it leaves out 1,500 bytes of messages that are data; with them it is 2.9.
 	The rest is code. The core has a parser that tells what is wrong with an input
-	(1,600 bytes, where C calls kstrtoull()). device_dax also makes entries ahead of the
+	(1,400 bytes, where C calls kstrtoull()). device_dax also makes entries ahead of the
 	program. dax_hmem decides on each range by itself and undoes what failed. All
 	modules test indices that are always in bounds, because no code may panic. Each
 	module has its own copy of generic functions of the kernel crate ("crate").
