@@ -55,8 +55,9 @@ ARM64_ANY = """
     """.split()
 ARM64_FINE = """
     nvdimm/rebind nvdimm/stats nvdimm/fault_around nvdimm/kmem_state
-    nvdimm/held nvdimm/provider_gone hmem/fault_around hmem/region hmem/region_refused hmem/region_race hmem/grow
-    hmem/kmem_grow
+    nvdimm/held nvdimm/provider_gone nvdimm/region_overlap nvdimm/fsdev nvdimm/sample
+    hmem/fault_around hmem/provider_gone hmem/region hmem/region_refused hmem/region_race hmem/region_overlap
+    hmem/grow hmem/fsdev hmem/kmem_grow
     """.split()
 ARM64 = {"arm64-4K": ARM64_ANY + ARM64_FINE, "arm64-64K": ARM64_ANY}
 

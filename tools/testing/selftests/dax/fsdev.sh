@@ -297,7 +297,7 @@ fi
 
 # ---- 1 GiB ----
 
-if [ "$MACHINE" = nvdimm ]; then
+if [ "$MACHINE" = nvdimm ] && [ -n "$PUD" ]; then
 	destroy_device >/dev/null
 	dax_device 1G dev 2G
 	dax "device_dax: entries of 1 GiB" <<-DAX

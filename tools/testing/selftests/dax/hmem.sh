@@ -33,6 +33,14 @@ devices() { cd /sys/bus/platform/devices && echo hmem* | sed 's/hmem\*//'; cd "$
 
 # ---- after boot ----
 
+# A node is offline once its memory was System RAM and is not any more. The range is then in another node when it
+# is found anew.
+if [ "$near" = 1 ] && [ "$(cat /sys/devices/system/node/online)" = 0 ]; then
+	modprobe -r dax_hmem && modprobe dax_hmem && udevadm settle
+	free_device 2>/dev/null
+	near=0
+fi
+
 check "dax_hmem was loaded for the memory" test -d /sys/module/dax_hmem
 is "one platform device for all of the memory, and one for the range" "$(devices)" "hmem.0 hmem_platform.0"
 is "each has its driver" "$(basename "$(readlink $host/driver)") $(basename "$(readlink $piece/driver)")" \

@@ -76,17 +76,10 @@ is "all memory is gone" "$(mem_total)" "$total"
 
 memory_state online_movable >/dev/null
 # Pages in a pipe are pinned until they are read.
-cat >"$TMP/pin" <<'PERL'
-pipe(R, W); my $text = "x" x (1 << 20); my $at = unpack("Q", pack("p", $text));
-my $area = pack("QQ", $at, 16 * 4096);
-syscall(278, fileno(W), $area, 1, 0) > 0 or exit 1;
-print "pinned\n"; close STDOUT; sleep 60 * $ENV{PACE};
-PERL
-perl="perl $TMP/pin"
-numactl --membind=1 $perl >"$TMP/pinned" &
-pin=$!
-for _ in $(seq 50); do [ -s "$TMP/pinned" ] && break; sleep 0.1; done
-is "a process has pinned pages" "$(cat "$TMP/pinned")" pinned
+session p numactl --membind=1 daxtest
+ask p mmap m anon 1M 0 rw private >/dev/null
+ask p fill m 0 1M 7 4K >/dev/null
+is "a process has pinned pages" "$(ask p pipe q m 0 16)" ok
 log_mark
 begin=$SECONDS
 refuse "unplugged ends after a signal" "interrupted" \
@@ -99,7 +92,7 @@ writer=$!
 sleep 0.5
 check "a read of state does not wait for a write" \
 	within 1 grep -q online_movable "$SYS/state"
-kill $pin
+leave p
 wait $writer
 is "the write succeeds when the pages are free" "$(now) $(mem_total)" "unplugged $total"
 
