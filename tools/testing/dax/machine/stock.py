@@ -546,14 +546,16 @@ class Watch:
 
     def __init__(self, guest, pace, show):
         self.guest, self.pace, self.show = guest, pace, show
-        self.part, self.why = "the start", ""
+        self.part, self.why, self.rest = "the start", "", ""
         self._allow(self.BOOTING)
 
     def _allow(self, seconds):
         self.watch, self.allowed = vm.Stopwatch(), seconds * self.pace
 
     def heard(self, text):
-        for what, name, seconds in re.findall(r"^## (begin|end) (\w+) (\d+)$", text, re.M):
+        # The text comes in pieces; the last line may go on in the next one.
+        lines, end, self.rest = (self.rest + text).rpartition("\n")
+        for what, name, seconds in re.findall(r"^## (begin|end) (\w+) (\d+)$", lines + end, re.M):
             self.part = name if what == "begin" else f"what follows {name}"
             self._allow(int(seconds) / self.pace + self.HANGING if what == "begin" else self.BETWEEN)
         if self.show:
