@@ -14,6 +14,9 @@ LEAKS = re.compile(r"^.*kmemleak: \d+ new suspected.*$", re.M)
 # and stores a text as the reason. Linux 7.3 frees that text only for devices on the deferred list;
 # see upstream-bugs/deferred-reason.
 KEPT_BY_THE_CORE = "device_set_deferred_probe_reason+0x"
+# The page allocator names its caller when a node has no page left, for instance for migrate_pages().
+# That is no bug, unless a function of the core or of a module asked for the page.
+NO_PAGE = re.compile(r"^.*page allocation failure: order:.*\n(?:.*\n)*?.*</TASK>.*$", re.M)
 # A report of the kernel is cut after this many lines.
 REPORT_LINES = 30
 # A function of the core or of a module, in a stack.
@@ -40,12 +43,13 @@ def blame(log, expected):
     """Returns the bug reports in LOG as one text, which is empty if there are none, and a count of
     the reports that are tolerated. EXPECTED is a pattern of lines that the test may cause."""
     counts = {}
-    # The rest of the kernel also has data races.
-    others = [found[0] for found in RACE.finditer(log) if not OWN.search(found[0])]
-    for report in others:
-        log = log.replace(report, "")
-    if others:
-        counts["data races without a function of DAX"] = len(others)
+    # The rest of the kernel also has data races, and asks for pages.
+    for pattern, name in ((RACE, "data races"), (NO_PAGE, "page allocations that failed")):
+        others = [found[0] for found in pattern.finditer(log) if not OWN.search(found[0])]
+        for report in others:
+            log = log.replace(report, "")
+        if others:
+            counts[f"{name} without a function of DAX"] = len(others)
     log, lost = known_leaks(log)
     if lost:
         counts["texts lost by the driver core"] = lost
