@@ -14,8 +14,8 @@ LEAKS = re.compile(r"^.*kmemleak: \d+ new suspected.*$", re.M)
 # and stores a text as the reason. Linux 7.3 frees that text only for devices on the deferred list;
 # see upstream-bugs/deferred-reason.
 KEPT_BY_THE_CORE = "device_set_deferred_probe_reason+0x"
-# The page allocator names its caller when a node has no page left, for instance for migrate_pages().
-# That is no bug, unless a function of the core or of a module asked for the page.
+# The page allocator names its caller when a node has no page, for instance for migrate_pages(); see
+# upstream-bugs/migrate-empty-node. That matters only if a function of the core or of a module asked.
 NO_PAGE = re.compile(r"^.*page allocation failure: order:.*\n(?:.*\n)*?.*</TASK>.*$", re.M)
 # A report of the kernel is cut after this many lines.
 REPORT_LINES = 30
