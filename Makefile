@@ -31,13 +31,14 @@ help:
 	@echo '                          and architectures; it takes some hours; after an interruption, the same'
 	@echo '                          command continues. T=<name>: one of them'
 	@echo 'make ndctl-suite NDCTL=<tree>   ndctl'\''s own tests [T=<name>], from its source'
-	@echo 'make bench [QUICK=1]      compare C and Rust, counted in instructions; CLOCK=time: in cycles'
+	@echo 'make bench [QUICK=1]      compare C and Rust, counted in instructions; CLOCK=time: in cycles;'
+	@echo '                          TOOLCHAIN=gcc: faults only, in kernels by other compilers'
 	@echo 'make objdump OBJECT=<object> FUNCTION=<part of its name> [IMPL=c]'
 	@echo '                          print the machine code of a function'
 	@echo 'make shell [IMPL=c]       a prompt in the booted machine (MACHINE=nvdimm, nvdimm2, legacy,'
 	@echo '                          hmem, hmem-large, cxl, virtio-pmem or nfit)'
-	@echo 'make kernel [IMPL=c]      build the kernel into $$BUILD/kernel-rust (kernel-c). TOOLCHAIN=forky or'
-	@echo '                          experimental, also for make test: by the compilers of that Debian suite'
+	@echo 'make kernel [IMPL=c]      build the kernel into $$BUILD/kernel-rust (kernel-c). TOOLCHAIN=gcc,'
+	@echo '                          also for make test: by gcc; forky or experimental: by that Debian suite'
 	@echo 'make modules [KVER=<release>]   modules in Rust for a kernel of Debian as it is; default: the'
 	@echo '                          running one if it is of Linux 7.3, else the newest [FLAVOUR=cloud-amd64]'
 	@echo 'make deb [KVER=<release>] packages of them, for apt; default: as above, but of all flavours.'
@@ -82,10 +83,13 @@ ndctl-suite: setup
 	@$(LAB) kernel $(KERNEL)
 	@KERNEL=$(KERNEL) python3 $(DAX)/run/ndctl_suite.py '$(NDCTL)' $(T)
 
+# With other compilers: the kernels to compare, and the parts with faults.
+OTHER = $(foreach impl,c rust,--$(impl) $(BUILD)/kernel-$(impl)-$(TOOLCHAIN)) --part mapping --part bare
+
 bench: setup
-	@$(LAB) kernel rust
-	@$(LAB) kernel c
-	@python3 $(DAX)/bench/bench.py
+	@$(LAB) kernel rust$(addprefix -,$(TOOLCHAIN))
+	@$(LAB) kernel c$(addprefix -,$(TOOLCHAIN))
+	@python3 $(DAX)/bench/bench.py $(if $(TOOLCHAIN),$(OTHER))
 
 objdump:
 	@test -n '$(OBJECT)' || { echo 'dax: say which: make $@ OBJECT=drivers/dax/device_dax.o FUNCTION=fault' >&2; exit 1; }

@@ -46,7 +46,6 @@ use kernel::{
     prelude::*, //
 };
 
-use core::cmp::Ordering;
 use pin_init::pin_init_scope;
 
 kernel::module_dax_driver! {
@@ -168,11 +167,11 @@ impl mapping::Operations for DeviceDax {
     fn fault<B: Mappable>(fault: &Fault<'_, B>) -> FaultResult {
         let align = fault.device().align();
 
-        match fault.size().cmp(&align) {
-            Ordering::Equal => fault.map(entries_ahead),
+        match fault.size() {
+            size if size == align => fault.map(entries_ahead),
             // mm starts with the largest entry size.
-            Ordering::Greater => FaultResult::FALLBACK,
-            Ordering::Less => refuse_smaller(fault.device(), fault, align),
+            size if size > align => FaultResult::FALLBACK,
+            _ => refuse_smaller(fault.device(), fault, align),
         }
     }
 }

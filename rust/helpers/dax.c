@@ -8,6 +8,18 @@ __rust_helper bool rust_helper_dax_align_valid(unsigned long align)
 	return dax_align_valid(align);
 }
 
+/*
+ * Returns the ranges of an instance, and sets @count to their number. The core
+ * stores them in the other order, so there are at least @count ranges.
+ */
+__rust_helper struct dev_dax_range *
+rust_helper_dax_bound_ranges(struct dev_dax *dev_dax, int *count)
+{
+	/* The number first: the core stores it last. */
+	*count = smp_load_acquire(&dev_dax->nr_range);
+	return READ_ONCE(dev_dax->ranges);
+}
+
 #ifdef CONFIG_ZONE_DEVICE
 /* Returns whether any page frame from @first to @last has a struct page. */
 __rust_helper bool rust_helper_dax_has_struct_pages(unsigned long first,

@@ -13,19 +13,6 @@ __rust_helper bool rust_helper_pte_is_present(pte_t pte)
 	return pte_present(pte);
 }
 
-/* Returns whether the page table has the huge entry of @order for a fault. */
-__rust_helper bool rust_helper_vmf_is_mapped_huge(struct vm_fault *vmf,
-						  unsigned int order)
-{
-	if (order == PMD_ORDER)
-		return pmd_leaf(pmdp_get_lockless(vmf->pmd));
-#ifdef CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD
-	if (order == PUD_ORDER)
-		return pud_leaf(pudp_get(vmf->pud));
-#endif
-	return false;
-}
-
 /*
  * Reads the pte for an address that vmf->pmd maps. Returns false if there is no
  * page table. Takes no lock: RCU keeps the page table valid, but another thread
@@ -55,31 +42,22 @@ __rust_helper bool rust_helper_vmf_peek_pte(struct vm_fault *vmf,
 }
 
 /*
- * Returns the state of the entry of @order that is @n entries behind that of the
- * fault in the same table, or just before it if @n is -1: 0 if it is empty, 1 if
- * it maps memory, and -1 otherwise, also if the table ends before. Takes no
- * lock, so the entry may change before the caller looks.
+ * These return the state of an entry: 0 if it is empty, 1 if it maps memory, and
+ * -1 otherwise. They take no lock, so the entry may change before the caller
+ * looks.
  */
-__rust_helper int rust_helper_vmf_peek_huge(struct vm_fault *vmf,
-					    unsigned int order, long n)
+__rust_helper int rust_helper_pmd_peek(pmd_t *pmdp)
 {
-	if (order == PMD_ORDER &&
-	    (n < 0 ? pmd_index(vmf->address) != 0 :
-		     pmd_index(vmf->address) + n < PTRS_PER_PMD)) {
-		pmd_t pmd = pmdp_get_lockless(vmf->pmd + n);
+	pmd_t pmd = pmdp_get_lockless(pmdp);
 
-		return pmd_none(pmd) ? 0 : pmd_leaf(pmd) ? 1 : -1;
-	}
-#ifdef CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD
-	if (order == PUD_ORDER &&
-	    (n < 0 ? pud_index(vmf->address) != 0 :
-		     pud_index(vmf->address) + n < PTRS_PER_PUD)) {
-		pud_t pud = pudp_get(vmf->pud + n);
+	return pmd_none(pmd) ? 0 : pmd_leaf(pmd) ? 1 : -1;
+}
 
-		return pud_none(pud) ? 0 : pud_leaf(pud) ? 1 : -1;
-	}
-#endif
-	return -1;
+__rust_helper int rust_helper_pud_peek(pud_t *pudp)
+{
+	pud_t pud = pudp_get(pudp);
+
+	return pud_none(pud) ? 0 : pud_leaf(pud) ? 1 : -1;
 }
 
 /*

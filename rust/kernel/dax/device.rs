@@ -30,13 +30,7 @@ use crate::{
     },
     page::PAGE_SHIFT,
     prelude::*,
-    sync::{
-        aref::AlwaysRefCounted,
-        atomic::{
-            Acquire,
-            Atomic, //
-        }, //
-    },
+    sync::aref::AlwaysRefCounted,
     types::Opaque, //
 };
 use core::{
@@ -212,15 +206,9 @@ impl Device<device::Bound> {
     #[inline]
     pub fn ranges(&self) -> Ranges<'_> {
         let section = Section::begin();
-        // SAFETY: By the type invariant. While a driver is bound, C also accesses the fields as a
-        // whole. When the instance grows, the core stores the pointer first. So the pointer that is
-        // read after the number has at least that many ranges.
-        let (count, ranges) = unsafe {
-            (
-                Atomic::from_ptr(addr_of_mut!((*self.as_raw()).nr_range)).load(Acquire),
-                Atomic::from_ptr(addr_of_mut!((*self.as_raw()).ranges)).load(Acquire),
-            )
-        };
+        let mut count = 0;
+        // SAFETY: By the type invariant.
+        let ranges = unsafe { bindings::dax_bound_ranges(self.as_raw(), &mut count) };
 
         let ranges = match usize::try_from(count) {
             Ok(count) if !ranges.is_null() => {

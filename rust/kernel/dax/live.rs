@@ -28,7 +28,6 @@ use crate::{
     prelude::*,
     sync::atomic::{
         Atomic,
-        Relaxed,
         Release, //
     },
     types::NotThreadSafe, //
@@ -346,17 +345,24 @@ impl LiveMemory<'_, Frames> {
 }
 
 impl LiveMemory<'_, Pages> {
-    /// Returns the folio of `2^order` pages at an offset of `pgoff` pages into the instance.
+    /// Returns the folio of `2^order` pages at an offset of `pgoff` pages into the instance, to map it.
     ///
     /// Returns [`None`] if the instance has no memory there, if a part of the folio would be in
-    /// another range, or if `order` is not the order of the align.
+    /// another range, or if `order` is not the order of the align. If the folio is mapped for the first
+    /// time since the bind, this sets the fields by which memory failure finds the file of the instance
+    /// from its memory.
     ///
     /// # Safety
     ///
     /// `pgoff` must be a multiple of `2^order`. Otherwise the result could be a tail page and not a
-    /// folio.
-    #[inline]
-    pub(super) unsafe fn folio(&self, pgoff: usize, order: u32) -> Option<LiveFolio<'_>> {
+    /// folio. `mapping` must return the mapping of the instance.
+    #[inline(always)]
+    pub(super) unsafe fn folio(
+        &self,
+        pgoff: usize,
+        order: u32,
+        mapping: impl FnOnce() -> *mut bindings::address_space,
+    ) -> Option<LiveFolio<'_>> {
         if self.order != order as usize {
             return None;
         }
@@ -365,14 +371,19 @@ impl LiveMemory<'_, Pages> {
         // INVARIANT: The ranges start at multiples of the align, both in memory and in the
         // instance. So do the compound pages, which by the type invariant exist until the section
         // ends. By the caller the offset is such a multiple, too.
-        Some(LiveFolio {
-            // SAFETY: By the type invariant the address has a struct page. A compound page begins
-            // there, so it is the folio.
-            folio: unsafe { bindings::pfn_to_page((phys >> PAGE_SHIFT) as usize) }.cast(),
-            pgoff,
-            owner: self.owner,
-            _live: PhantomData,
-        })
+        //
+        // SAFETY: By the type invariant the address has a struct page. A compound page begins there,
+        // so it is the folio.
+        let folio = unsafe { bindings::pfn_to_page((phys >> PAGE_SHIFT) as usize) }.cast();
+
+        // A relaxed load, without the call that it is where Rust does not inline C.
+        //
+        // SAFETY: The folio is valid. The field belongs to the owner of the `struct dev_pagemap`.
+        if unsafe { mapping_of(folio).as_ptr().read_volatile() }.is_null() {
+            // SAFETY: This is the folio at that offset. By the caller this is the mapping.
+            unsafe { first_mapped(folio, pgoff, self.owner, mapping()) };
+        }
+        Some(LiveFolio(folio, PhantomData))
     }
 }
 
@@ -380,51 +391,40 @@ impl LiveMemory<'_, Pages> {
 ///
 /// # Invariants
 ///
-/// `folio` is the folio at an offset of `pgoff` pages into an instance that is alive for `'a`. `owner` is
-/// the memmap of the instance.
+/// The folio belongs to an instance that is alive for `'a`.
 #[derive(Clone, Copy)]
-pub(super) struct LiveFolio<'a> {
-    folio: *mut bindings::folio,
-    pgoff: usize,
-    owner: *const Memmap,
-    _live: PhantomData<&'a ()>,
-}
+pub(super) struct LiveFolio<'a>(*mut bindings::folio, PhantomData<&'a ()>);
 
 impl LiveFolio<'_> {
     /// Returns the raw pointer.
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::folio {
-        self.folio
+        self.0
     }
 
     /// Whether some of the memory has failed.
     #[inline]
     pub(crate) fn has_failed(&self) -> bool {
-        // SAFETY: By the type invariant the folio is valid.
-        unsafe { bindings::folio_test_hwpoison(self.folio) }
-    }
-
-    /// Sets the fields by which memory failure finds the file of the instance from its memory.
-    ///
-    /// # Safety
-    ///
-    /// `mapping` must be the mapping of the instance.
-    #[inline(always)]
-    pub(crate) unsafe fn set_mapping(&self, mapping: *mut bindings::address_space) {
-        // SAFETY: By the type invariant the folio is valid. The field belongs to the owner of the
-        // `struct dev_pagemap`.
-        if unsafe { mapping_of(self.folio) }.load(Relaxed).is_null() {
-            // SAFETY: By the type invariant and the caller.
-            unsafe { first_mapped(self.folio, self.pgoff, self.owner, mapping) };
+        // This is `folio_test_hwpoison()`, which is a call where Rust does not inline C.
+        #[cfg(CONFIG_MEMORY_FAILURE)]
+        {
+            // SAFETY: By the type invariant the folio is valid.
+            let flags = unsafe {
+                addr_of!((*self.0).__bindgen_anon_1.__bindgen_anon_1.flags.f).read_volatile()
+            };
+            flags & (1 << bindings::pageflags_PG_hwpoison) != 0
         }
+        #[cfg(not(CONFIG_MEMORY_FAILURE))]
+        false
     }
 }
 
-/// The part of [`LiveFolio::set_mapping`] for a folio that is mapped for the first time since the bind.
+/// The part of [`LiveMemory::folio`] for a folio that is mapped for the first time since the bind.
 ///
 /// # Safety
 ///
-/// The arguments are the fields of a [`LiveFolio`], and the mapping of the instance.
+/// `folio` is at an offset of `pgoff` pages into an instance that is alive. `owner` is its memmap, and
+/// `mapping` its mapping.
 #[cold]
 unsafe fn first_mapped(
     folio: *mut bindings::folio,

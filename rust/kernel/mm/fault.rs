@@ -179,8 +179,17 @@ impl VmFault {
     /// This is about large entries. `mm` makes a pte writable itself.
     #[inline]
     pub(crate) fn is_upgrade(&self, order: u32) -> bool {
-        // SAFETY: By the type invariant.
-        self.is_write() && unsafe { bindings::vmf_is_mapped_huge(self.0.get(), order) }
+        if !self.is_write() {
+            return false;
+        }
+        // SAFETY: This is the entry of the fault.
+        let entry = unsafe {
+            match order {
+                PMD_ORDER => self.peek_huge::<PMD_ORDER>(0),
+                _ => self.peek_huge::<PUD_ORDER>(0),
+            }
+        };
+        matches!(entry, Some(Peek::Present))
     }
 
     /// Lets `mm` map a page at the address of the fault.
@@ -253,14 +262,17 @@ impl VmFault {
     #[inline(always)]
     pub(crate) fn follows_present<const ORDER: u32>(&self) -> bool {
         let addr = self.raw().address;
+        let size = PAGE_SIZE.wrapping_shl(ORDER);
 
-        if ORDER != PTE_ORDER {
-            return addr.wrapping_sub(self.vma().start()) >= PAGE_SIZE.wrapping_shl(ORDER)
-                && matches!(self.peek_huge(ORDER, -1), Some(Peek::Present));
+        if addr & table_mask(ORDER) < size || addr.wrapping_sub(self.vma().start()) < size {
+            return false;
         }
-        addr & TABLE_MASK != 0
-            && addr != self.vma().start()
-            && matches!(self.peek(addr.wrapping_sub(PAGE_SIZE)), Some(Peek::Present))
+        let before = match ORDER {
+            PTE_ORDER => self.peek(addr.wrapping_sub(PAGE_SIZE)),
+            // SAFETY: The entry of the fault is not the first one of its table.
+            _ => unsafe { self.peek_huge::<ORDER>(-1) },
+        };
+        matches!(before, Some(Peek::Present))
     }
 
     /// Returns the state of the pte for an address, if there is a page table for it.
@@ -286,13 +298,28 @@ impl VmFault {
         }
     }
 
-    /// Returns the state of the entry of `order`, which is not that of a pte, `n` entries behind the
-    /// entry of the fault, if it is in the same page table. This takes no lock.
-    #[inline]
-    fn peek_huge(&self, order: u32, n: isize) -> Option<Peek> {
+    /// Returns the state of the entry of `ORDER`, which is not that of a pte, `n` entries behind the
+    /// entry of the fault. This takes no lock.
+    ///
+    /// Returns [`None`] if there is another table.
+    ///
+    /// # Safety
+    ///
+    /// The entry is in the same page table as that of the fault.
+    #[inline(always)]
+    unsafe fn peek_huge<const ORDER: u32>(&self, n: isize) -> Option<Peek> {
+        let raw = self.0.get();
+
         // SAFETY: By the type invariant `mm` asks for an entry. While it does, the upper levels of the
-        // page table do not change. The helper stays in the table that the entry of the fault is in.
-        match unsafe { bindings::vmf_peek_huge(self.0.get(), order, n) } {
+        // page table do not change. By the caller the entry is in that table.
+        let state = unsafe {
+            match ORDER {
+                PMD_ORDER => bindings::pmd_peek((*raw).pmd.wrapping_offset(n)),
+                _ => bindings::pud_peek((*raw).pud.wrapping_offset(n)),
+            }
+        };
+
+        match state {
             0 => Some(Peek::None),
             1 => Some(Peek::Present),
             _ => None,
@@ -324,18 +351,14 @@ pub(crate) struct Behind<'a, const ORDER: u32> {
 }
 
 impl<const ORDER: u32> Behind<'_, ORDER> {
-    /// Returns the number of entries that the area has room for.
-    ///
-    /// The page table may end before.
+    /// Returns the number of entries in the area and in the page table.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         let addr = self.fault.raw().address;
         let in_area = self.fault.vma().end().wrapping_sub(addr).wrapping_sub(1);
+        let in_table = !addr & table_mask(ORDER);
 
-        match ORDER {
-            PTE_ORDER => (!addr & TABLE_MASK).min(in_area) >> PAGE_SHIFT,
-            _ => (in_area >> PAGE_SHIFT).wrapping_shr(ORDER),
-        }
+        (in_table.min(in_area) >> PAGE_SHIFT).wrapping_shr(ORDER)
     }
 
     #[inline]
@@ -345,13 +368,17 @@ impl<const ORDER: u32> Behind<'_, ORDER> {
         self.fault.raw().address.wrapping_add(pages << PAGE_SHIFT)
     }
 
-    /// Returns whether entry `n` is in the page table and empty. This is a hint, as
-    /// [`VmFault::follows_present`].
+    /// Returns whether entry `n` is empty. This is a hint, as [`VmFault::follows_present`].
+    ///
+    /// # Safety
+    ///
+    /// `n` is at most [`Self::len`].
     #[inline]
-    pub(crate) fn is_empty(&self, n: usize) -> bool {
+    pub(crate) unsafe fn is_empty(&self, n: usize) -> bool {
         let entry = match ORDER {
             PTE_ORDER => self.fault.peek(self.address(n)),
-            _ => self.fault.peek_huge(ORDER, n as isize),
+            // SAFETY: By the caller.
+            _ => unsafe { self.fault.peek_huge::<ORDER>(n as isize) },
         };
 
         matches!(entry, Some(Peek::None))
@@ -369,8 +396,7 @@ impl<const ORDER: u32> Behind<'_, ORDER> {
         let address = (&raw mut self.vmf.__bindgen_anon_1.address).cast::<usize>();
 
         // SAFETY: By the type invariant and the safety requirements.
-        // INVARIANT: By the safety requirements the address is in the area, and in the page table:
-        // otherwise the entry would not have been empty.
+        // INVARIANT: By the safety requirements the address is in the area, and in the page table.
         let result = unsafe {
             address.write(self.address(n));
             match ORDER {
@@ -405,5 +431,12 @@ enum Peek {
     Marker,
 }
 
-/// The bits of an address that are its offset in the range of one page table.
-const TABLE_MASK: usize = (PAGE_SIZE << PMD_ORDER) - 1;
+/// The bits of an address that are its offset in the range of a page table with entries of `order`.
+const fn table_mask(order: u32) -> usize {
+    let entries = PAGE_SIZE / size_of::<bindings::pte_t>();
+
+    PAGE_SIZE
+        .wrapping_shl(order)
+        .wrapping_mul(entries)
+        .wrapping_sub(1)
+}

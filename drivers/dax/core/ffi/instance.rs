@@ -43,7 +43,6 @@ use kernel::{
     },
     prelude::*,
     sync::atomic::{
-        Acquire,
         Atomic,
         Release, //
     },
@@ -278,8 +277,8 @@ pub(super) unsafe fn bound_ranges<'a>(
     // SAFETY: By the caller `call_probe()` has set both fields. After that `grow()` replaces them.
     // It stores the pointer first, so this gets one to at least `count` ranges.
     unsafe {
-        let count = Atomic::from_ptr(&raw mut (*raw).nr_range).load(Acquire);
-        let ranges = Atomic::from_ptr(&raw mut (*raw).ranges).load(Acquire);
+        let mut count = 0;
+        let ranges = bindings::dax_bound_ranges(raw, &mut count);
 
         core::slice::from_raw_parts(ranges, count as usize)
     }

@@ -130,13 +130,11 @@ impl Mappable for Pages {
         let Some(pgoff) = vmf.entry(order) else {
             return refuse(Count::RefusedAlign);
         };
-        // SAFETY: `VmFault::entry` returns a multiple of `2^order`.
-        let Some(folio) = (unsafe { live.folio(pgoff, order) }) else {
+        // SAFETY: `VmFault::entry` returns a multiple of `2^order`. `open` set the mapping of the file to
+        // that of the instance.
+        let Some(folio) = (unsafe { live.folio(pgoff, order, || mapping(vmf)) }) else {
             return refuse(Count::RefusedOffset);
         };
-
-        // SAFETY: `open` set the mapping of the file to that of the instance.
-        unsafe { folio.set_mapping(mapping(vmf)) };
 
         let failed = || {
             live.count(Count::RefusedFailed);
@@ -308,15 +306,14 @@ fn map_behind<const ORDER: u32>(vmf: &VmFault, memory: LiveMemory<'_, Pages>, mo
         let n = made.wrapping_add(1);
         pgoff = pgoff.wrapping_add(pages);
 
-        if !behind.is_empty(n) {
+        // SAFETY: `most`, which is above `made`, is at most the number of entries.
+        if !unsafe { behind.is_empty(n) } {
             break;
         }
-        // SAFETY: The offset is a multiple of `2^ORDER`.
-        let Some(folio) = (unsafe { memory.folio(pgoff, ORDER) }) else {
+        // SAFETY: The offset is a multiple of `2^ORDER`. As in `Fault::map`.
+        let Some(folio) = (unsafe { memory.folio(pgoff, ORDER, || mapping(vmf)) }) else {
             break;
         };
-        // SAFETY: `open` set the mapping of the file to that of the instance.
-        unsafe { folio.set_mapping(mapping(vmf)) };
         // SAFETY: The folio is that of this address: entry `n` behind the fault in the file is
         // entry `n` behind it in the VMA. It is valid as in `Fault::map`.
         if folio.has_failed() || !unsafe { behind.insert(n, folio.as_raw()) } {

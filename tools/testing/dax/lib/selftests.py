@@ -136,7 +136,7 @@ def stage():
             make(f"{name}.c", *cc, "-O1", "-Wall", "-Wextra", "-Werror", "-static",
                  "-idirafter", "/project/include/uapi", "-o", f"{there}/dax/{name}", f"/project/tools/dax/{name}.c")
     if "CONFIG_FAIL_FUNCTION=y\n" in (BUILD / f"kernel-{KERNEL}/config").read_text():
-        make("fallible.c", *lab_module.MAKE, "M=/project/tools/testing/dax/fallible", f"MO={there}/fallible",
+        make("fallible.c", *LAB.make_command(KERNEL), "M=/project/tools/testing/dax/fallible", f"MO={there}/fallible",
              "modules", impl=KERNEL)
         shutil.copy(top / "fallible/fallible.ko", top / "dax")
     return top

@@ -32,8 +32,8 @@ from report import grid  # noqa: E402
 DOCUMENT = PROJECT / "Documentation/driver-api/dax/builds.rst"
 RANDOM = 50
 # The arguments of make for each compiler and architecture.
-COMPILERS = {"clang 19": ["LLVM=-19"], "gcc 14": ["CC=gcc-14", "HOSTCC=gcc-14"],
-             **dict.fromkeys(lab_module.TOOLCHAINS, ["LLVM=1"])}
+COMPILERS = {"clang 19": lab_module.CLANG, "gcc 14": lab_module.GCC,
+             **dict.fromkeys(lab_module.TOOLCHAINS, lab_module.NEWER)}
 KERNEL_ARCH = {"x86_64": "x86", "arm64": "arm64", "riscv64": "riscv"}
 # Where nothing else is asked for: an architecture's own default, and what the drivers need.
 NEEDED = """
@@ -45,17 +45,24 @@ NEEDED = """
 # A build of one configuration without debugging information takes minutes, with it a quarter of an hour.
 QUICK = {"DEBUG_INFO_NONE": "y", "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT": "n", "DEBUG_INFO_BTF": "n",
          "MODULE_SIG_ALL": "n", "MODULE_SIG_KEY": '""', "SYSTEM_TRUSTED_KEYS": '""', "WERROR": "n"}
+# Why Linux allows no Rust in a configuration; drivers/dax is all C there.
+NO_RUST = "KASAN needs clang"
 # The options of a random configuration, each with the values to choose from. Kconfig has the last word: something
 # else may select an option, or a dependency may be off.
 CHOSEN = {
-    **dict.fromkeys(["DAX", "DEV_DAX", "DEV_DAX_PMEM", "DEV_DAX_KMEM", "DEV_DAX_HMEM", "DEV_DAX_CXL",
+    "DAX": "yyyyymn",
+    **dict.fromkeys(["DEV_DAX", "DEV_DAX_PMEM", "DEV_DAX_KMEM", "DEV_DAX_HMEM", "DEV_DAX_CXL",
                      "DEV_DAX_FSDEV", "DAXFILE", "LIBNVDIMM", "CXL_BUS", "KUNIT"], "yymmmn"),
-    **dict.fromkeys(["ZONE_DEVICE", "MEMORY_HOTPLUG", "MEMORY_HOTREMOVE", "TRANSPARENT_HUGEPAGE", "MEMORY_FAILURE",
-                     "NUMA", "SMP", "ACPI_HMAT", "CXL_REGION", "FS_DAX", "FTRACE", "MODULES", "PRINTK", "SYSFS",
-                     "NVDIMM_DAX", "EFI_SOFT_RESERVE", "MHP_MEMMAP_ON_MEMORY", "DEBUG_FS", "USERFAULTFD", "BLOCK",
+    # Without one of these, the core or a module in Rust cannot be chosen, or all else depends on it.
+    **dict.fromkeys(["ZONE_DEVICE", "MEMORY_HOTPLUG", "MEMORY_HOTREMOVE", "TRANSPARENT_HUGEPAGE", "MODULES", "SYSFS",
+                     "BLOCK"], "yyyyyyyn"),
+    **dict.fromkeys(["MEMORY_FAILURE", "NUMA", "SMP", "ACPI_HMAT", "CXL_REGION", "FS_DAX", "FTRACE", "PRINTK",
+                     "NVDIMM_DAX", "EFI_SOFT_RESERVE", "MHP_MEMMAP_ON_MEMORY", "DEBUG_FS", "USERFAULTFD",
                      "RUST_OVERFLOW_CHECKS", "MODULE_UNLOAD", "COMPAT", "MEMCG"], "yyyn"),
-    **dict.fromkeys(["RUST_DEBUG_ASSERTIONS", "PROVE_LOCKING", "KASAN", "FAULT_INJECTION", "DEBUG_VM", "PREEMPT_RT",
+    **dict.fromkeys(["RUST_DEBUG_ASSERTIONS", "PROVE_LOCKING", "FAULT_INJECTION", "DEBUG_VM", "PREEMPT_RT",
                      "DYNAMIC_DEBUG", "CC_OPTIMIZE_FOR_SIZE", "RUST_INLINE_HELPERS", "EXPERT"], "yn"),
+    # Linux allows gcc and KASAN only without Rust.
+    "KASAN": "ynnn",
 }
 
 
@@ -149,8 +156,11 @@ class Builds(stock.Stock):
             ["sh", "-ec", f"{steps}; {make} olddefconfig"], name))
         if status:
             raise Stop(f"{row.name} could not be configured; read {self.logs}/builds-{name}-config.log")
-        if "CONFIG_RUST=y\n" not in read(out / ".config"):
+        if not self.has_rust(row) and not ("gcc" in name and "CONFIG_KASAN=y\n" in read(out / ".config")):
             raise Stop(f"{row.name}: Rust is not in the configuration; an option excludes it")
+
+    def has_rust(self, row):
+        return "CONFIG_RUST=y\n" in read(self.out(self.name(row)) / ".config")
 
     def made(self, row):
         """What was built, for the table: the compilers, and the parts of drivers/dax by language."""
@@ -161,9 +171,10 @@ class Builds(stock.Stock):
         for part, name in {**PARTS, "DAXFILE": "daxfile"}.items():
             if on := re.search(rf"^CONFIG_{part}=([ym])$", config, re.M):
                 built_in = " (y)" if on[1] == "y" and part != "DAX" else ""
-                languages["C" if f"CONFIG_{part}_C=y" in config else "Rust"].append(name + built_in)
+                in_rust = part == "DAXFILE" or f"CONFIG_{part}_RUST=y" in config
+                languages["Rust" if in_rust else "C"].append(name + built_in)
         parts = "; ".join(f"{language}: {', '.join(names)}" for language, names in languages.items() if names)
-        return f"{found[1]} {found[2]}, rustc {rust[1]}\n{parts or 'nothing'}\n"
+        return f"{found[1]} {found[2]}, {f'rustc {rust[1]}' if rust else NO_RUST}\n{parts or 'nothing'}\n"
 
     def run(self, row):
         """Build; returns the complaints."""
@@ -174,7 +185,8 @@ class Builds(stock.Stock):
         steps = Steps()
         with Progress(f"build: {row.name}", lambda: f"step {steps.number}, {steps.last}"):
             status, log = self.logged(f"builds-{name}.log", self.make(
-                row, "W=1", "prepare", "rust/", "drivers/dax/", *["samples/"] * row.samples), steps)
+                row, "W=1", "prepare", *["rust/"] * self.has_rust(row), "drivers/dax/",
+                *["samples/"] * row.samples), steps)
         found = checks.complaints(log, files)
         if status:
             wrong = [line for line in log.splitlines() if re.search(r"error|Error \d|undefined|No space", line)]

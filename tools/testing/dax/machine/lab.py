@@ -143,7 +143,8 @@ FRAGMENTS = {"rust": ["kernel.config"],
              "kcsan": ["kernel.config", "kcsan.config"],
              "programs": ["kernel.config", "programs.config"],
              "programs-c": ["kernel.config", "programs.config", "c-core.config", "c-modules.config"],
-             **{f"rust-{suite}": ["kernel.config"] for suite in TOOLCHAINS},
+             **{f"{impl}-{name}": ["kernel.config", "helper-calls.config", *more] for name in ("gcc", *TOOLCHAINS)
+                for impl, more in (("rust", []), ("c", ["c-core.config", "c-modules.config"]))},
              **{f"arm64-{pages}": ["arm64.config", f"arm64-{pages}.config"] for pages in ("4K", "64K")},
              "check": ["kernel.config", "check.config"],
              "series": ["kernel.config"],
@@ -179,8 +180,9 @@ ARM64_MB, GUEST_ARM64_MB = 250, 250
 IMAGES = {"guest": (GUEST, GUEST_MB), "programs": (PROGRAMS, PROGRAMS_MB), "guest-arm64": (GUEST_ARM64, GUEST_ARM64_MB)}
 BUILD_STEPS = 2750
 
-MAKE = ["make", "-C", "/linux", "O=/out", "LLVM=-19"]
-NEWER_MAKE = [*MAKE[:-1], "LLVM=1"]
+# The arguments of make that choose the compilers: for clang 19, for gcc, and for a newer suite's.
+CLANG, GCC, NEWER = ["LLVM=-19"], ["CC=gcc-14", "HOSTCC=gcc-14"], ["LLVM=1"]
+MAKE = ["make", "-C", "/linux", "O=/out"]
 # Builds the test doubles of libnvdimm's modules, in a directory apart from the objects of the modules.
 NFIT = ["M=/linux/tools/testing/nvdimm", "MO=/out/nfit/tools/testing/nvdimm"]
 # The device nodes of the toolchain tree.
@@ -267,10 +269,16 @@ def in_c(impl):
     return [part for option, part in PARTS.items() if f"\nCONFIG_{option}_C=y\n" in asked]
 
 
+def compilers_of(impl):
+    """The compilers of this kernel: "gcc", a newer suite, or "" for clang 19."""
+    name = impl.rpartition("-")[2] if impl else ""
+    return name if name in ("gcc", *TOOLCHAINS) else ""
+
+
 def suite_of(impl):
     """The newer suite that the compilers of this kernel come from, if any."""
-    suite = impl.rpartition("-")[2] if impl else ""
-    return suite if suite in TOOLCHAINS else ""
+    name = compilers_of(impl)
+    return name if name in TOOLCHAINS else ""
 
 
 def arch_of(impl):
@@ -306,7 +314,7 @@ class Lab:
 
     @staticmethod
     def make_command(impl):
-        make = NEWER_MAKE if suite_of(impl) else MAKE
+        make = [*MAKE, *{"": CLANG, "gcc": GCC}.get(compilers_of(impl), NEWER)]
         return make if arch_of(impl) == "x86" else [*make, f"ARCH={arch_of(impl)}"]
 
     def out(self, impl):
@@ -841,7 +849,7 @@ class Lab:
         if not out.exists():
             # Most objects are the same in every kernel, so start with a copy of another kernel's.
             whole = [self.out(other) for other in KERNELS
-                     if (suite_of(other), arch_of(other)) == (suite_of(impl), arch_of(impl))
+                     if (compilers_of(other), arch_of(other)) == (compilers_of(impl), arch_of(impl))
                      and self.out(other).is_dir() and not (self.out(other) / ".unfinished").exists()]
             new = self.fresh(out.name)
             if whole:

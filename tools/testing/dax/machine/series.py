@@ -558,7 +558,7 @@ class CheckLab(SeriesLab):
             return
         (out / ".configured").unlink(missing_ok=True)
         paths = " ".join("/project/" + str(path.relative_to(PROJECT)) for path in Check.fragments())
-        make = " ".join(machine.MAKE)
+        make = " ".join(self.make_command(impl))
         status, _ = self.logged("config-series.log", self.inside(["sh", "-ec", (
             f"{make} allnoconfig; cd /linux; "
             f"KCONFIG_CONFIG=/out/.config scripts/kconfig/merge_config.sh -m -O /out /out/.config {paths}; "
