@@ -239,9 +239,13 @@ Compilers, configurations and architectures
 ``make test-builds`` builds rust/ and drivers/dax with each of these compilers, architectures and
 configurations, with W=1, and writes this table. A build passes if nothing warns about a file of
 these drivers. A random configuration is Debian's with about fifty options chosen by chance. The
-seed of the choice is its number.
+seed of the choice is its number. "KASAN needs clang" stands where Linux allows no Rust; drivers/dax
+is C there.
 
 {table}
+
+``make test-all`` also boots kernels by each of these compilers, and of arm64 with pages of 4 and
+64 KiB, and runs the tests that run/all_kernels.py names; see Documentation/testing.rst.
 """
 
 

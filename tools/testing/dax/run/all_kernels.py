@@ -44,6 +44,8 @@ ABOUT = {"pmem_": "dax_pmem", "kmem": "kmem", "hmem": "dax_hmem", "cxl": "dax_cx
 # The tests for the KCSAN kernel: faults that race with the removal of the memory.
 RACES = ["unbind", "rebind", "region_race", "split", "share", "class_unbind", "kmem_state", "fsdev",
          "region_stress"]
+# The kernels by other compilers.
+COMPILERS = [f"rust-{name}" for name in ("gcc", *lab_module.TOOLCHAINS)]
 # The tests that need what the kernel "programs" has and "rust" has not.
 PROGRAMS = ["prog_kvm", "prog_kvm_failure", "prog_kdump", "kmem_pressure", "prog_stress"]
 # The tests for arm64: KUnit, mappings and regions. The second list divides memory into pieces that are
@@ -268,6 +270,7 @@ def main(argv):
                    **{kernel: run(directory, kernel, names) for kernel in MATRIX},
                    "debug": run(directory, "debug", everything=True), "kcsan": run(directory, "kcsan", RACES),
                    **{kernel: run(directory, kernel, PROGRAMS) for kernel in ("programs", "programs-c")},
+                   **{kernel: run(directory, kernel, [*names, "nvdimm/kunit"]) for kernel in COMPILERS},
                    **{kernel: run(directory, kernel, tests) for kernel, tests in ARM64.items()}}
     shutil.rmtree(directory)
     write_matrix(results)
