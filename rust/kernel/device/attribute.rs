@@ -93,6 +93,7 @@ impl Output {
     }
 
     /// Appends a number by a format of C, which takes one number.
+    #[cfg(CONFIG_SYSFS)]
     fn append(&mut self, format: &CStr, number: u64) {
         // SAFETY: By the type invariants. The format takes an `unsigned long long`.
         self.len = self.len.saturating_add(unsafe {
@@ -101,6 +102,7 @@ impl Output {
     }
 
     /// Appends text. Text beyond the page is cut off.
+    #[cfg(CONFIG_SYSFS)]
     pub fn emit(&mut self, args: fmt::Arguments<'_>) {
         // SAFETY: By the type invariants. `%pA` takes a pointer to `fmt::Arguments`.
         self.len = self.len.saturating_add(unsafe {
@@ -112,6 +114,15 @@ impl Output {
             )
         });
     }
+
+    // Without sysfs nothing reads an attribute.
+
+    #[cfg(not(CONFIG_SYSFS))]
+    fn append(&mut self, _format: &CStr, _number: u64) {}
+
+    /// Does nothing.
+    #[cfg(not(CONFIG_SYSFS))]
+    pub fn emit(&mut self, _args: fmt::Arguments<'_>) {}
 }
 
 /// A file in the sysfs directory of a device or a driver.
@@ -608,7 +619,7 @@ pub struct GroupsRegistration<A: Attachment> {
 impl<A: Attachment> GroupsRegistration<A> {
     /// Gives a device the attributes of `attachment`. May sleep.
     ///
-    /// Fails with [`EBUSY`] if the device has driver data, or as `sysfs_create_groups()` does.
+    /// Fails with [`EBUSY`] if the device has driver data, or as `device_add_groups()` does.
     pub fn new(target: AttachTarget<'_>, attachment: Arc<A>) -> Result<Self> {
         let raw = target.0.as_raw();
 
@@ -620,7 +631,7 @@ impl<A: Attachment> GroupsRegistration<A> {
         // attributes.
         to_result(unsafe {
             bindings::dev_set_drvdata(raw, core::ptr::from_ref::<A>(&attachment).cast_mut().cast());
-            bindings::sysfs_create_groups(&raw mut (*raw).kobj, A::GROUPS.as_raw().cast_mut())
+            bindings::device_add_groups(raw, A::GROUPS.as_raw())
         })
         .inspect_err(|_| {
             // SAFETY: `raw` is a valid device.
@@ -646,7 +657,7 @@ impl<A: Attachment> Drop for GroupsRegistration<A> {
 
         // SAFETY: By the type invariants. Without the attributes nothing reads the driver data.
         unsafe {
-            bindings::sysfs_remove_groups(&raw mut (*raw).kobj, A::GROUPS.as_raw().cast_mut());
+            bindings::device_remove_groups(raw, A::GROUPS.as_raw());
             bindings::dev_set_drvdata(raw, core::ptr::null_mut());
         }
     }

@@ -70,6 +70,7 @@ impl DevPagemap {
     /// # Safety
     ///
     /// If `fill` returns [`Ok`], the `struct dev_pagemap` is valid and has one range.
+    #[cfg(CONFIG_NVDIMM_DAX)]
     #[inline]
     pub(crate) unsafe fn fill_single(
         &mut self,
