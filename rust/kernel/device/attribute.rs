@@ -74,6 +74,7 @@ unsafe impl<T: Type> Owner for Subclass<T> {
 ///
 /// `page` is the page that sysfs passed to a show callback. It has `len` bytes of text.
 pub struct Output {
+    #[cfg_attr(not(CONFIG_SYSFS), expect(dead_code))]
     page: *mut c_char,
     len: c_int,
 }
