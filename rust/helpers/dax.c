@@ -13,7 +13,7 @@ __rust_helper bool rust_helper_dax_align_valid(unsigned long align)
  * stores them in the other order, so there are at least @count ranges.
  */
 __rust_helper struct dev_dax_range *
-rust_helper_dax_bound_ranges(struct dev_dax *dev_dax, int *count)
+rust_helper_dax_bound_ranges(struct dev_dax *dev_dax, unsigned int *count)
 {
 	/* The number first: the core stores it last. */
 	*count = smp_load_acquire(&dev_dax->nr_range);

@@ -210,13 +210,12 @@ impl Device<device::Bound> {
         // SAFETY: By the type invariant.
         let ranges = unsafe { bindings::dax_bound_ranges(self.as_raw(), &mut count) };
 
-        let ranges = match usize::try_from(count) {
-            Ok(count) if !ranges.is_null() => {
-                // SAFETY: The core keeps `count` ranges there until the section ends. `Range` is a
-                // transparent wrapper.
-                unsafe { slice::from_raw_parts(ranges.cast::<Range>(), count) }
-            }
-            _ => &[],
+        let ranges = if ranges.is_null() {
+            &[]
+        } else {
+            // SAFETY: The core keeps `count` ranges there until the section ends. `Range` is a
+            // transparent wrapper.
+            unsafe { slice::from_raw_parts(ranges.cast::<Range>(), count as usize) }
         };
         Ranges {
             ranges,

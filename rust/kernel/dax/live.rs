@@ -21,6 +21,7 @@ use super::{
 use crate::{
     bindings,
     device,
+    mm::fault::VmFault,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
@@ -56,9 +57,9 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     #[inline]
     pub(super) fn live_with<B: Backing>(&self) -> Option<Live<'_, B>> {
         let (section, pgmap) = self.alive()?;
-        // SAFETY: The `struct dev_pagemap` is valid until the end of the section, and these fields
-        // do not change.
-        let (order, ops, owner) = unsafe { ((*pgmap).vmemmap_shift, (*pgmap).ops, (*pgmap).owner) };
+        // SAFETY: The `struct dev_pagemap` is valid until the end of the section, and this field does
+        // not change.
+        let ops = unsafe { (*pgmap).ops };
 
         // A driver in C may have made the instance alive with a `struct dev_pagemap` of another
         // kind.
@@ -69,8 +70,7 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         // `Memmap` the owner. The section ends when the `Live` is dropped.
         let memory = LiveMemory {
             dev: self.as_raw(),
-            order,
-            owner: owner.cast(),
+            pgmap,
             _dev: PhantomData,
         };
         Some(Live {
@@ -247,13 +247,13 @@ impl<'a, B: Backing> Deref for Live<'a, B> {
 /// # Invariants
 ///
 /// - `dev` is valid for `'a`. It was seen to be alive in a read-side section that lasts for `'a`.
-/// - Its `struct dev_pagemap` belongs to `owner`, and is that of a memory of the kind `B`. The order of
-///   the align is `order`. Memory with struct pages is generic device memory, in compound pages of
-///   `2^order` pages.
+/// - `pgmap` is its `struct dev_pagemap`, which does not change until the section ends, and is that of a
+///   memory of the kind `B`. Its owner is a [`Memmap`], and its order is that of the align. Memory with
+///   struct pages is generic device memory, in compound pages of that order.
+// Two pointers, so that a function gets it in registers.
 pub struct LiveMemory<'a, B: Backing = Either> {
     dev: *mut bindings::dev_dax,
-    order: usize,
-    owner: *const Memmap,
+    pgmap: *const bindings::dev_pagemap,
     _dev: PhantomData<(&'a Device, B)>,
 }
 
@@ -264,10 +264,23 @@ impl<B: Backing> LiveMemory<'_, B> {
         // INVARIANT: `self`, which is borrowed, has the same invariants.
         LiveMemory {
             dev: self.dev,
-            order: self.order,
-            owner: self.owner,
+            pgmap: self.pgmap,
             _dev: PhantomData,
         }
+    }
+
+    /// What the instance keeps for its memory.
+    #[inline]
+    fn owner(&self) -> &Memmap {
+        // SAFETY: By the type invariant.
+        unsafe { &*(*self.pgmap).owner.cast() }
+    }
+
+    /// The order of the entries that map the memory.
+    #[inline]
+    pub(super) fn order(&self) -> u32 {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.pgmap).vmemmap_shift as u32 }
     }
 
     /// The physical address of `2^order` pages at an offset of `pgoff` pages into the instance, if they
@@ -303,30 +316,20 @@ impl<B: Backing> LiveMemory<'_, B> {
     /// Returns the per-CPU pointer of a counter.
     #[inline]
     fn counter(&self, what: Count) -> *mut c_ulong {
-        // SAFETY: By the type invariant the owner is valid.
-        let counts = unsafe { (*self.owner).counts };
-
-        counts.wrapping_add(what as usize)
+        self.owner().counts.wrapping_add(what as usize)
     }
 }
 
 impl LiveMemory<'_, Frames> {
-    /// The order of the entries that map the memory.
-    pub(super) fn order(&self) -> u32 {
-        self.order as u32
-    }
-
     /// The pages that have failed.
     pub(super) fn failed(&self) -> &Failed {
-        // SAFETY: By the type invariant the owner is valid.
-        unsafe { &(*self.owner).failed }
+        &self.owner().failed
     }
 
     /// Calls `f` for the memory that the instance had at the bind, and for what was added later, until
     /// `f` returns something. May sleep.
     pub(super) fn find_bare<R>(&self, f: impl Fn(&Bare) -> Option<R>) -> Option<R> {
-        // SAFETY: By the type invariant the owner is valid.
-        unsafe { &*self.owner }.find_bare(f)
+        self.owner().find_bare(f)
     }
 
     /// The offset of a physical address into the instance, in pages.
@@ -354,16 +357,18 @@ impl LiveMemory<'_, Pages> {
     ///
     /// # Safety
     ///
-    /// `pgoff` must be a multiple of `2^order`. Otherwise the result could be a tail page and not a
-    /// folio. `mapping` must return the mapping of the instance.
+    /// `vmf` must be a fault in a mapping of the instance, and `pgoff` the offset of the entry of `order`
+    /// that is `n` entries behind that of the fault. So it is a multiple of `2^order`; otherwise the
+    /// result could be a tail page and not a folio.
     #[inline(always)]
     pub(super) unsafe fn folio(
         &self,
         pgoff: usize,
         order: u32,
-        mapping: impl FnOnce() -> *mut bindings::address_space,
+        vmf: &VmFault,
+        n: usize,
     ) -> Option<LiveFolio<'_>> {
-        if self.order != order as usize {
+        if self.order() != order {
             return None;
         }
         let phys = self.frame(pgoff, order)?;
@@ -380,8 +385,8 @@ impl LiveMemory<'_, Pages> {
         //
         // SAFETY: The folio is valid. The field belongs to the owner of the `struct dev_pagemap`.
         if unsafe { mapping_of(folio).as_ptr().read_volatile() }.is_null() {
-            // SAFETY: This is the folio at that offset. By the caller this is the mapping.
-            unsafe { first_mapped(folio, pgoff, self.owner, mapping()) };
+            // SAFETY: By the caller this is the folio of that entry.
+            unsafe { first_mapped(folio, self.owner(), vmf, n, order) };
         }
         Some(LiveFolio(folio, PhantomData))
     }
@@ -421,27 +426,33 @@ impl LiveFolio<'_> {
 
 /// The part of [`LiveMemory::folio`] for a folio that is mapped for the first time since the bind.
 ///
+/// This computes the offset again, so that a fault need not keep it.
+///
 /// # Safety
 ///
-/// `folio` is at an offset of `pgoff` pages into an instance that is alive. `owner` is its memmap, and
-/// `mapping` its mapping.
+/// `vmf` is a fault in a mapping of an instance that is alive. `folio` is for the entry of `order` that
+/// is `n` entries behind that of the fault. `owner` is the memmap of the instance.
 #[cold]
 unsafe fn first_mapped(
     folio: *mut bindings::folio,
-    pgoff: usize,
-    owner: *const Memmap,
-    mapping: *mut bindings::address_space,
+    owner: &Memmap,
+    vmf: &VmFault,
+    n: usize,
+    order: u32,
 ) {
-    // SAFETY: The folio is valid. The fields belong to the owner of the `struct dev_pagemap`, which is
-    // valid. All threads set the same values, because every mapping of the folio has the same values
-    // until the struct pages are removed.
+    let pages = 1usize.wrapping_shl(order);
+    let pgoff = (vmf.pgoff() & !pages.wrapping_sub(1)).wrapping_add(n.wrapping_shl(order));
+
+    // SAFETY: The folio is valid. The fields belong to the owner of the `struct dev_pagemap`. All
+    // threads set the same values, because every mapping of the folio has the same values until the
+    // struct pages are removed.
     unsafe {
-        (*owner).touch(folio, pgoff);
+        owner.touch(folio, pgoff);
 
         let page = addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1);
 
         addr_of_mut!((*page).__bindgen_anon_2.index).write_volatile(pgoff);
-        // A thread that sees the mapping sees the index, too.
-        mapping_of(folio).store(mapping, Release);
+        // The mapping of the file is that of the instance. A thread that sees it sees the index, too.
+        mapping_of(folio).store(vmf.mapping(), Release);
     }
 }

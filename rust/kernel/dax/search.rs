@@ -9,6 +9,8 @@
 //! The code uses nothing of the kernel. It also compiles on the host, where its tests run
 //! (`tools/testing/dax/host`).
 
+use core::num::NonZeroUsize;
+
 /// Returns the last item for which `holds` is true. If it is true for none, returns the first item.
 /// Returns [`None`] if `items` is empty.
 ///
@@ -16,18 +18,18 @@
 /// item.
 #[inline(always)]
 pub fn last_where<T>(items: &[T], holds: impl Fn(&T) -> bool) -> Option<&T> {
-    let len = items.len();
-    if len < 2 {
-        return items.first();
+    if let [only] = items {
+        return Some(only);
     }
+    let len = NonZeroUsize::new(items.len())?;
 
     // Search in `whole` items: the largest power of two that is not above the length. They are the
     // first items, or the last ones if the result is among these.
-    let mut steps = (usize::BITS - 1) ^ len.leading_zeros();
+    let mut steps = len.ilog2();
     let whole = 1usize.wrapping_shl(steps);
     let mut at = items.as_ptr();
     // SAFETY: `whole` is at most `len` and at least 1, so the index is less than `len`.
-    let upper = unsafe { at.add(len.wrapping_sub(whole)) };
+    let upper = unsafe { at.add(len.get().wrapping_sub(whole)) };
     // SAFETY: See above.
     if holds(unsafe { &*upper }) {
         at = upper;

@@ -124,6 +124,18 @@ impl VmFault {
         unsafe { VmaRef::from_raw(self.raw().vma) }
     }
 
+    /// Returns the mapping of the file that the area maps.
+    ///
+    /// # Safety
+    ///
+    /// The area must be one of a file.
+    #[inline]
+    pub(crate) unsafe fn mapping(&self) -> *mut bindings::address_space {
+        // SAFETY: By the type invariant the area is valid. By the caller it has a file, which it keeps
+        // open.
+        unsafe { (*(*self.vma().as_ptr()).vm_file).f_mapping }
+    }
+
     /// Returns whether the access was a write.
     #[inline]
     pub fn is_write(&self) -> bool {
@@ -241,6 +253,7 @@ impl VmFault {
     /// access, and the processor marks the entry as dirty, or `mm` handles another fault. For a
     /// write, `mm` would warn if it found another entry there, such as a guard that another thread
     /// has just installed.
+    ///
     /// # Safety
     ///
     /// `folio` is the page of the address. It is valid as long as it is mapped.
@@ -264,7 +277,7 @@ impl VmFault {
         let addr = self.raw().address;
         let size = PAGE_SIZE.wrapping_shl(ORDER);
 
-        if addr & table_mask(ORDER) < size || addr.wrapping_sub(self.vma().start()) < size {
+        if addr & table_mask(ORDER) < size {
             return false;
         }
         let before = match ORDER {
@@ -272,7 +285,8 @@ impl VmFault {
             // SAFETY: The entry of the fault is not the first one of its table.
             _ => unsafe { self.peek_huge::<ORDER>(-1) },
         };
-        matches!(before, Some(Peek::Present))
+        // The entry can be that of another area.
+        matches!(before, Some(Peek::Present)) && addr.wrapping_sub(self.vma().start()) >= size
     }
 
     /// Returns the state of the pte for an address, if there is a page table for it.

@@ -336,19 +336,17 @@ pub(crate) fn lookup<E: Extent>(extents: &[E], pgoff: u64, size: u64) -> Option<
     // Only the last extent that starts at or before the page can contain it.
     let extent = last_where(extents, |extent| extent.pgoff() <= pgoff)?;
 
-    let len = extent.end().wrapping_sub(extent.start()).wrapping_add(1);
+    let (start, end) = (extent.start(), extent.end());
     // For a page before the range this wraps to a huge number, which the check below refuses.
     let page = pgoff.wrapping_sub(extent.pgoff());
-    if page >= len >> PAGE_SHIFT {
+    if page > end.wrapping_sub(start) >> PAGE_SHIFT {
         return None;
     }
 
-    // `page` is less than the number of pages, so neither the shift nor the difference wraps.
-    let offset = page << PAGE_SHIFT;
-    if size > len.wrapping_sub(offset) {
-        return None;
-    }
-    Some(extent.start().wrapping_add(offset))
+    // The page starts in the range, so nothing wraps.
+    let phys = start.wrapping_add(page << PAGE_SHIFT);
+    let left = end.wrapping_sub(phys).wrapping_add(1);
+    (size <= left).then_some(phys)
 }
 
 /// Checks that entries of size `align` can map a device with these ranges.

@@ -130,18 +130,14 @@ impl Mappable for Pages {
         let Some(pgoff) = vmf.entry(order) else {
             return refuse(Count::RefusedAlign);
         };
-        // SAFETY: `VmFault::entry` returns a multiple of `2^order`. `open` set the mapping of the file to
-        // that of the instance.
-        let Some(folio) = (unsafe { live.folio(pgoff, order, || mapping(vmf)) }) else {
+        // SAFETY: `VmFault::entry` returns the offset of the entry of the fault. `open` set the mapping of
+        // the file to that of the instance.
+        let Some(folio) = (unsafe { live.folio(pgoff, order, vmf, 0) }) else {
             return refuse(Count::RefusedOffset);
         };
 
-        let failed = || {
-            live.count(Count::RefusedFailed);
-            vmf.failed(order)
-        };
         if folio.has_failed() {
-            return failed();
+            return failed(vmf, live.reborrow());
         }
 
         let raw = folio.as_raw();
@@ -156,29 +152,26 @@ impl Mappable for Pages {
                     if vmf.is_watched() {
                         return leave_to_mm(vmf, live.reborrow(), folio);
                     }
-                    let in_a_row = vmf.follows_present::<PTE_ORDER>();
                     let result = vmf.insert_page(raw);
-                    if in_a_row {
-                        map_behind::<PTE_ORDER>(vmf, live.reborrow(), ahead(PAGE_SIZE));
+                    if vmf.follows_present::<PTE_ORDER>() {
+                        map_behind::<PTE_ORDER>(vmf, live.reborrow(), ahead);
                     }
                     result
                 }
                 PMD_ORDER if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) => {
                     live.count(Count::Pmd);
-                    let in_a_row = vmf.follows_present::<PMD_ORDER>();
                     let result = bindings::vmf_insert_folio_pmd(vmf.as_raw(), raw, write());
-                    if in_a_row {
-                        map_behind_huge::<PMD_ORDER>(vmf, live.reborrow(), ahead);
+                    if vmf.follows_present::<PMD_ORDER>() {
+                        map_behind::<PMD_ORDER>(vmf, live.reborrow(), ahead);
                     }
                     FaultResult::from_raw(result)
                 }
                 #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
                 PUD_ORDER => {
                     live.count(Count::Pud);
-                    let in_a_row = vmf.follows_present::<PUD_ORDER>();
                     let result = bindings::vmf_insert_folio_pud(vmf.as_raw(), raw, write());
-                    if in_a_row {
-                        map_behind_huge::<PUD_ORDER>(vmf, live.reborrow(), ahead);
+                    if vmf.follows_present::<PUD_ORDER>() {
+                        map_behind::<PUD_ORDER>(vmf, live.reborrow(), ahead);
                     }
                     FaultResult::from_raw(result)
                 }
@@ -189,8 +182,8 @@ impl Mappable for Pages {
         // The thread that marks a folio unmaps it afterwards. If it unmapped before the entry was
         // made, the page table lock makes the mark visible here.
         if folio.has_failed() {
-            unmap(vmf, pgoff, order);
-            return failed();
+            unmap(vmf, vmf.pgoff(), live.order());
+            return failed(vmf, live.reborrow());
         }
         result
     }
@@ -227,12 +220,8 @@ fn map_frames(fault: &Fault<'_, Frames>) -> FaultResult {
         return refuse(Count::RefusedOffset);
     };
 
-    let failed = || {
-        live.count(Count::RefusedFailed);
-        vmf.failed(order)
-    };
     if live.failed().has(pgoff, order) {
-        return failed();
+        return failed(vmf, live.reborrow());
     }
 
     live.count(match order {
@@ -249,13 +238,20 @@ fn map_frames(fault: &Fault<'_, Frames>) -> FaultResult {
     // As for memory with struct pages: the page is recorded first, and unmapped afterwards.
     if live.failed().has(pgoff, order) {
         unmap(vmf, pgoff, order);
-        return failed();
+        return failed(vmf, live.reborrow());
     }
     result
 }
 
 // The functions below take their arguments one by one, so that no `Fault` and no `Live` must be in
 // memory.
+
+/// Counts an entry that is refused because its memory has failed, and returns the result.
+#[cold]
+fn failed<B: Mappable>(vmf: &VmFault, memory: LiveMemory<'_, B>) -> FaultResult {
+    memory.count(Count::RefusedFailed);
+    vmf.failed(memory.order())
+}
 
 /// Lets `mm` map a page with a pte.
 ///
@@ -271,8 +267,7 @@ fn leave_to_mm(vmf: &VmFault, memory: LiveMemory<'_, Pages>, folio: LiveFolio<'_
     if folio.has_failed() {
         // SAFETY: The folio is valid, and was locked above.
         unsafe { bindings::folio_unlock(raw) };
-        memory.count(Count::RefusedFailed);
-        return vmf.failed(PTE_ORDER);
+        return failed(vmf, memory);
     }
     // SAFETY: The folio is valid and locked. The lock and the reference that is taken here pass to
     // `mm`. The folio stays valid until the instance is killed, which removes it from all mappings
@@ -283,24 +278,34 @@ fn leave_to_mm(vmf: &VmFault, memory: LiveMemory<'_, Pages>, folio: LiveFolio<'_
     }
 }
 
-/// Removes `2^order` pages from `pgoff` on from all address spaces.
+/// Removes the `2^order` pages around `pgoff`, an entry of that order, from all address spaces.
 #[cold]
 fn unmap(vmf: &VmFault, pgoff: usize, order: u32) {
     let pages = 1usize.wrapping_shl(order);
+    let first = pgoff & !pages.wrapping_sub(1);
 
-    // SAFETY: The mapping is that of the instance. A later fault maps removed pages again.
-    unsafe { bindings::unmap_mapping_pages(mapping(vmf), pgoff, pages, false) };
+    // SAFETY: The area is one of a file, whose mapping is that of the instance. A later fault maps removed
+    // pages again.
+    unsafe { bindings::unmap_mapping_pages(vmf.mapping(), first, pages, false) };
 }
 
-/// Makes up to `most` entries of `ORDER` behind that of the fault.
-// Inlined into the module: nfit_test has its own way from offsets to addresses there.
-#[inline(always)]
-fn map_behind<const ORDER: u32>(vmf: &VmFault, memory: LiveMemory<'_, Pages>, most: usize) {
+/// Makes up to `ahead(size)` entries of `ORDER` behind that of the fault.
+// This is code of the module, because of `ahead`: nfit_test has its own way from offsets to addresses there.
+#[inline(never)]
+fn map_behind<const ORDER: u32>(
+    vmf: &VmFault,
+    memory: LiveMemory<'_, Pages>,
+    ahead: impl FnOnce(usize) -> usize,
+) {
+    // An entry with a mark of `userfaultfd` could be among those that look empty to the driver.
+    if vmf.is_watched() {
+        return;
+    }
     let pages = 1usize.wrapping_shl(ORDER);
     let mut behind = vmf.behind::<ORDER>();
     // `Fault::map` has found that the VMA consists of whole entries.
     let mut pgoff = vmf.pgoff() & !pages.wrapping_sub(1);
-    let most = most.min(behind.len());
+    let most = ahead(PAGE_SIZE.wrapping_shl(ORDER)).min(behind.len());
     let mut made = 0;
     while made < most {
         let n = made.wrapping_add(1);
@@ -310,8 +315,8 @@ fn map_behind<const ORDER: u32>(vmf: &VmFault, memory: LiveMemory<'_, Pages>, mo
         if !unsafe { behind.is_empty(n) } {
             break;
         }
-        // SAFETY: The offset is a multiple of `2^ORDER`. As in `Fault::map`.
-        let Some(folio) = (unsafe { memory.folio(pgoff, ORDER, || mapping(vmf)) }) else {
+        // SAFETY: The offset is that of entry `n`. As in `Fault::map`.
+        let Some(folio) = (unsafe { memory.folio(pgoff, ORDER, vmf, n) }) else {
             break;
         };
         // SAFETY: The folio is that of this address: entry `n` behind the fault in the file is
@@ -328,25 +333,4 @@ fn map_behind<const ORDER: u32>(vmf: &VmFault, memory: LiveMemory<'_, Pages>, mo
         }
     }
     memory.count_many(Count::Ahead, made);
-}
-
-/// [`map_behind`] for entries that are not ptes.
-///
-/// An entry with a mark of `userfaultfd` could be among those that look empty to the driver.
-#[inline(never)]
-fn map_behind_huge<const ORDER: u32>(
-    vmf: &VmFault,
-    memory: LiveMemory<'_, Pages>,
-    ahead: impl FnOnce(usize) -> usize,
-) {
-    if !vmf.is_watched() {
-        map_behind::<ORDER>(vmf, memory, ahead(PAGE_SIZE.wrapping_shl(ORDER)));
-    }
-}
-
-/// The mapping of the file, which is that of the instance.
-#[inline]
-fn mapping(vmf: &VmFault) -> *mut bindings::address_space {
-    // SAFETY: The VMA and its file are valid during the fault.
-    unsafe { (*(*vmf.vma().as_ptr()).vm_file).f_mapping }
 }
