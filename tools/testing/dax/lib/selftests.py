@@ -132,9 +132,8 @@ def stage():
     if ARCH == "x86":
         make("powercut.c", *cc, "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", f"{there}/guest/powercut",
              "/project/tools/testing/dax/guest/powercut.c")
-        for name in ("daxfile", "daxfile-example"):
-            make(f"{name}.c", *cc, "-O1", "-Wall", "-Wextra", "-Werror", "-static",
-                 "-idirafter", "/project/include/uapi", "-o", f"{there}/dax/{name}", f"/project/tools/dax/{name}.c")
+        make("daxfile", "make", "-C", f"{there}/dax", "-f", "/project/tools/dax/Makefile", f"CC={' '.join(cc)}",
+             "CFLAGS=-O2 -Wall -Wextra -Werror", "LDFLAGS=-static", "daxfile", "daxfile-example")
     if "CONFIG_FAIL_FUNCTION=y\n" in (BUILD / f"kernel-{KERNEL}/config").read_text():
         make("fallible.c", *LAB.make_command(KERNEL), "M=/project/tools/testing/dax/fallible", f"MO={there}/fallible",
              "modules", impl=KERNEL)

@@ -525,9 +525,7 @@ def stage(stock, place):
         stock.make_extra("crates", lab_module.CRATES, lab_module.CRATES_MB)
         status, _ = stock.logged("stock-programs.log", stock.inside(["sh", "-ec", f"""
             make -C {where}/dax USERLDFLAGS=-static
-            for name in daxfile daxfile-example; do
-                clang-19 -O1 -static -idirafter /project/include/uapi -o {where}/dax/$name /project/tools/dax/$name.c
-            done
+            make -C {where}/dax -f /project/tools/dax/Makefile CC=clang-19 LDFLAGS=-static daxfile daxfile-example
             BUILD=/build/host-tests CRATES=/build/crates /project/tools/testing/dax/host/run build
             """]))
     if status:
