@@ -248,7 +248,7 @@ impl<'a, B: Backing> Deref for Live<'a, B> {
 ///
 /// - `dev` is valid for `'a`. It was seen to be alive in a read-side section that lasts for `'a`.
 /// - `pgmap` is its `struct dev_pagemap`, which does not change until the section ends, and is that of a
-///   memory of the kind `B`. Its owner is a [`Memmap`], and its order is that of the align. Memory with
+///   memory of the kind `B`. Its owner is a `Memmap`, and its order is that of the align. Memory with
 ///   struct pages is generic device memory, in compound pages of that order.
 // Two pointers, so that a function gets it in registers.
 pub struct LiveMemory<'a, B: Backing = Either> {
