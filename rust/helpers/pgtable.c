@@ -44,10 +44,11 @@ __rust_helper bool rust_helper_vmf_peek_pte(struct vm_fault *vmf,
 /*
  * These return the state of an entry: 0 if it is empty, 1 if it maps memory, and
  * -1 otherwise. They take no lock, so the entry may change before the caller
- * looks, and even between two looks here: the result is a hint.
+ * looks.
  */
 __rust_helper int rust_helper_pmd_peek(pmd_t *pmdp)
 {
+	/* Even a value that is read twice is only a hint. */
 	pmd_t pmd = data_race(*pmdp);
 
 	return pmd_none(pmd) ? 0 : pmd_leaf(pmd) ? 1 : -1;
@@ -55,6 +56,7 @@ __rust_helper int rust_helper_pmd_peek(pmd_t *pmdp)
 
 __rust_helper int rust_helper_pud_peek(pud_t *pudp)
 {
+	/* As above. */
 	pud_t pud = data_race(*pudp);
 
 	return pud_none(pud) ? 0 : pud_leaf(pud) ? 1 : -1;
