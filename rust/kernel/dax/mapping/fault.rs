@@ -290,7 +290,8 @@ fn unmap(vmf: &VmFault, pgoff: usize, order: u32) {
 }
 
 /// Makes up to `ahead(size)` entries of `ORDER` behind that of the fault.
-// This is code of the module, because of `ahead`: nfit_test has its own way from offsets to addresses there.
+// This is code of the module, because of `ahead`: nfit_test has its own way from offsets to addresses
+// there.
 #[inline(never)]
 fn map_behind<const ORDER: u32>(
     vmf: &VmFault,
