@@ -74,8 +74,17 @@ if grep -q '^Mems_allowed' /proc/self/status; then
 else
 	skip "stress-ng --numa" "the kernel has no cpusets"
 fi
+# stress-ng writes "online", which lets the kernel choose the zone. By its default policy that is a kernel zone, if
+# the whole node was offline: what the kernel then puts there keeps the block online for good.
+policy=/sys/module/memory_hotplug/parameters
+for setting in online_policy=auto-movable auto_movable_numa_aware=N; do
+	on_exit "echo $(cat $policy/${setting%=*}) >$policy/${setting%=*}"
+	echo ${setting#*=} >$policy/${setting%=*}
+done
 under=(numactl --preferred="$on")
 check "stress-ng --memhotplug takes blocks offline and online, while --vm uses them" stressed 30 \
 	--memhotplug 1 --vm 1 --vm-bytes 64M
+zones=$(for block in /sys/devices/system/node/node$on/memory*; do cat $block/valid_zones; done | sort -u)
+is "each block is in a zone for memory that can move" "$zones" Movable
 check "the memory is taken back" daxctl reconfigure-device -m devdax --force "$DEV"
 done_testing
