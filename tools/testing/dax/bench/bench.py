@@ -80,8 +80,8 @@ HOTPLUG = ("__add_memory_driver_managed", "add_memory_driver_managed", "remove_m
 PARTS = {
     "mapping": Part("nvdimm", follow=True, stores=True),
     "ranges": Part("hmem", NO_OTHERS),
-    "devices": Part("hmem", NO_OTHERS, (10, 100, 200, 500, 1000, 1500, 2000), (10, 2000),
-                    follow=True),
+    "devices": Part("hmem-large", NO_OTHERS, (10, 100, 200, 500, 1000, 2000, 5000, 10000),
+                    (10, 2000, 10000), follow=True),
     "lifecycle": Part("hmem", "module_blacklist=fsdev_dax,cxl_acpi", follow=True, over=HOTPLUG),
     "bare": Part("hmem", NO_OTHERS),
     "whole": Part("hmem", NO_OTHERS, follow=True),
@@ -90,12 +90,7 @@ PARTS = {
     "large": Part("hmem-huge", NO_OTHERS, impls=("rust",), program="bare", prefix=True),
     "load1": Part("nvdimm", stops=(1,), few_stops=(1,), program="load"),
     "load64": Part("nvdimm", stops=(64,), few_stops=(64,), program="load"),
-    # Upstream's C takes too long for 10,000 devices.
-    "all": Part("hmem-large", NO_OTHERS, (1, 100, 2000), (1, 100, 1000)),
-    "all-many": Part("hmem-large", NO_OTHERS, (10, 10000), (10, 1000), ("rust",), "all", True),
-    # Upstream's C takes too long for this many devices.
-    "many": Part("hmem-large", NO_OTHERS, (10, 100, 1000, 2000, 5000, 10000), (10, 10000),
-                 ("rust",), "devices", True),
+    "all": Part("hmem-large", NO_OTHERS, (1, 100, 10000), (1, 100, 10000)),
 }
 GUARD = Part("hmem", NO_OTHERS)
 BASELINE = HERE / "baseline.toml"

@@ -42,12 +42,12 @@ set ylabel "instructions" offset 0.5,0
 
 
 def points(counts, key):
-    """The pairs (N, instructions) from the rows KEY-N, ascending in N. Rows "many/KEY-N" fill the gaps."""
+    """The pairs (N, instructions) from the rows KEY-N, ascending in N."""
     found = {}
     for name, count in counts.items():
-        number = re.fullmatch(rf"(many/)?{key}-(\d+)", name)
-        if number and count.median and not (number[1] and int(number[2]) in found):
-            found[int(number[2])] = count.median
+        number = re.fullmatch(rf"{key}-(\d+)", name)
+        if number and count.median:
+            found[int(number[1])] = count.median
     return sorted(found.items())
 
 
