@@ -149,7 +149,8 @@ impl Key {
 
 /// The part of an instance that can change.
 pub(crate) struct InstanceState {
-    key: Key,
+    /// The serial number of its key. With the whole key, a node of the tree is above 128 bytes.
+    serial: u64,
     /// `None` while the instance is being registered.
     device: Option<InstanceDevice>,
     ranges: InstanceRanges,
@@ -359,7 +360,7 @@ impl RegionState {
     #[inline(never)]
     fn memory(&mut self, key: Key) -> Result<(&mut Space, &mut InstanceState)> {
         match self.instances.get_mut(&key.id) {
-            Some(instance) if instance.key == key => Ok((&mut self.space, instance)),
+            Some(instance) if instance.serial == key.serial => Ok((&mut self.space, instance)),
             // The number may belong to a younger instance.
             _ => Err(ENXIO),
         }

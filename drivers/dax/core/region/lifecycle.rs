@@ -119,7 +119,7 @@ impl Region {
             serial: state.serial,
         };
         let mut instance = InstanceState {
-            key,
+            serial: key.serial,
             device: None,
             ranges: InstanceRanges::new(),
             mappings: KVVec::new(),
@@ -284,7 +284,7 @@ impl Region {
         drop(guard);
 
         if let Some(instance) = instance {
-            self.finish(instance);
+            self.finish(key.id(), instance);
         }
         Ok(())
     }
@@ -294,7 +294,7 @@ impl Region {
         let instance = self.state.lock().take(key);
 
         if let Some(instance) = instance {
-            self.finish(instance);
+            self.finish(key.id(), instance);
         }
     }
 
@@ -302,10 +302,13 @@ impl Region {
     pub(super) fn remove_all(&self) {
         loop {
             let state = self.state.lock();
-            let last = state
-                .instances
-                .cursor_back()
-                .map(|cursor| cursor.current().1.key);
+            let last = state.instances.cursor_back().map(|cursor| {
+                let (&id, instance) = cursor.current();
+                Key {
+                    id,
+                    serial: instance.serial,
+                }
+            });
             drop(state);
 
             match last {
@@ -316,9 +319,8 @@ impl Region {
     }
 
     /// Removes the devices of an instance that is not in the region any more, and frees its memory.
-    fn finish(&self, instance: InstanceState) {
+    fn finish(&self, id: u32, instance: InstanceState) {
         let InstanceState {
-            key,
             device,
             mut ranges,
             mappings,
@@ -333,9 +335,9 @@ impl Region {
         }
 
         let mut state = self.state.lock();
-        self.take_back(key.id(), &mut ranges, &mut state.space, 0);
+        self.take_back(id, &mut ranges, &mut state.space, 0);
         drop(state);
-        self.free_id(key.id());
+        self.free_id(id);
     }
 
     /// Fires the tracepoint for memory that an instance was given.

@@ -63,10 +63,13 @@ check "its memory is ordinary memory: $fast MiB there, $slow MiB in that of the 
 	test "$fast" -gt 50 -a "$slow" -lt 4
 
 demoted=$(count pgdemote_)
-echo 40M >$group/memory.reclaim
+# The kernel gives up pages of files as well.
+for ((i = 0; i < 4 && slow < 30; i++)); do
+	echo 40M >$group/memory.reclaim
+	fast=$(megabytes 0) slow=$(megabytes "$on")
+done
 demoted=$(($(count pgdemote_) - demoted))
-fast=$(megabytes 0) slow=$(megabytes "$on")
-check "asked to give up 40 MiB, it has $slow MiB in the memory of the device and $fast MiB elsewhere" \
+check "asked $i times to give up 40 MiB, it has $slow MiB in the memory of the device and $fast MiB elsewhere" \
 	test "$slow" -ge 30
 check "the kernel counts the pages as demoted: $demoted" test "$demoted" -ge $((30 << 8))
 is "nothing was swapped" "$(cat $group/memory.swap.current 2>/dev/null || echo 0)" 0
