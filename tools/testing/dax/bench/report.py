@@ -69,7 +69,7 @@ def touches(fs):
 # The file systems, and the disk below them. "onefile" is the sample in samples/dax.
 FILES = {"ext4": "ext4", "xfs": "xfs", "linear": "ext4 on dm-linear", "stripe": "ext4 on dm-stripe",
          "onefile": "fsdev_dax"}
-# The largest number of devices that C is asked for.
+# The largest number of devices that come and go.
 MOST = 10000
 # The rows that are found by following two first touches; see bench.py.
 SHARING = {
