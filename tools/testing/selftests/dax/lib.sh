@@ -715,14 +715,14 @@ its_memory()
 
 declare -A pid_of in_of out_of
 
-# session NAME [COMMAND...]: start a command that takes commands and answers each with a line (default:
+# session NAME [PROGRAM...]: start a program that takes commands and answers each with a line (default:
 # daxtest)
 session()
 {
 	local name=$1 in out
 	shift
 	mkfifo "$TMP/$name.in" "$TMP/$name.out"
-	"${@:-daxtest}" <"$TMP/$name.in" >"$TMP/$name.out" 2>&1 &
+	(exec "${@:-daxtest}") <"$TMP/$name.in" >"$TMP/$name.out" 2>&1 &
 	pid_of[$name]=$!
 	exec {in}>"$TMP/$name.in" {out}<"$TMP/$name.out"
 	in_of[$name]=$in out_of[$name]=$out
