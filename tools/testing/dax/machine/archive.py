@@ -47,17 +47,31 @@ class Archive:
         text = self.apt("apt-cache", "show", package).stdout
         return [dict(re.findall(r"^([\w-]+): (.*)$", entry, re.M)) for entry in text.split("\n\n") if entry.strip()]
 
-    def unpack(self, packages, place):
-        """Unpack packages there."""
-        new = Path(f"{place}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        done = self.apt("apt-get", "download", *packages, cwd=new)
-        files = list(new.glob("*.deb"))
+    def fetch(self, packages, place):
+        """Fetch packages into a new directory: their files."""
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        done = self.apt("apt-get", "download", *packages, cwd=place)
+        files = list(place.glob("*.deb"))
         if done.returncode or len(files) != len(packages):
             raise Stop(f"{' '.join(packages)} could not be fetched: "
                        f"{(done.stderr.splitlines() or ['no reason'])[-1]}")
-        for file in files:
+        return files
+
+    def take(self, package, member, place):
+        """Unpack one file of a package there."""
+        new = Path(f"{place}.new")
+        (file,) = self.fetch([package], new)
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", file], stdout=subprocess.PIPE) as pack:
+            # It ends by SIGPIPE: tar does not read what follows.
+            subprocess.run(["tar", "-x", "--occurrence=1", "-C", new, member], stdin=pack.stdout, check=True)
+        (new / member).rename(place)
+        shutil.rmtree(new)
+
+    def unpack(self, packages, place):
+        """Unpack packages there."""
+        new = Path(f"{place}.new")
+        for file in self.fetch(packages, new):
             subprocess.run(["dpkg-deb", "-x", file, new], check=True)
             file.unlink()
         shutil.rmtree(place, ignore_errors=True)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs in a guest of Debian: stock-guest.sh MACHINE TEST... installs the package of the modules with apt, if
-# there is one, runs the tests, and removes the package. The cases are KTAP, as in
-# tools/testing/selftests/dax/lib.sh. The lines with ## are for stock.py.
+# there is one, runs the tests, and removes the package. If a test has several boots, this script goes on with it
+# after each. The cases are KTAP, as in tools/testing/selftests/dax/lib.sh. The lines with ## are for stock.py.
 
 cd /srv/job || exit 1
 export PACE=${PACE:-1}
@@ -167,9 +167,36 @@ remove_package()
 	check "nothing of the package is left" refused compgen -G "/usr/lib/modules/$(uname -r)/updates/*.ko*"
 }
 
+# kexec_to KERNEL: boot for the next part of a test. KERNEL, of its line "# kexec:", is "crash", for the kernel that the
+# test has loaded for that; "c" or "rust", for this kernel without or with the package; or another one, for this kernel.
+kexec_to()
+{
+	case $1 in
+	crash)
+		sync
+		echo 1 >/proc/sys/kernel/sysrq
+		echo c >/proc/sysrq-trigger
+		;;
+	c) apt remove "dax-rust-modules-$(uname -r)" ;;
+	rust) apt install ./package.deb ;;
+	esac
+	kexec -l "/boot/vmlinuz-$(uname -r)" --initrd="/boot/initrd.img-$(uname -r)" --command-line="$(cat /proc/cmdline)"
+	sync
+	kexec -e
+}
+
+# On the disk: what the tests keep for their next boot, and in "next" where this script goes on.
+kept=/var/lib/dax-test
+mkdir -p $kept
+boot=1
 packaged=
-if [ -e package.deb ]; then
-	packaged=yes
+[ ! -e package.deb ] || packaged=yes
+if [ -e $kept/next ]; then
+	read -r name boot in_c <$kept/next
+	rm $kept/next
+	while [ "$1" != "$name" ]; do shift; done
+elif [ "$packaged" ]; then
+	in_c=core
 	begin install 300
 	install_package
 	echo "1..$nr"
@@ -182,14 +209,33 @@ if [ $# != 0 ]; then
 	# What the tests use and the package does not have.
 	install -Dm 644 -t "$extra" samples/*.ko.xz && depmod
 	cd tests/dax || exit 1
-	export IN_C=${packaged:+core} MACHINE=$machine BOOT=1 PERSIST=/tmp PATH=$PWD:$PATH
+	export MACHINE=$machine PERSIST=$kept PATH=$PWD:$PATH
 	(. ./machine.sh && prepare) >/dev/null 2>&1
 	for name in "$@"; do
-		limit=$(sed -n 's/^# limit: *//p' "$name.sh")
+		head_of() { sed -n "s/^# $1: *//p" "$name.sh"; }
+		limit=$(head_of limit)
 		limit=${limit:-120}
-		begin "$name" "$limit"
-		timeout -k 5 $((limit * PACE)) bash "./$name.sh" 2>&1 </dev/null
-		end "$name" $?
+		kernels=($(head_of kexec))
+		for ((; ; boot++)); do
+			begin "$name" "$limit"
+			IN_C=$in_c BOOT=$boot timeout -k 5 $((limit * PACE)) bash "./$name.sh" 2>&1 </dev/null
+			status=$?
+			end "$name" $status
+			[ "${kernels[*]}" ] || break
+			next=${kernels[(boot - 1) % ${#kernels[@]}]}
+			[ $status = 0 ] && [ "$boot" != "$(head_of boots)" ] && [ "$next" != off ] || break
+			case $next in
+			c) in_c=$ALL_PARTS ;;
+			rust) in_c=core ;;
+			esac
+			echo "## kexec $name $next"
+			echo "$name $((boot + 1)) $in_c" >$kept/next
+			(cd /srv/job && kexec_to "$next") 2>&1
+			# kexec does not return.
+			rm $kept/next
+			break
+		done
+		boot=1
 	done
 	cd /srv/job || exit 1
 	modprobe -rq rust_driver_dax dax_onefile

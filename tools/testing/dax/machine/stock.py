@@ -57,7 +57,7 @@ PACKAGING = "debhelper lintian dpkg-dev xz-utils kmod".split()
 SAMPLES = ("rust_driver_dax", "dax_onefile")
 SYSTEM = "systemd-sysv initramfs-tools dbus apt linux-base/trixie-backports".split()
 # The kernel, and what the lists above have.
-PREPARED_MB, SYSTEM_MB, PACKAGING_MB = 500, 370, 600
+PREPARED_MB, SYSTEM_MB, PACKAGING_MB, DEBUG_MB = 500, 370, 600, 1500
 PREPARE_STEPS = 420
 
 
@@ -277,6 +277,16 @@ class Stock(lab_module.Lab):
                 panics.add(f"{panic[1]} in {function}")
         return [(name, ", ".join(sorted(panics))) for name, panics in found.items()]
 
+    def vmlinux(self, release):
+        """A kernel with its debugging information, for a debugger: its file."""
+        package = f"linux-image-{release}-dbg={self.archive.version(release)}"
+        place = self.place(release) / "vmlinux"
+        if not place.is_file():
+            self.need_space("the kernel's debugging information", DEBUG_MB)
+            with Progress(f"{release}: fetching its debugging information", lambda: package):
+                self.archive.take(package, f"./usr/lib/debug/lib/modules/{release}/vmlinux", place)
+        return place
+
     def pack(self, release, command):
         status, _ = self.logged(f"stock-{release}-pack.log", self.inside(
             ["sh", "-c", f'cd "/build/stock/{release}/modules.new" && {command} *.ko']))
@@ -491,23 +501,29 @@ DAILY = {"nvdimm": "mmap mmap_refused unbind rebind kmem fsdev daxctl drivers st
          "hmem": "kmem fsdev region trace".split()}
 MACHINES = ("nvdimm", "legacy", "hmem", "hmem-large", "hmat")
 TESTS = HERE.parents[1] / "selftests/dax"
-NOT_THERE = re.compile(r"\./upstream/|fallible")
+NOT_THERE = re.compile(r"fallible")
+
+
+def head_of(name):
+    """What the head of a system test says: of "machines", "kernel" and so on."""
+    return dict(re.findall(r"^# (\w+): *(.+)$", read(TESTS / f"{name}.sh"), re.M))
 
 
 def system_tests(machine, in_c, which="guest"):
     """Those that can run where these parts are in C, with one of the images."""
     for path in sorted(TESTS.glob("*.sh")):
-        text = path.read_text()
-        head = dict(re.findall(r"^# (machines|impl|tier|boots|kernel|append|image): *(.+)$", text, re.M))
-        if head.pop("image", "guest") != which:
+        head = head_of(path.stem)
+        if head.get("image", "guest") != which:
             continue
         if which != "guest":
             # They take long, and are run on request.
             head.pop("tier", "")
         if (path.stem not in ("lib", "machine", "qemu") and machine in head.get("machines", "nvdimm").split()
                 and not set(in_c) & set(head.get("impl", "").split(" - ")[0].split()[1:] or in_c * ("impl" in head))
-                and not set(head) & {"tier", "boots", "kernel", "append"}
-                and not NOT_THERE.search(text)):
+                and "tier" not in head and head.get("kernel", "rust") in ("rust", "programs")
+                # The disk is new after a power off.
+                and ("boots" not in head or "kexec" in head)
+                and not NOT_THERE.search(read(path))):
             yield path.stem
 
 
@@ -568,36 +584,50 @@ class Watch:
 
 
 def run(stock, release, machine="nvdimm", names=None, show=None, which="guest"):
-    """Run tests in a guest: name of each test -> its outcome. NAMES: which ones; default: all of this image. If
-    there is a package of modules for the kernel, install it before and remove it after."""
+    """Run tests in guests: name of each test -> its outcome. NAMES: which ones; default: all of this image. Tests with
+    the same kernel parameters share a guest. If there is a package of modules for the kernel, install it before and
+    remove it after."""
     packages = list(stock.build.glob(f"dax-rust-modules-{release}_*.deb"))
+    batches = {}
+    for name in system_tests(machine, ["core"] * bool(packages), which):
+        if names is None or name in names:
+            batches.setdefault(head_of(name).get("append", ""), []).append(name)
+    results = {}
+    for append, here in (batches or {"": []}).items():
+        for name, found in run_guest(stock, release, machine, here, append, packages, show, which).items():
+            results.setdefault(name, Outcome()).merge(found)
+    return results
+
+
+def run_guest(stock, release, machine, here, append, packages, show, which):
+    """Run these tests in one guest."""
     tests = stock.place(release) / "tests"
     stage(stock, tests)
-    here = [name for name in system_tests(machine, ["core"] * bool(packages), which)
-            if names is None or name in names]
     files = {**{"package.deb": path for path in packages}, "tests": tests, "guest.sh": HERE / "stock-guest.sh",
              **{f"samples/{name}.ko.xz": stock.place(release) / f"modules/{name}.ko.xz" for name in SAMPLES
                 if (stock.place(release) / f"modules/{name}.ko.xz").exists()}}
+    if any("./vmlinux" in read(TESTS / f"{name}.sh") for name in here):
+        files["tests/dax/vmlinux"] = stock.vmlinux(release)
     # By which time limits are multiplied on a busy machine.
     pace = int(os.environ.get("PACE") or 2)
     # daxctl refuses to work where the kernel brings memory online by itself, as Debian's does.
     with StockMachine(stock, release, machine, files=files, which=which,
-                      append="memhp_default_state=offline") as guest:
+                      append=f"memhp_default_state=offline {append}") as guest:
         watch = Watch(guest, pace, show)
-        result = guest.run(f"PACE={pace} bash /srv/job/guest.sh {machine} {' '.join(here)}",
+        result = guest.run(f"PACE={pace} ALL_PARTS='{' '.join(lab_module.PARTS.values())}' "
+                           f"bash /srv/job/guest.sh {machine} {' '.join(here)}",
                            float("inf"), watch.heard, watch.cut)
-    said = dict(re.findall(r"dax-test: \S+ (\S+) begins$(.*?)(?=dax-test: \S+ \1 ended|\Z)", result.console,
-                           re.M | re.S))
     results = {}
     for name in ("install", *here, "remove") if packages else here:
-        found = re.search(rf"^## begin {name} \d+$(.*?)^## end {name} (\d+)", result.output, re.M | re.S)
-        text = read(TESTS / f"{name}.sh")
-        if found:
-            results[name] = ktap.judge(found[1].splitlines(), int(found[2]), "some")
-        else:
-            results[name] = Outcome(wrong=["it did not come to its end"])
-        splat = re.search(r"^# splat: *(.+)", text, re.M)
-        reports, _ = kernel_log.blame(said.get(name, ""), splat and splat[1])
+        results[name] = Outcome()
+        parts = re.findall(rf"^## begin {name} \d+$(.*?)^## end {name} (\d+)", result.output, re.M | re.S)
+        for output, status in parts:
+            results[name].merge(ktap.judge(output.splitlines(), int(status), "some"))
+        if len(parts) != 1 + len(re.findall(rf"^## kexec {name} ", result.output, re.M)):
+            results[name].wrong.append("it did not come to its end")
+        log = "".join(re.findall(rf"dax-test: \S+ {name} begins$(.*?)(?=dax-test: \S+ {name} ended|\Z)", result.console,
+                                 re.M | re.S))
+        reports, _ = kernel_log.blame(log, head_of(name).get("splat"))
         if reports:
             results[name].wrong.append(f"the kernel reports a bug:\n{reports}")
     if result.status is None:

@@ -17,15 +17,17 @@
 
 keep() { echo "$2" >"$PERSIST/kdump-$1"; }
 kept() { cat "$PERSIST/kdump-$1"; }
-# The capture kernel has no drivers that matter here.
-[ $((BOOT % 3)) = 0 ] || case $BOOT in
-[12]) kmem=Rust ;;
-*)
+kmem=$(in_c kmem && echo C || echo Rust)
+case $BOOT in
+[45])
 	kmem=C
 	rmmod kmem
 	insmod ./upstream/kmem.ko || bail_out "upstream's kmem cannot be loaded: $(dmesg | tail -n 3)"
 	;;
 esac
+# For the crash: the kernel under test, by its initramfs if it needs one.
+kernel=(/mnt/tests/kexec/programs/bzImage)
+[ -e "${kernel[0]}" ] || kernel=("/boot/vmlinuz-$(uname -r)" --initrd="/boot/initrd.img-$(uname -r)")
 MARK="kept in the memory of a device, boot"
 MIB=64
 
@@ -96,7 +98,7 @@ case $BOOT in
 	check "the kernel has as much memory as the one before at first: $more KiB more" test "${more#-}" -lt 4096
 	is "the kernel has not used it: what the program wrote is all there" "$(pages $((BOOT - 1)))" $((MIB << 8))
 	line=$(sed 's/ crashkernel=[^ ]*//' /proc/cmdline)
-	check "a kernel is loaded for a crash" kexec -p --hotplug /mnt/tests/kexec/programs/bzImage \
+	check "a kernel is loaded for a crash" kexec -p --hotplug "${kernel[@]}" \
 		--command-line="$line maxcpus=1 reset_devices"
 	is "it is there" "$(cat /sys/kernel/kexec_crash_loaded)" 1
 	# The memory comes after that kernel was loaded, so the list of memory to save has to follow.

@@ -16,6 +16,7 @@
 
 # Like prog_qemu_linux: the guest is Linux.
 KERNEL=./nested-kernel
+[ -e $KERNEL ] || KERNEL=/boot/vmlinuz-$(uname -r)
 mkdir -p "$TMP/root"
 cp nested-init "$TMP/root/init"
 (cd "$TMP/root" && find . | cpio -o -H newc --quiet) >"$TMP/initramfs"
