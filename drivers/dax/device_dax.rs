@@ -165,20 +165,23 @@ impl mapping::Operations for DeviceDax {
 
     #[inline]
     fn fault<B: Mappable>(fault: &Fault<'_, B>) -> FaultResult {
-        let align = fault.device().align();
-
-        match fault.size() {
-            size if size == align => fault.map(entries_ahead),
-            // mm starts with the largest entry size.
-            size if size > align => FaultResult::FALLBACK,
-            _ => refuse_smaller(fault.device(), fault, align),
+        match fault.map(entries_ahead) {
+            Some(result) => result,
+            None => other_size(fault, fault.device(), fault.size()),
         }
     }
 }
 
-/// Refuses a fault that asks for an entry smaller than the align, and logs the reason.
+/// Refuses a fault that asks for an entry of another size than the align. If the entry is smaller, logs the
+/// reason.
 #[cold]
-fn refuse_smaller(dev: &dax::Device, fault: &VmFault, align: usize) -> FaultResult {
+fn other_size(fault: &VmFault, dev: &dax::Device, size: usize) -> FaultResult {
+    let align = dev.align();
+
+    // mm starts with the largest entry size.
+    if size > align {
+        return FaultResult::FALLBACK;
+    }
     let Some(live) = dev.live() else {
         return FaultResult::SIGBUS;
     };

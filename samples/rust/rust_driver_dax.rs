@@ -204,6 +204,6 @@ impl mapping::Operations for Consumer {
             return FaultResult::FALLBACK;
         }
         // Map one page, and none ahead.
-        fault.map(|_| 0)
+        fault.map(|_| 0).unwrap_or(FaultResult::SIGBUS)
     }
 }

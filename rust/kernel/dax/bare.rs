@@ -286,7 +286,7 @@ pub(super) unsafe fn access(
 ) -> Result<usize> {
     let page = offset >> PAGE_SHIFT;
     let within = offset & PAGE_SIZE.wrapping_sub(1);
-    let phys = live.frame(page, 0).ok_or(EFAULT)?;
+    let phys = live.frame(page, PAGE_SIZE).ok_or(EFAULT)?;
     if live.failed().has(page, 0) {
         return Err(EFAULT);
     }

@@ -259,12 +259,17 @@ pub struct LiveMemory<'a, B: Backing = Either> {
 
 impl<B: Backing> LiveMemory<'_, B> {
     /// Returns a copy, which a function can own.
+    ///
+    /// Reads the `struct dev_pagemap` from the instance again. So the caller needs no register for it in the
+    /// meantime.
     #[inline]
     pub(super) fn reborrow(&self) -> LiveMemory<'_, B> {
-        // INVARIANT: `self`, which is borrowed, has the same invariants.
+        // INVARIANT: `self`, which is borrowed, has the same invariants. The field does not change until
+        // the section ends.
         LiveMemory {
             dev: self.dev,
-            pgmap: self.pgmap,
+            // SAFETY: By the type invariant.
+            pgmap: unsafe { (*self.dev).pgmap },
             _dev: PhantomData,
         }
     }
@@ -283,13 +288,19 @@ impl<B: Backing> LiveMemory<'_, B> {
         unsafe { (*self.pgmap).vmemmap_shift as u32 }
     }
 
-    /// The physical address of `2^order` pages at an offset of `pgoff` pages into the instance, if they
-    /// are in one range.
+    /// The size in bytes of the entries that map the memory: the align.
     #[inline]
-    pub(super) fn frame(&self, pgoff: usize, order: u32) -> Option<u64> {
+    pub(super) fn size(&self) -> usize {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.dev).align as usize }
+    }
+
+    /// The physical address of `size` bytes at an offset of `pgoff` pages into the instance, if they are
+    /// in one range.
+    #[inline]
+    pub(super) fn frame(&self, pgoff: usize, size: usize) -> Option<u64> {
         // SAFETY: By the type invariant `dev` is valid, and faults may use its ranges.
-        let phys =
-            unsafe { bindings::dax_pgoff_to_phys(self.dev, pgoff, PAGE_SIZE.wrapping_shl(order)) };
+        let phys = unsafe { bindings::dax_pgoff_to_phys(self.dev, pgoff, size) };
 
         (phys != bindings::phys_addr_t::MAX).then_some(phys)
     }
@@ -348,18 +359,17 @@ impl LiveMemory<'_, Frames> {
 }
 
 impl LiveMemory<'_, Pages> {
-    /// Returns the folio of `2^order` pages at an offset of `pgoff` pages into the instance, to map it.
+    /// Returns the folio at an offset of `pgoff` pages into the instance, to map it.
     ///
-    /// Returns [`None`] if the instance has no memory there, if a part of the folio would be in
-    /// another range, or if `order` is not the order of the align. If the folio is mapped for the first
-    /// time since the bind, this sets the fields by which memory failure finds the file of the instance
-    /// from its memory.
+    /// Returns [`None`] if the instance has no memory there, or if a part of the folio would be in
+    /// another range. If the folio is mapped for the first time since the bind, this sets the fields by
+    /// which memory failure finds the file of the instance from its memory.
     ///
     /// # Safety
     ///
-    /// `vmf` must be a fault in a mapping of the instance, and `pgoff` the offset of the entry of `order`
-    /// that is `n` entries behind that of the fault. So it is a multiple of `2^order`; otherwise the
-    /// result could be a tail page and not a folio.
+    /// `order` must be [`Self::order`], `vmf` a fault in a mapping of the instance, and `pgoff` the offset
+    /// of the entry of `order` that is `n` entries behind that of the fault. So it is a multiple of
+    /// `2^order`; otherwise the result could be a tail page and not a folio.
     #[inline(always)]
     pub(super) unsafe fn folio(
         &self,
@@ -368,10 +378,7 @@ impl LiveMemory<'_, Pages> {
         vmf: &VmFault,
         n: usize,
     ) -> Option<LiveFolio<'_>> {
-        if self.order() != order {
-            return None;
-        }
-        let phys = self.frame(pgoff, order)?;
+        let phys = self.frame(pgoff, self.size())?;
 
         // INVARIANT: The ranges start at multiples of the align, both in memory and in the
         // instance. So do the compound pages, which by the type invariant exist until the section

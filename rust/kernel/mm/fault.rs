@@ -230,13 +230,13 @@ impl VmFault {
         self.raw().address
     }
 
-    /// Returns the offset into the file, in pages, of the entry of `order` for the address.
+    /// Returns the offset into the file, in pages, of the entry of `size` bytes for the address.
     ///
-    /// Returns [`None`] if the start of the area, its end or its offset into the file is not a multiple
-    /// of `2^order` pages.
+    /// `size` is a power of two, and at least the page size. Returns [`None`] if the start of the area, its
+    /// end or its offset into the file is not a multiple of it.
     #[inline]
-    pub fn entry(&self, order: u32) -> Option<usize> {
-        let last = PAGE_SIZE.wrapping_shl(order).wrapping_sub(1);
+    pub fn entry(&self, size: usize) -> Option<usize> {
+        let last = size.wrapping_sub(1);
         let vma = self.vma();
         // SAFETY: By the type invariant the area is valid and locked for reading.
         let offset = unsafe { (*vma.as_ptr()).vm_pgoff } << PAGE_SHIFT;

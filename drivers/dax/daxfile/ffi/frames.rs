@@ -31,7 +31,10 @@ use kernel::{
         FaultResult,
         VmFault, //
     },
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::{
         atomic::{
@@ -282,7 +285,8 @@ impl Frames {
     #[inline]
     pub(crate) unsafe fn map(&self, vmf: &VmFault) -> FaultResult {
         let order = self.order;
-        let Some(pfn) = vmf.entry(order).and_then(|page| self.extents.frame(page)) else {
+        let entry = vmf.entry(PAGE_SIZE.wrapping_shl(order));
+        let Some(pfn) = entry.and_then(|page| self.extents.frame(page)) else {
             return FaultResult::SIGBUS;
         };
 

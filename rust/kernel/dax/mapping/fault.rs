@@ -55,7 +55,7 @@ pub struct Fault<'a, B: Backing> {
 /// The memory that a fault can map.
 pub trait Mappable: Backing + Sized {
     #[doc(hidden)]
-    fn map(fault: &Fault<'_, Self>, ahead: impl FnOnce(usize) -> usize) -> FaultResult;
+    fn map(fault: &Fault<'_, Self>, ahead: impl FnOnce(usize) -> usize) -> Option<FaultResult>;
 }
 
 impl<B: Backing> Deref for Fault<'_, B> {
@@ -105,39 +105,43 @@ impl<'a, B: Mappable> Fault<'a, B> {
     /// it, in the same page table and the same VMA. It stops at the first entry that exists already, and at memory
     /// that has failed or does not exist. Memory without struct pages is not mapped ahead.
     ///
-    /// The result is `SIGBUS` if the instance is dead, if it has no memory there, if an entry of
-    /// this size cannot map the memory, or if the memory has failed. It is also `SIGBUS` if the memory
-    /// had struct pages when the mapping was made and has none now, or the other way round.
+    /// Returns [`None`] if the align is another size than that of the entry. The result is `SIGBUS` if the
+    /// instance is dead, if it has no memory there, if the mapping does not consist of whole entries, or
+    /// if the memory has failed. It is also `SIGBUS` if the memory had struct pages when the mapping was
+    /// made and has none now, or the other way round.
     #[inline]
-    pub fn map(&self, ahead: impl FnOnce(usize) -> usize) -> FaultResult {
+    pub fn map(&self, ahead: impl FnOnce(usize) -> usize) -> Option<FaultResult> {
         B::map(self, ahead)
     }
 }
 
 impl Mappable for Pages {
     #[inline]
-    fn map(fault: &Fault<'_, Self>, ahead: impl FnOnce(usize) -> usize) -> FaultResult {
+    fn map(fault: &Fault<'_, Self>, ahead: impl FnOnce(usize) -> usize) -> Option<FaultResult> {
         let (vmf, order) = (fault.vmf, fault.order);
         let Some(live) = fault.dev.live_with::<Pages>() else {
-            return FaultResult::SIGBUS;
+            return Some(FaultResult::SIGBUS);
         };
         let refuse = |reason| {
             live.count(reason);
-            FaultResult::SIGBUS
+            Some(FaultResult::SIGBUS)
         };
 
+        if order != live.order() {
+            return None;
+        }
         // The VMA must consist of whole entries.
-        let Some(pgoff) = vmf.entry(order) else {
+        let Some(pgoff) = vmf.entry(live.size()) else {
             return refuse(Count::RefusedAlign);
         };
-        // SAFETY: `VmFault::entry` returns the offset of the entry of the fault. `open` set the mapping of
-        // the file to that of the instance.
+        // SAFETY: The order is that of the memory. `VmFault::entry` returns the offset of the entry of the
+        // fault. `open` set the mapping of the file to that of the instance.
         let Some(folio) = (unsafe { live.folio(pgoff, order, vmf, 0) }) else {
             return refuse(Count::RefusedOffset);
         };
 
         if folio.has_failed() {
-            return failed(vmf, live.reborrow());
+            return Some(failed(vmf, live.reborrow()));
         }
 
         let raw = folio.as_raw();
@@ -150,7 +154,7 @@ impl Mappable for Pages {
                 PTE_ORDER => {
                     live.count(Count::Pte);
                     if vmf.is_watched() {
-                        return leave_to_mm(vmf, live.reborrow(), folio);
+                        return Some(leave_to_mm(vmf, live.reborrow(), folio));
                     }
                     let result = vmf.insert_page(raw);
                     if vmf.follows_present::<PTE_ORDER>() {
@@ -181,47 +185,47 @@ impl Mappable for Pages {
 
         // The thread that marks a folio unmaps it afterwards. If it unmapped before the entry was
         // made, the page table lock makes the mark visible here.
-        if folio.has_failed() {
-            unmap(vmf, vmf.pgoff(), live.order());
-            return failed(vmf, live.reborrow());
-        }
-        result
+        Some(if folio.has_failed() {
+            failed_meanwhile(vmf, live.reborrow())
+        } else {
+            result
+        })
     }
 }
 
 impl Mappable for Frames {
     #[inline]
-    fn map(fault: &Fault<'_, Self>, _ahead: impl FnOnce(usize) -> usize) -> FaultResult {
+    fn map(fault: &Fault<'_, Self>, _ahead: impl FnOnce(usize) -> usize) -> Option<FaultResult> {
         map_frames(fault)
     }
 }
 
 /// Maps memory without struct pages: one entry for the page frames.
 #[inline(never)]
-fn map_frames(fault: &Fault<'_, Frames>) -> FaultResult {
+fn map_frames(fault: &Fault<'_, Frames>) -> Option<FaultResult> {
     let (vmf, order) = (fault.vmf, fault.order);
     let Some(live) = fault.dev.live_with::<Frames>() else {
-        return FaultResult::SIGBUS;
+        return Some(FaultResult::SIGBUS);
     };
     let refuse = |reason| {
         live.count(reason);
-        FaultResult::SIGBUS
+        Some(FaultResult::SIGBUS)
     };
 
-    // The VMA must consist of whole entries.
-    let Some(pgoff) = vmf.entry(order) else {
+    if order != live.order() {
+        return None;
+    }
+    // The VMA must consist of whole entries. `userfaultfd` may have left a mark, which only `mm` can replace,
+    // and only by a page.
+    let Some(pgoff) = vmf.entry(live.size()).filter(|_| !vmf.is_watched()) else {
         return refuse(Count::RefusedAlign);
     };
-    // `userfaultfd` may have left a mark, which only `mm` can replace, and only by a page.
-    if order != live.order() || vmf.is_watched() {
-        return refuse(Count::RefusedAlign);
-    }
-    let Some(phys) = live.frame(pgoff, order) else {
+    let Some(phys) = live.frame(pgoff, live.size()) else {
         return refuse(Count::RefusedOffset);
     };
 
     if live.failed().has(pgoff, order) {
-        return failed(vmf, live.reborrow());
+        return Some(failed(vmf, live.reborrow()));
     }
 
     live.count(match order {
@@ -236,11 +240,11 @@ fn map_frames(fault: &Fault<'_, Frames>) -> FaultResult {
     let result = unsafe { vmf.insert_cached_pfn((phys >> PAGE_SHIFT) as usize, order) };
 
     // As for memory with struct pages: the page is recorded first, and unmapped afterwards.
-    if live.failed().has(pgoff, order) {
-        unmap(vmf, pgoff, order);
-        return failed(vmf, live.reborrow());
-    }
-    result
+    Some(if live.failed().has(pgoff, order) {
+        failed_meanwhile(vmf, live.reborrow())
+    } else {
+        result
+    })
 }
 
 // The functions below take their arguments one by one, so that no `Fault` and no `Live` must be in
@@ -251,6 +255,13 @@ fn map_frames(fault: &Fault<'_, Frames>) -> FaultResult {
 fn failed<B: Mappable>(vmf: &VmFault, memory: LiveMemory<'_, B>) -> FaultResult {
     memory.count(Count::RefusedFailed);
     vmf.failed(memory.order())
+}
+
+/// Removes the entry that has just been made, because its memory has failed meanwhile.
+#[cold]
+fn failed_meanwhile<B: Mappable>(vmf: &VmFault, memory: LiveMemory<'_, B>) -> FaultResult {
+    unmap(vmf, vmf.pgoff(), memory.order());
+    failed(vmf, memory)
 }
 
 /// Lets `mm` map a page with a pte.
@@ -316,7 +327,7 @@ fn map_behind<const ORDER: u32>(
         if !unsafe { behind.is_empty(n) } {
             break;
         }
-        // SAFETY: The offset is that of entry `n`. As in `Fault::map`.
+        // SAFETY: `Fault::map` found that the order is that of the memory. The offset is that of entry `n`.
         let Some(folio) = (unsafe { memory.folio(pgoff, ORDER, vmf, n) }) else {
             break;
         };
