@@ -2,12 +2,12 @@
 
 //! `daxfile`: files on persistent memory that are mapped like a device.
 //!
-//! A program seals a file through `/dev/daxfile` and gets a descriptor. While the descriptor or a mapping
-//! of it exists, no block of the file moves. So the program maps the blocks by the rules of
-//! `device_dax`: a page fault looks up an array that never changes, and installs one page table entry of
-//! a fixed size. It does not call the file system, and takes none of its locks. The metadata is
-//! durable before the file is sealed, so stores are durable once they have left the caches of the
-//! processor.
+//! A program seals a file through `/dev/daxfile` and gets a descriptor. While the descriptor or a
+//! mapping of it exists, no block of the file moves. So the program maps the blocks by the rules of
+//! `device_dax`: a page fault looks up an array that never changes, and installs one page table
+//! entry of a fixed size. It does not call the file system, and takes none of its locks. The
+//! metadata is durable before the file is sealed, so stores are durable once they have left the
+//! caches of the processor.
 //!
 //! - `seal`: what a seal is made of.
 //! - `extents`: the array.

@@ -2,9 +2,9 @@
 
 //! `device_dax`: a character device, `/dev/daxX.Y`, for each instance of device DAX.
 //!
-//! A program maps the device; it cannot read or write it. A page fault in a mapping makes one page-table
-//! entry of the size of the align, or fails. It never makes a smaller or a larger one. So a program that
-//! maps with 1 GiB entries gets 1 GiB entries, or the reason in the log.
+//! A program maps the device; it cannot read or write it. A page fault in a mapping makes one
+//! page-table entry of the size of the align, or fails. It never makes a smaller or a larger one.
+//! So a program that maps with 1 GiB entries gets 1 GiB entries, or the reason in the log.
 //!
 //! If a program touches the memory of one entry after that of the other, a fault also makes entries
 //! ahead of it, see [`entries_ahead`].
@@ -110,8 +110,8 @@ impl dax::Driver for DeviceDax {
         })
     }
 
-    /// Accepts. A mapping can reach beyond the end of the instance, so there is nothing to change: the
-    /// next touch of the new memory finds it.
+    /// Accepts. A mapping can reach beyond the end of the instance, so there is nothing to change:
+    /// the next touch of the new memory finds it.
     fn grow<'bound>(
         _dev: &'bound dax::Device<Core<'_>>,
         _this: Pin<&Self::Data<'bound>>,
@@ -172,14 +172,15 @@ impl mapping::Operations for DeviceDax {
     }
 }
 
-/// Refuses a fault that asks for an entry of another size than the align. If the entry is smaller, logs the
-/// reason.
+/// Refuses a fault that asks for an entry of another size than the align. If the entry is smaller,
+/// logs the reason.
 #[cold]
 fn other_size(fault: &VmFault, dev: &dax::Device, size: usize) -> FaultResult {
     let align = dev.align();
 
-    // mm starts with the largest entry size.
-    if size > align {
+    // mm starts with the largest entry size. It is the align if the device has just been bound
+    // anew.
+    if size >= align {
         return FaultResult::FALLBACK;
     }
     let Some(live) = dev.live() else {

@@ -2,9 +2,9 @@
 
 //! Buses whose core is written in Rust.
 //!
-//! A bus decides which driver matches which device, and the driver core calls its `probe` for each pair.
-//! The devices of these buses are created in Rust: [`Subclass`]. The drivers may be in either language,
-//! so they are a C struct that embeds a `struct device_driver`.
+//! A bus decides which driver matches which device, and the driver core calls its `probe` for each
+//! pair. The devices of these buses are created in Rust: [`Subclass`]. The drivers may be in either
+//! language, so they are a C struct that embeds a `struct device_driver`.
 //!
 //! Each bus has its own interface for drivers: see [`kernel::driver`](crate::driver).
 //!
@@ -172,8 +172,8 @@ impl Uevent {
 ///
 /// # Invariants
 ///
-/// The driver core calls the probe of the bus for the two. It holds the device lock. The device is not
-/// bound yet, and the probe of the driver was not called.
+/// The driver core calls the probe of the bus for the two. It holds the device lock. The device is
+/// not bound yet, and the probe of the driver was not called.
 pub struct Binding<'a, B: Bus> {
     dev: &'a Subclass<B::Device>,
     drv: &'a B::Driver,
@@ -195,8 +195,8 @@ impl<'a, B: Bus> Binding<'a, B> {
 ///
 /// # Invariants
 ///
-/// The driver core is in the remove of the bus for the two. It holds the device lock. The probe of the
-/// driver has succeeded, and its remove has not been called since.
+/// The driver core is in the remove of the bus for the two. It holds the device lock. The probe of
+/// the driver has succeeded, and its remove has not been called since.
 pub struct Unbinding<'a, B: Bus> {
     dev: &'a Subclass<B::Device>,
     drv: &'a B::Driver,
@@ -263,8 +263,8 @@ impl<B: Bus> BusType<B> {
     ///
     /// The value is a static of the kernel image: the bus is never unregistered.
     pub const unsafe fn new() -> Self {
-        // INVARIANT: `Unregistered::register_on()` adds devices, and takes only this type. The safety
-        // requirement of `register_driver()` is the type of the driver.
+        // INVARIANT: `Unregistered::register_on()` adds devices, and takes only this type. The
+        // safety requirement of `register_driver()` is the type of the driver.
         Self(
             bindings::bus_type {
                 name: crate::str::as_char_ptr_in_const_context(B::NAME),
@@ -292,8 +292,8 @@ impl<B: Bus> BusType<B> {
     ///
     /// # Safety
     ///
-    /// `drv` is embedded in a `B::Driver`, which is valid and does not move until `driver_unregister()`.
-    /// All fields of `drv` but the bus are set up.
+    /// `drv` is embedded in a `B::Driver`, which is valid and does not move until
+    /// `driver_unregister()`. All fields of `drv` but the bus are set up.
     pub unsafe fn register_driver(&'static self, drv: *mut bindings::device_driver) -> Result {
         // INVARIANT: By the safety requirements the driver is a `B::Driver`.
         // SAFETY: By the safety requirements.
@@ -333,8 +333,8 @@ impl<B: Bus> BusType<B> {
         }
 
         let mut search = Search { f, found: None };
-        // SAFETY: By the type invariants the drivers are of `B`. `bus_for_each_drv()` keeps each on the
-        // bus during the call. `search` lives until the function returns.
+        // SAFETY: By the type invariants the drivers are of `B`. `bus_for_each_drv()` keeps each on
+        // the bus during the call. `search` lives until the function returns.
         unsafe {
             bindings::bus_for_each_drv(
                 self.as_raw(),

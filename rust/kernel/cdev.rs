@@ -2,8 +2,8 @@
 
 //! Character devices.
 //!
-//! This is the raw registration, for subsystems with file operations of their own. A driver that needs
-//! one device node uses [`miscdevice`](crate::miscdevice) instead.
+//! This is the raw registration, for subsystems with file operations of their own. A driver that
+//! needs one device node uses [`miscdevice`](crate::miscdevice) instead.
 //!
 //! C header: [`include/linux/cdev.h`](srctree/include/linux/cdev.h)
 
@@ -31,8 +31,8 @@ use core::ptr::{
 ///
 /// # Invariants
 ///
-/// `cdev` was added with `cdev_add()` and holds a reference to its parent. This value owns a reference
-/// to `cdev`.
+/// `cdev` was added with `cdev_add()` and holds a reference to its parent. This value owns a
+/// reference to `cdev`.
 ///
 /// # Examples
 ///
@@ -106,8 +106,8 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let raw = self.cdev.as_ptr();
 
-        // SAFETY: By the type invariant the cdev was added, and `cdev_del()` gives up the reference to
-        // it. The second reference keeps it valid until it is marked as removed. Nothing but
+        // SAFETY: By the type invariant the cdev was added, and `cdev_del()` gives up the reference
+        // to it. The second reference keeps it valid until it is marked as removed. Nothing but
         // `is_removed()` reads the number of a cdev that was removed.
         unsafe {
             bindings::kobject_get(addr_of_mut!((*raw).kobj));
@@ -129,8 +129,8 @@ unsafe impl Send for Registration {}
 /// argument. `'a` ends when `open` fails or when the file is released.
 #[inline]
 pub unsafe fn parent<'a>(inode: *mut bindings::inode) -> &'a Device {
-    // SAFETY: `chrdev_open()` stored the cdev in the inode and took a reference to it, so the cdev is
-    // valid. So is its parent, which `Registration::new()` set to the `kobj` of a device.
+    // SAFETY: `chrdev_open()` stored the cdev in the inode and took a reference to it, so the cdev
+    // is valid. So is its parent, which `Registration::new()` set to the `kobj` of a device.
     unsafe {
         let cdev = (*inode).__bindgen_anon_5.i_cdev;
         let dev = container_of!((*cdev).kobj.parent, bindings::device, kobj);

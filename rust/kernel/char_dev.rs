@@ -2,8 +2,8 @@
 
 //! Regions of character device numbers.
 //!
-//! A subsystem reserves a region for its devices: a major number, which `/proc/devices` shows, and the
-//! minor numbers from zero on.
+//! A subsystem reserves a region for its devices: a major number, which `/proc/devices` shows, and
+//! the minor numbers from zero on.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 

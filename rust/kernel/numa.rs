@@ -30,8 +30,9 @@ use crate::prelude::*;
 
 pub use crate::alloc::NumaNode;
 
-/// Returns the node that firmware names for the memory at a physical address. It is the node that the
-/// memory has, or would have as System RAM. Returns [`NumaNode::NO_NODE`] if firmware names none.
+/// Returns the node that firmware names for the memory at a physical address. It is the node that
+/// the memory has, or would have as System RAM. Returns [`NumaNode::NO_NODE`] if firmware names
+/// none.
 #[doc(alias = "phys_to_target_node")]
 pub fn target_node(addr: u64) -> NumaNode {
     #[cfg(CONFIG_NUMA)]
@@ -44,8 +45,8 @@ pub fn target_node(addr: u64) -> NumaNode {
     NumaNode::from_raw(node)
 }
 
-/// Returns the node that memory at a physical address joins when it is hot-added without a node. That
-/// is some node even if firmware names none.
+/// Returns the node that memory at a physical address joins when it is hot-added without a node.
+/// That is some node even if firmware names none.
 #[doc(alias = "memory_add_physaddr_to_nid")]
 pub fn default_node(addr: u64) -> NumaNode {
     #[cfg(CONFIG_NUMA)]

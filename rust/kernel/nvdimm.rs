@@ -243,8 +243,8 @@ impl<Ctx: DeviceContext> Dax<Ctx> {
     /// Returns the target node of the libnvdimm region.
     #[inline]
     pub fn target_node(&self) -> NumaNode {
-        // SAFETY: By the type invariant, the parent is a valid `struct nd_region`. The device keeps its
-        // parent alive. libnvdimm sets the node before it registers the region.
+        // SAFETY: By the type invariant, the parent is a valid `struct nd_region`. The device keeps
+        // its parent alive. libnvdimm sets the node before it registers the region.
         let node = unsafe {
             let parent = (*self.pfn()).dev.parent;
 

@@ -6,7 +6,8 @@
 //! the log. The macros here print at most a burst of messages per interval. The kernel counts the
 //! messages that were held back, and reports the number when the next message passes.
 //!
-//! Each use of a macro has a budget of its own, as in C: a noisy message never silences another one.
+//! Each use of a macro has a budget of its own, as in C: a noisy message never silences another
+//! one.
 //!
 //! # Examples
 //!
@@ -62,7 +63,8 @@ pub struct Ratelimit {
 impl Ratelimit {
     /// Creates a full budget.
     ///
-    /// The limits are `DEFAULT_RATELIMIT_BURST` (10) messages per `DEFAULT_RATELIMIT_INTERVAL` (5 s).
+    /// The limits are `DEFAULT_RATELIMIT_BURST` (10) messages per `DEFAULT_RATELIMIT_INTERVAL` (5
+    /// s).
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         // INVARIANT: `EMPTY` says nothing about `state`.
@@ -95,8 +97,8 @@ impl Ratelimit {
     }
 }
 
-// SAFETY: By the type invariants one thread initialises the state. Then `___ratelimit()` is the only
-// access to it, which any thread may call.
+// SAFETY: By the type invariants one thread initialises the state. Then `___ratelimit()` is the
+// only access to it, which any thread may call.
 unsafe impl Sync for Ratelimit {}
 
 /// Returns whether a message may be printed at the line of this macro.

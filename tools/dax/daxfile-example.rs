@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Appends a record to a log in a file, durable without `fsync()`: `daxfile-example-rs /mnt/log TEXT`.
-//! `daxfile create /mnt/log 2M` makes the log.
+//! Appends a record to a log in a file, durable without `fsync()`: `daxfile-example-rs /mnt/log
+//! TEXT`. `daxfile create /mnt/log 2M` makes the log.
 
 use std::{
     arch::{
@@ -27,7 +27,8 @@ struct DaxfileSeal {
 /// `DAXFILE_SEAL` of `linux/daxfile.h`.
 const DAXFILE_SEAL: u32 = 0xc010_da01;
 
-/// A record is one cache line. The number of the first one is 1. A place with another number is free.
+/// A record is one cache line. The number of the first one is 1. A place with another number is
+/// free.
 #[repr(C, align(64))]
 struct Record {
     number: u64,
@@ -38,8 +39,8 @@ impl Record {
     /// Writes the cache line back to the memory, as `pmem_persist()` does.
     fn persist(&mut self) {
         let line = ptr::from_mut(self).cast::<u8>();
-        // SAFETY: Any processor has `cpuid`, and the other instructions only if `cpuid` says so. None
-        // changes the contents of the memory.
+        // SAFETY: Any processor has `cpuid`, and the other instructions only if `cpuid` says so.
+        // None changes the contents of the memory.
         unsafe {
             if __cpuid_count(7, 0).ebx & 1 << 24 != 0 {
                 asm!("clwb [{}]", in(reg) line, options(nostack, preserves_flags));
@@ -119,8 +120,8 @@ impl Log {
     }
 
     fn records(&mut self) -> &mut [Record] {
-        // SAFETY: The file is as long as the mapping, and can be sealed only once: so no other process
-        // changes it. Any bytes are a valid `Record`.
+        // SAFETY: The file is as long as the mapping, and can be sealed only once: so no other
+        // process changes it. Any bytes are a valid `Record`.
         unsafe { slice::from_raw_parts_mut(self.at, self.length / size_of::<Record>()) }
     }
 

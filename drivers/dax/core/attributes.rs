@@ -348,7 +348,8 @@ attribute! {
 }
 
 attribute! {
-    /// A write of 1 makes a new instance without memory. A read gives the name of the last such instance.
+    /// A write of 1 makes a new instance without memory. A read gives the name of the last such
+    /// instance.
     Create(Attached<Region>, c"create", 0o644) {
         fn mode(region: &Attached<Region>) -> Mode {
             unless_static(region, 0, Self::MODE)

@@ -188,8 +188,8 @@ impl Attribute for NewId {
 
 /// `remove_id`: removes a name from the list of `new_id`.
 ///
-/// A name that is not in the list is no error, because tools write the name of each instance that they
-/// unbind.
+/// A name that is not in the list is no error, because tools write the name of each instance that
+/// they unbind.
 struct RemoveId;
 
 impl Attribute for RemoveId {

@@ -2,8 +2,9 @@
 
 //! The class `dax`, at `/sys/class/dax`: where Linux 4.7 to 5.0 had the instances.
 //!
-//! The instance of a region with `IORESOURCE_DAX_CLASS` appears here, and not on the bus. `device_dax` is
-//! its driver from its registration to its removal. See Documentation/ABI/obsolete/sysfs-class-dax.
+//! The instance of a region with `IORESOURCE_DAX_CLASS` appears here, and not on the bus.
+//! `device_dax` is its driver from its registration to its removal. See
+//! Documentation/ABI/obsolete/sysfs-class-dax.
 
 use crate::{
     bus::{

@@ -6,10 +6,10 @@
 //! a pseudo file system. So it has a reference count, a device number to find it by, and an address
 //! space in which mm records all mappings of user space.
 //!
-//! A reference keeps the object, but not the memory. The memory exists, and its driver answers, only while
-//! the device is alive. The device can die at any time. So a user enters a read-side section of SRCU, and
-//! uses the device through [`Alive`], which cannot outlast the section. [`DaxDevice::kill`] marks the
-//! device as dead and waits for those sections.
+//! A reference keeps the object, but not the memory. The memory exists, and its driver answers,
+//! only while the device is alive. The device can die at any time. So a user enters a read-side
+//! section of SRCU, and uses the device through [`Alive`], which cannot outlast the section.
+//! [`DaxDevice::kill`] marks the device as dead and waits for those sections.
 
 #[cfg(all(CONFIG_BLOCK, CONFIG_FS_DAX))]
 use crate::host::Hosts;
@@ -192,8 +192,8 @@ impl DaxDevice {
 
     /// Creates a device for an instance on the dax bus.
     ///
-    /// It is dead until a bound driver calls `run_dax()`. It is synchronous, nocache and nomc, and has
-    /// no operations unless the driver sets some.
+    /// It is dead until a bound driver calls `run_dax()`. It is synchronous, nocache and nomc, and
+    /// has no operations unless the driver sets some.
     pub(crate) fn for_instance(dev_dax: NonNull<bindings::dev_dax>) -> Result<DaxRef> {
         Self::create(Liveness::of_instance(dev_dax), None, true)
     }
@@ -232,7 +232,8 @@ impl DaxDevice {
         &self.liveness
     }
 
-    /// Kills the device: tells the holder, marks the device as dead, and waits for all read-side sections.
+    /// Kills the device: tells the holder, marks the device as dead, and waits for all read-side
+    /// sections.
     ///
     /// This does not unmap anything, see [`Inode::unmap_all`]. Sleeps.
     pub(crate) fn kill(self: &DaxInode) {
@@ -371,8 +372,8 @@ impl<'a> Alive<'a> {
 
     /// Translates the page offset `pgoff` to an address and a page frame number.
     ///
-    /// Returns how many pages, at most `nr_pages`, can be accessed there. Fails with `ERANGE` if the driver
-    /// returns 0, and with the error of the driver.
+    /// Returns how many pages, at most `nr_pages`, can be accessed there. Fails with `ERANGE` if
+    /// the driver returns 0, and with the error of the driver.
     #[inline]
     pub(crate) fn direct_access(
         self,
@@ -399,8 +400,8 @@ impl<'a> Alive<'a> {
 
     /// Fills `nr_pages` pages from `pgoff` on with zeros.
     ///
-    /// Fails with `EIO` unless that is one page, because the device mapper does not split a request that
-    /// crosses targets. Poison is reported as `EIO`, as by a block device.
+    /// Fails with `EIO` unless that is one page, because the device mapper does not split a request
+    /// that crosses targets. Poison is reported as `EIO`, as by a block device.
     pub(crate) fn zero_page_range(self, pgoff: usize, nr_pages: usize) -> Result {
         let operations = self.operations()?;
         if nr_pages != 1 {

@@ -71,10 +71,12 @@ impl Hosts {
         self.devices.lock().get(disk).map(DaxRef::from)
     }
 
-    /// Finds the dax device of a disk or partition, and the offset of the partition in it, in bytes.
+    /// Finds the dax device of a disk or partition, and the offset of the partition in it, in
+    /// bytes.
     ///
-    /// A `holder` that is not null becomes the holder. [`None`] if the disk is not a host, if its dax device
-    /// is dead or has another holder, or if the partition does not consist of whole pages.
+    /// A `holder` that is not null becomes the holder. [`None`] if the disk is not a host, if its
+    /// dax device is dead or has another holder, or if the partition does not consist of whole
+    /// pages.
     pub(crate) fn open(
         &self,
         section: ReadSection<'_>,

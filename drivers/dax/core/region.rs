@@ -2,20 +2,21 @@
 
 //! Regions: memory that a provider found, and the instances it is divided into.
 //!
-//! In a *static* region the provider decides: there is one instance, with all of the memory. User space
-//! divides a *dynamic* region by the files in sysfs.
+//! In a *static* region the provider decides: there is one instance, with all of the memory. User
+//! space divides a *dynamic* region by the files in sysfs.
 //!
-//! This file has the data of a region. [`provider`] is the side of the provider. [`lifecycle`] makes and
-//! removes instances. [`sizing`] changes the memory of an instance.
+//! This file has the data of a region. [`provider`] is the side of the provider. [`lifecycle`]
+//! makes and removes instances. [`sizing`] changes the memory of an instance.
 //!
 //! # Locking
 //!
-//! Each region has a mutex for [`RegionState`]. It is held for bookkeeping only. It is never held while
-//! a device is registered, removed, bound or unbound, because all of these wait for code that takes it.
+//! Each region has a mutex for [`RegionState`]. It is held for bookkeeping only. It is never held
+//! while a device is registered, removed, bound or unbound, because all of these wait for code that
+//! takes it.
 //!
-//! The device lock of an instance is taken before the mutex of the region. While it is held, no driver
-//! comes or goes. The ranges and the align change only under both locks. While there is a driver, the
-//! align does not change, and the ranges only become more, if the driver supports that.
+//! The device lock of an instance is taken before the mutex of the region. While it is held, no
+//! driver comes or goes. The ranges and the align change only under both locks. While there is a
+//! driver, the align does not change, and the ranges only become more, if the driver supports that.
 //! The device lock also separates two changes of one instance, while mapping devices come and go.
 
 mod lifecycle;
@@ -203,8 +204,8 @@ struct RegionState {
     seed: Option<Key>,
     /// The last instance made by writing to `create`.
     youngest: Option<Key>,
-    /// The provider's device, as long as its driver is bound. Files and mappings keep an instance, and
-    /// with it the region, for longer. They do not keep the provider.
+    /// The provider's device, as long as its driver is bound. Files and mappings keep an instance,
+    /// and with it the region, for longer. They do not keep the provider.
     provider: Option<ARef<Device>>,
 }
 
@@ -238,8 +239,8 @@ fn units() -> Result<[Align; ranges::ALIGNS]> {
     ])
 }
 
-/// The unit in which memory is given to an instance: its align, or the unit of `memremap_pages()` if that
-/// is larger.
+/// The unit in which memory is given to an instance: its align, or the unit of `memremap_pages()`
+/// if that is larger.
 fn unit(align: Align) -> Result<Align> {
     let least = Align::new(limits::memremap_unit() as u64).ok_or(EINVAL)?;
 
@@ -270,8 +271,8 @@ impl Region {
         self.head.has_flag(IORESOURCE_DAX_STATIC)
     }
 
-    /// Whether the instance appears in the class, and not on the bus. The region must be static, because
-    /// the driver relies on a layout that user space cannot change.
+    /// Whether the instance appears in the class, and not on the bus. The region must be static,
+    /// because the driver relies on a layout that user space cannot change.
     pub(crate) fn is_in_class(&self) -> bool {
         self.is_static() && self.head.has_flag(IORESOURCE_DAX_CLASS)
     }
@@ -286,7 +287,8 @@ impl Region {
         &self.head
     }
 
-    /// Calls `f` with the part of an instance that can change. Fails with `ENXIO` if the instance is gone.
+    /// Calls `f` with the part of an instance that can change. Fails with `ENXIO` if the instance
+    /// is gone.
     pub(crate) fn with_instance<R>(
         &self,
         key: Key,

@@ -2,8 +2,8 @@
 
 //! The counters of faults and mappings as files, for an operator.
 //!
-//! The memory of an instance counts what became of each fault, see [`LiveMemory::count`]. The driver
-//! in C has no such counters.
+//! The memory of an instance counts what became of each fault, see [`LiveMemory::count`]. The
+//! driver in C has no such counters.
 //!
 //! [`LiveMemory::count`]: kernel::dax::live::LiveMemory::count
 

@@ -144,8 +144,8 @@ pub(crate) fn reserve(dev: &dax::Device<Core<'_>>, group: Arc<Group>) -> Result<
     Ok(parts)
 }
 
-/// Reserves the memory blocks that an instance gets when it grows. Fails if one of the ranges is in use,
-/// or adds no whole block.
+/// Reserves the memory blocks that an instance gets when it grows. Fails if one of the ranges is in
+/// use, or adds no whole block.
 pub(crate) fn reserve_more(
     dev: &dax::Device<Core<'_>>,
     growth: &Growth<'_>,

@@ -173,8 +173,8 @@ impl fmt::Display for Refusal {
 /// The messages are data because a format string for each of them would compile to more code than
 /// the rest of the module.
 pub(super) struct Fault {
-    /// The message. `#` stands for a hexadecimal number, `%` for a decimal one, `@` for the aligns that
-    /// there are. Sizes and addresses are in bytes.
+    /// The message. `#` stands for a hexadecimal number, `%` for a decimal one, `@` for the aligns
+    /// that there are. Sizes and addresses are in bytes.
     what: &'static str,
     /// The advice. The name of the namespace is appended to it.
     pub(super) remedy: &'static str,

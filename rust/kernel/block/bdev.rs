@@ -47,8 +47,8 @@ impl BlockDevice {
 
     /// Returns the name as in `/dev`.
     pub fn name(&self) -> &CStr {
-        // SAFETY: By the type invariant the block device is open, so its `struct device` is initialised
-        // and lives at least as long as `self`.
+        // SAFETY: By the type invariant the block device is open, so its `struct device` is
+        // initialised and lives at least as long as `self`.
         unsafe { CStr::from_char_ptr(bindings::dev_name(&raw mut (*self.0.get()).bd_device)) }
     }
 

@@ -2,11 +2,12 @@
 
 //! Instances without struct pages.
 //!
-//! Page faults map page frames, in VMAs with `VM_PFNMAP`. Without struct pages nobody can refer to the
-//! memory beyond its mappings: an unbind need not wait, and `get_user_pages()` refuses it. There are
-//! four things for which the kernel uses struct pages otherwise, and which are here:
+//! Page faults map page frames, in VMAs with `VM_PFNMAP`. Without struct pages nobody can refer to
+//! the memory beyond its mappings: an unbind need not wait, and `get_user_pages()` refuses it.
+//! There are four things for which the kernel uses struct pages otherwise, and which are here:
 //!
-//! - The memory type. It is reserved as write-back as long as the instance is bound; see [`WriteBack`].
+//! - The memory type. It is reserved as write-back as long as the instance is bound; see
+//!   [`WriteBack`].
 //! - Memory failure. mm asks [`Space`] for the mappings of a page frame. The failed pages are in a
 //!   list.
 //! - Debuggers. The kernel maps a page for itself, and copies from and to it.
@@ -54,8 +55,8 @@ use crate::{
     types::Opaque, //
 };
 
-/// The operations of the `struct dev_pagemap` of an instance without struct pages. It is never given to
-/// mm, so there are none. Its address tells such an instance.
+/// The operations of the `struct dev_pagemap` of an instance without struct pages. It is never
+/// given to mm, so there are none. Its address tells such an instance.
 pub(super) static BARE: bindings::dev_pagemap_ops = pin_init::zeroed();
 
 /// The kernel's side of memory without struct pages.
@@ -219,20 +220,20 @@ impl PinnedDrop for Space {
 
 /// Memory failure: tells mm at which offset a VMA maps a page frame, and records the failure.
 ///
-/// mm sends a signal to each process for which this succeeds. So it fails for a process that has not
-/// touched the memory.
+/// mm sends a signal to each process for which this succeeds. So it fails for a process that has
+/// not touched the memory.
 ///
 /// # Safety
 ///
-/// `vma` is a mapping of an instance, as `Space` has registered. The caller is in an RCU section, and
-/// holds the lock for the list of mappings of the file.
+/// `vma` is a mapping of an instance, as `Space` has registered. The caller is in an RCU section,
+/// and holds the lock for the list of mappings of the file.
 unsafe extern "C" fn locate(
     vma: *mut bindings::vm_area_struct,
     pfn: c_ulong,
     pgoff: *mut c_ulong,
 ) -> c_int {
-    // SAFETY: Only files of the char device have the inode's mapping as theirs. `open` stored a pointer
-    // to the instance there.
+    // SAFETY: Only files of the char device have the inode's mapping as theirs. `open` stored a
+    // pointer to the instance there.
     let dev = unsafe { &*(*(*vma).vm_file).private_data.cast::<Device>() };
     let Some(live) = dev.live_with::<Frames>() else {
         return EFAULT.to_errno();
@@ -272,7 +273,8 @@ fn record(dev: &Device, live: &LiveMemory<'_, Frames>, page: usize, phys: u64) {
     let _ = Unmap::queue(dev, entry, pages, GFP_ATOMIC);
 }
 
-/// Copies from or to the memory at an offset, for a debugger. Returns the number of bytes, or an errno.
+/// Copies from or to the memory at an offset, for a debugger. Returns the number of bytes, or an
+/// errno.
 ///
 /// # Safety
 ///

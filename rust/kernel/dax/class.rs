@@ -11,7 +11,8 @@ use crate::{
 };
 use core::ptr::NonNull;
 
-/// A reference to the driver of instances in the class. Its module stays for as long as this exists.
+/// A reference to the driver of instances in the class. Its module stays for as long as this
+/// exists.
 ///
 /// # Invariants
 ///

@@ -2,12 +2,12 @@
 
 //! Instances: the devices `daxX.Y` on the dax bus.
 //!
-//! An instance ([`Device`]) is a part of a region: some ranges of physical memory, and an align. That is
-//! the size of every page-table entry that maps the instance. The driver that is bound to an instance
-//! decides in which form to offer the memory, see [`Driver`](super::Driver).
+//! An instance ([`Device`]) is a part of a region: some ranges of physical memory, and an align.
+//! That is the size of every page-table entry that maps the instance. The driver that is bound to
+//! an instance decides in which form to offer the memory, see [`Driver`](super::Driver).
 //!
-//! A driver takes three steps before anybody can reach the memory, see [`memory`](super::memory). While
-//! it lets accesses in, the instance is *alive*, see [`live`](super::live).
+//! A driver takes three steps before anybody can reach the memory, see [`memory`](super::memory).
+//! While it lets accesses in, the instance is *alive*, see [`live`](super::live).
 //!
 //! The core (`dax_bus_type`, `dax_device`) lies below the C symbols that this calls, and may be
 //! built from Rust or from C.

@@ -189,8 +189,8 @@ pub trait Driver: Sized + 'static {
 
     /// The type of the driver's bus device private data.
     ///
-    /// It is dropped when the driver is unbound, before devres are released. So the instance may still
-    /// be alive then.
+    /// It is dropped when the driver is unbound, before devres are released. So the instance may
+    /// still be alive then.
     type Data<'bound>: Send + 'bound;
 
     /// Whether the driver can be bound to instances without struct pages ([`Device::is_bare`]).
@@ -201,8 +201,8 @@ pub trait Driver: Sized + 'static {
 
     /// Dax driver probe.
     ///
-    /// Called to bind an instance that has memory. Context: may sleep. The device lock is held, so the
-    /// align and the ranges of the instance do not change.
+    /// Called to bind an instance that has memory. Context: may sleep. The device lock is held, so
+    /// the align and the ranges of the instance do not change.
     fn probe<'bound>(
         dev: &'bound Device<device::Core<'_>>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
@@ -220,9 +220,9 @@ pub trait Driver: Sized + 'static {
     /// Called when an instance that is bound to this [`Driver`] is given more memory. Context: may
     /// sleep. The device lock is held.
     ///
-    /// If user space can map the instance, the new memory has its memmap already. When this succeeds,
-    /// page faults find the memory. When it fails, it must have changed nothing, and the instance
-    /// stays as it was.
+    /// If user space can map the instance, the new memory has its memmap already. When this
+    /// succeeds, page faults find the memory. When it fails, it must have changed nothing, and the
+    /// instance stays as it was.
     ///
     /// Implementing this callback is optional. Without it, an instance must be unbound to grow.
     fn grow<'bound>(
@@ -239,8 +239,8 @@ pub trait Driver: Sized + 'static {
 ///
 /// # Invariants
 ///
-/// `T::probe` has succeeded and `T::unbind` was not called yet, so that the driver data of the device
-/// is a `T::Data`.
+/// `T::probe` has succeeded and `T::unbind` was not called yet, so that the driver data of the
+/// device is a `T::Data`.
 #[repr(transparent)]
 pub struct BoundTo<T: Driver>(Device<device::Bound>, PhantomData<fn(&T)>);
 
@@ -268,9 +268,9 @@ impl<T: Driver> BoundTo<T> {
     }
 }
 
-// SAFETY: Only the adapter of the driver refers to `T::GROUPS`. The driver core puts the files on an
-// instance after `probe_callback()` and removes them before `remove_callback()`. So does the core for an
-// instance in the class.
+// SAFETY: Only the adapter of the driver refers to `T::GROUPS`. The driver core puts the files on
+// an instance after `probe_callback()` and removes them before `remove_callback()`. So does the
+// core for an instance in the class.
 unsafe impl<T: Driver> Owner for BoundTo<T> {
     type Raw = bindings::device;
 

@@ -89,8 +89,8 @@ unsafe extern "C" fn memory_failure(
     }
 }
 
-/// Says which page of an instance has failed, and which pages are lost with it. The numbers are offsets
-/// in pages.
+/// Says which page of an instance has failed, and which pages are lost with it. The numbers are
+/// offsets in pages.
 pub(super) fn report(dev: &Device, phys: u64, failed: usize, lost: Range<usize>) {
     let bytes = |pages: usize| pages.wrapping_shl(PAGE_SHIFT as u32);
 

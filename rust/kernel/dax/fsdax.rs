@@ -4,15 +4,15 @@
 //!
 //! A file system finds the dax device of an instance, becomes its holder (`fs_dax_get()`), and maps
 //! and copies the memory as it does with that of a block device. The driver of the instance answers
-//! through [`Operations`]. It does not map the memory to user space itself; the struct pages are the
-//! file system's, to make folios of as it needs them.
+//! through [`Operations`]. It does not map the memory to user space itself; the struct pages are
+//! the file system's, to make folios of as it needs them.
 //!
 //! The steps are those of any consumer: [`Device::reserve`], [`Reserved::map_fs_dax`] and
 //! [`Mapped::run`]. With [`register`] there is a device node, too, by which user space tells the
 //! file system which instance is meant.
 //!
-//! An [`Extent`] is the only way to an address. Only a [`Memory`] makes extents, and it exists only as
-//! long as the struct pages do.
+//! An [`Extent`] is the only way to an address. Only a [`Memory`] makes extents, and it exists only
+//! as long as the struct pages do.
 //!
 //! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
 //!
@@ -129,8 +129,8 @@ impl<'a, 'c, T: Operations> Mapped<'a, 'c, T> {
     /// Lets file systems use the memory: sets the operations and brings the instance alive, until
     /// it is unbound.
     ///
-    /// The unbind tells the holder that the memory goes away (`MF_MEM_PRE_REMOVE`). It waits for all
-    /// accesses, and until nobody refers to a page (`Memmap::retire()`). Then it removes the
+    /// The unbind tells the holder that the memory goes away (`MF_MEM_PRE_REMOVE`). It waits for
+    /// all accesses, and until nobody refers to a page (`Memmap::retire()`). Then it removes the
     /// operations and the struct pages. May sleep. Fails with `ENOMEM`, and with `EBUSY` if the
     /// instance has operations already.
     #[inline]
@@ -145,7 +145,8 @@ impl<'a, 'c, T: Operations> Mapped<'a, 'c, T> {
 ///
 /// # Safety
 ///
-/// `memmap` is mapped for file systems, with the ranges of `dev`, and `ops` are for such an instance.
+/// `memmap` is mapped for file systems, with the ranges of `dev`, and `ops` are for such an
+/// instance.
 unsafe fn serve(
     dev: &Device<device::Bound>,
     memmap: Pin<KBox<Memmap>>,

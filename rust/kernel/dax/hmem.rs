@@ -61,7 +61,8 @@ use core::{
 pub struct Candidate {
     /// The physical addresses. The end is exclusive.
     pub range: Range<u64>,
-    /// The NUMA node that the memory would have as System RAM; [`NumaNode::NO_NODE`] if none is known.
+    /// The NUMA node that the memory would have as System RAM; [`NumaNode::NO_NODE`] if none is
+    /// known.
     pub target_node: NumaNode,
 }
 
@@ -383,8 +384,8 @@ impl<Ctx: DeviceContext> Device<Ctx> {
     }
 }
 
-// SAFETY: `Device` is a transparent wrapper of `struct platform_device`, which has a valid device at
-// the offset.
+// SAFETY: `Device` is a transparent wrapper of `struct platform_device`, which has a valid device
+// at the offset.
 unsafe impl<Ctx: DeviceContext> AsBusDevice<Ctx> for Device<Ctx> {
     const OFFSET: usize = offset_of!(bindings::platform_device, dev);
 }

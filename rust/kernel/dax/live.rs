@@ -52,13 +52,13 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         self.live_with()
     }
 
-    /// [`Self::live`] for memory of one kind. Returns [`None`] if that of the instance is of another
-    /// kind.
+    /// [`Self::live`] for memory of one kind. Returns [`None`] if that of the instance is of
+    /// another kind.
     #[inline]
     pub(super) fn live_with<B: Backing>(&self) -> Option<Live<'_, B>> {
         let (section, pgmap) = self.alive()?;
-        // SAFETY: The `struct dev_pagemap` is valid until the end of the section, and this field does
-        // not change.
+        // SAFETY: The `struct dev_pagemap` is valid until the end of the section, and this field
+        // does not change.
         let ops = unsafe { (*pgmap).ops };
 
         // A driver in C may have made the instance alive with a `struct dev_pagemap` of another
@@ -79,8 +79,8 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         })
     }
 
-    /// Begins a section, if the instance is alive and has a `struct dev_pagemap`. The pointer is valid
-    /// until the section ends.
+    /// Begins a section, if the instance is alive and has a `struct dev_pagemap`. The pointer is
+    /// valid until the section ends.
     #[inline]
     pub(super) fn alive(&self) -> Option<(Section, *mut bindings::dev_pagemap)> {
         let section = Section::begin();
@@ -247,9 +247,9 @@ impl<'a, B: Backing> Deref for Live<'a, B> {
 /// # Invariants
 ///
 /// - `dev` is valid for `'a`. It was seen to be alive in a read-side section that lasts for `'a`.
-/// - `pgmap` is its `struct dev_pagemap`, which does not change until the section ends, and is that of a
-///   memory of the kind `B`. Its owner is a `Memmap`, and its order is that of the align. Memory with
-///   struct pages is generic device memory, in compound pages of that order.
+/// - `pgmap` is its `struct dev_pagemap`, which does not change until the section ends, and is that
+///   of a memory of the kind `B`. Its owner is a `Memmap`, and its order is that of the align.
+///   Memory with struct pages is generic device memory, in compound pages of that order.
 // Two pointers, so that a function gets it in registers.
 pub struct LiveMemory<'a, B: Backing = Either> {
     dev: *mut bindings::dev_dax,
@@ -260,12 +260,12 @@ pub struct LiveMemory<'a, B: Backing = Either> {
 impl<B: Backing> LiveMemory<'_, B> {
     /// Returns a copy, which a function can own.
     ///
-    /// Reads the `struct dev_pagemap` from the instance again. So the caller needs no register for it in the
-    /// meantime.
+    /// Reads the `struct dev_pagemap` from the instance again. So the caller needs no register for
+    /// it in the meantime.
     #[inline]
     pub(super) fn reborrow(&self) -> LiveMemory<'_, B> {
-        // INVARIANT: `self`, which is borrowed, has the same invariants. The field does not change until
-        // the section ends.
+        // INVARIANT: `self`, which is borrowed, has the same invariants. The field does not change
+        // until the section ends.
         LiveMemory {
             dev: self.dev,
             // SAFETY: By the type invariant.
@@ -295,8 +295,8 @@ impl<B: Backing> LiveMemory<'_, B> {
         unsafe { (*self.dev).align as usize }
     }
 
-    /// The physical address of `size` bytes at an offset of `pgoff` pages into the instance, if they are
-    /// in one range.
+    /// The physical address of `size` bytes at an offset of `pgoff` pages into the instance, if
+    /// they are in one range.
     #[inline]
     pub(super) fn frame(&self, pgoff: usize, size: usize) -> Option<u64> {
         // SAFETY: By the type invariant `dev` is valid, and faults may use its ranges.
@@ -337,16 +337,16 @@ impl LiveMemory<'_, Frames> {
         &self.owner().failed
     }
 
-    /// Calls `f` for the memory that the instance had at the bind, and for what was added later, until
-    /// `f` returns something. May sleep.
+    /// Calls `f` for the memory that the instance had at the bind, and for what was added later,
+    /// until `f` returns something. May sleep.
     pub(super) fn find_bare<R>(&self, f: impl Fn(&Bare) -> Option<R>) -> Option<R> {
         self.owner().find_bare(f)
     }
 
     /// The offset of a physical address into the instance, in pages.
     pub(super) fn offset_of(&self, phys: u64) -> Option<usize> {
-        // SAFETY: By the type invariant the device is valid. It was alive in this section, so its driver
-        // is still bound, or being unbound.
+        // SAFETY: By the type invariant the device is valid. It was alive in this section, so its
+        // driver is still bound, or being unbound.
         let dev: &Device<device::Bound> = unsafe { &*self.dev.cast() };
         let ranges = dev.ranges();
         let range = ranges
@@ -362,14 +362,14 @@ impl LiveMemory<'_, Pages> {
     /// Returns the folio at an offset of `pgoff` pages into the instance, to map it.
     ///
     /// Returns [`None`] if the instance has no memory there, or if a part of the folio would be in
-    /// another range. If the folio is mapped for the first time since the bind, this sets the fields by
-    /// which memory failure finds the file of the instance from its memory.
+    /// another range. If the folio is mapped for the first time since the bind, this sets the
+    /// fields by which memory failure finds the file of the instance from its memory.
     ///
     /// # Safety
     ///
-    /// `order` must be [`Self::order`], `vmf` a fault in a mapping of the instance, and `pgoff` the offset
-    /// of the entry of `order` that is `n` entries behind that of the fault. So it is a multiple of
-    /// `2^order`; otherwise the result could be a tail page and not a folio.
+    /// `order` must be [`Self::order`], `vmf` a fault in a mapping of the instance, and `pgoff` the
+    /// offset of the entry of `order` that is `n` entries behind that of the fault. So it is a
+    /// multiple of `2^order`; otherwise the result could be a tail page and not a folio.
     #[inline(always)]
     pub(super) unsafe fn folio(
         &self,
@@ -384,8 +384,8 @@ impl LiveMemory<'_, Pages> {
         // instance. So do the compound pages, which by the type invariant exist until the section
         // ends. By the caller the offset is such a multiple, too.
         //
-        // SAFETY: By the type invariant the address has a struct page. A compound page begins there,
-        // so it is the folio.
+        // SAFETY: By the type invariant the address has a struct page. A compound page begins
+        // there, so it is the folio.
         let folio = unsafe { bindings::pfn_to_page((phys >> PAGE_SHIFT) as usize) }.cast();
 
         // A relaxed load, without the call that it is where Rust does not inline C.
@@ -437,8 +437,8 @@ impl LiveFolio<'_> {
 ///
 /// # Safety
 ///
-/// `vmf` is a fault in a mapping of an instance that is alive. `folio` is for the entry of `order` that
-/// is `n` entries behind that of the fault. `owner` is the memmap of the instance.
+/// `vmf` is a fault in a mapping of an instance that is alive. `folio` is for the entry of `order`
+/// that is `n` entries behind that of the fault. `owner` is the memmap of the instance.
 #[cold]
 unsafe fn first_mapped(
     folio: *mut bindings::folio,
@@ -459,7 +459,8 @@ unsafe fn first_mapped(
         let page = addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1);
 
         addr_of_mut!((*page).__bindgen_anon_2.index).write_volatile(pgoff);
-        // The mapping of the file is that of the instance. A thread that sees it sees the index, too.
+        // The mapping of the file is that of the instance. A thread that sees it sees the index,
+        // too.
         mapping_of(folio).store(vmf.mapping(), Release);
     }
 }

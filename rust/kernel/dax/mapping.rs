@@ -135,8 +135,8 @@ unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file
     // SAFETY: `register` makes the `struct device` of an instance the parent.
     let dev = unsafe { <Device as device::AsBusDevice<device::Normal>>::from_device(parent) };
 
-    // The inode may have cached the cdev of an earlier bind. Then check whether the instance is alive
-    // now.
+    // The inode may have cached the cdev of an earlier bind. Then check whether the instance is
+    // alive now.
     //
     // SAFETY: As above.
     if unsafe { cdev::is_removed(inode) } && dev.live().is_none() {
@@ -232,7 +232,8 @@ fn make_bare(desc: &mut VmaDesc) -> Result {
     Ok(())
 }
 
-/// A debugger reads or writes memory without struct pages. Returns the number of bytes, or an errno.
+/// A debugger reads or writes memory without struct pages. Returns the number of bytes, or an
+/// errno.
 ///
 /// # Safety
 ///
@@ -322,7 +323,8 @@ impl<T: Operations> VTable<T> {
 
         from_result(|| {
             T::mmap(dev, desc)?;
-            // This may change later. A fault maps only memory of the kind for which the VMA was made.
+            // This may change later. A fault maps only memory of the kind for which the VMA was
+            // made.
             let ops = if dev.is_bare() {
                 make_bare(desc)?;
                 Self::VM_FRAMES

@@ -75,8 +75,8 @@ const MIN_CHUNK_SHIFT: u32 = PMD_ORDER;
 ///
 /// - `ranges` are those of the instance when it was bound, or memory that was added later. They are
 ///   at the offsets from `base` to `end` into the instance, in pages.
-/// - After [`Self::map`] has succeeded, each page of each range has a struct page, until the value is
-///   dropped. `order` is that of the compound pages.
+/// - After [`Self::map`] has succeeded, each page of each range has a struct page, until the value
+///   is dropped. `order` is that of the compound pages.
 /// - `counts` is a per-CPU array. devres frees it after the instance has been killed.
 /// - `touched` has a bit for each chunk of `2^chunk_shift` pages, from `base` on.
 #[pin_data]
@@ -86,8 +86,8 @@ pub(super) struct Memmap {
     bare: Option<Bare>,
     dev_pagemap: OwnedDevPagemap,
     addresses: KVVec<Reservation>,
-    /// The addresses of the struct pages, if these are in the memory of the provider. The provider reserves
-    /// them as long as it is bound. After that `addresses` has the reservation.
+    /// The addresses of the struct pages, if these are in the memory of the provider. The provider
+    /// reserves them as long as it is bound. After that `addresses` has the reservation.
     inside: Option<ops::Range<u64>>,
     ranges: KVVec<Range>,
     base: usize,
@@ -118,7 +118,8 @@ pub(super) struct Memmap {
 
 // SAFETY: The pointer is to per-CPU data, which belongs to no thread.
 unsafe impl Send for Memmap {}
-// SAFETY: As above. All changes are atomic, except in `map`, which runs before the memmap is shared.
+// SAFETY: As above. All changes are atomic, except in `map`, which runs before the memmap is
+// shared.
 unsafe impl Sync for Memmap {}
 
 impl_has_delayed_work! {
@@ -134,8 +135,8 @@ pub(super) type FailureHandler = unsafe fn(&Memmap, ops::Range<usize>, c_int) ->
 impl Memmap {
     /// Describes memory of an instance whose addresses are reserved.
     ///
-    /// `dev_pagemap` is for `ranges`. With `bare` the memory gets no struct pages. May sleep. Fails with `ENOMEM`, and with `EINVAL` if the align
-    /// of the instance does not fit the ranges.
+    /// `dev_pagemap` is for `ranges`. With `bare` the memory gets no struct pages. May sleep. Fails
+    /// with `ENOMEM`, and with `EINVAL` if the align of the instance does not fit the ranges.
     pub(super) fn new(
         dev: &Device<device::Bound>,
         mut dev_pagemap: OwnedDevPagemap,
@@ -277,8 +278,8 @@ impl Memmap {
     ///
     /// # Safety
     ///
-    /// `folio` is a folio of this memmap, or of memory that was added to the instance. The instance is
-    /// alive.
+    /// `folio` is a folio of this memmap, or of memory that was added to the instance. The instance
+    /// is alive.
     #[inline]
     pub(super) unsafe fn touch(&self, folio: *mut bindings::folio, pgoff: usize) {
         if pgoff < self.end {
@@ -361,8 +362,8 @@ impl Memmap {
 /// `folio` has struct pages of a memmap. The instance is alive.
 #[cold]
 unsafe fn touch_more(folio: *mut bindings::folio, pgoff: usize) {
-    // SAFETY: By the caller the folio is valid. `memremap_pages()` has set the `struct dev_pagemap` of
-    // its pages, whose owner is the memmap. The memmap exists as long as the instance is alive.
+    // SAFETY: By the caller the folio is valid. `memremap_pages()` has set the `struct dev_pagemap`
+    // of its pages, whose owner is the memmap. The memmap exists as long as the instance is alive.
     let memmap = unsafe {
         let page = &raw const (*folio).__bindgen_anon_1.__bindgen_anon_1;
         let pgmap = (*page).__bindgen_anon_1.pgmap;

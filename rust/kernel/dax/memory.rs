@@ -158,12 +158,12 @@ pub(super) fn misfit(dev: &Device<device::Bound>, why: &Misfit) -> Error {
 ///
 /// # Invariants
 ///
-/// `ranges` are those of `dev`, and `addresses` their reservations. The driver of `dev` has reserved them
-/// and has not used them since. So there is only one such value for an instance: a range cannot be
-/// reserved twice.
+/// `ranges` are those of `dev`, and `addresses` their reservations. The driver of `dev` has
+/// reserved them and has not used them since. So there is only one such value for an instance: a
+/// range cannot be reserved twice.
 ///
-/// The lifetime `'c` keeps the value inside of the callback that made it. There the device lock is held,
-/// so the instance does not grow.
+/// The lifetime `'c` keeps the value inside of the callback that made it. There the device lock is
+/// held, so the instance does not grow.
 pub struct Reserved<'a, 'c> {
     dev: &'a Device<device::Core<'c>>,
     ranges: KVVec<Range>,
@@ -192,8 +192,8 @@ impl<'a, 'c> Reserved<'a, 'c> {
         // SAFETY:
         // - The operations are for an owner that is a `Memmap`.
         // - `prepare_generic` made the counters for this memmap.
-        // - Nobody can map the memory before the instance comes alive. After that `Running` owns the
-        //   memmap, and kills the instance before it drops that.
+        // - Nobody can map the memory before the instance comes alive. After that `Running` owns
+        //   the memmap, and kills the instance before it drops that.
         unsafe { memmap.as_mut().map(&failure::GENERIC, counts)? };
 
         // INVARIANT: The struct pages have just been made.
@@ -219,11 +219,11 @@ impl<'a, 'c> Reserved<'a, 'c> {
 
     /// Takes the memory as it is, without struct pages. It can be mapped by the char device only.
     ///
-    /// User space maps page frames. It cannot use them for I/O by `get_user_pages()`, and a child process
-    /// does not inherit the mapping. The effort does not depend on the size of the memory.
+    /// User space maps page frames. It cannot use them for I/O by `get_user_pages()`, and a child
+    /// process does not inherit the mapping. The effort does not depend on the size of the memory.
     ///
-    /// May sleep. Fails with `EINVAL` as [`Self::map_generic`] does, with `EBUSY` if some of the memory
-    /// has struct pages, and with `ENOMEM`.
+    /// May sleep. Fails with `EINVAL` as [`Self::map_generic`] does, with `EBUSY` if some of the
+    /// memory has struct pages, and with `ENOMEM`.
     pub fn map_bare(self) -> Result<Mapped<'a, 'c>> {
         let Self {
             dev,
@@ -302,8 +302,8 @@ fn counters(dev: &Device<device::Bound>) -> Result<*mut c_ulong> {
     Ok(counts.cast())
 }
 
-/// Describes memory that user space maps, after a check of its align. With `bare` the memory gets no struct
-/// pages.
+/// Describes memory that user space maps, after a check of its align. With `bare` the memory gets
+/// no struct pages.
 pub(super) fn describe(
     dev: &Device<device::Bound>,
     dev_pagemap: OwnedDevPagemap,
@@ -336,8 +336,8 @@ struct Prepared<'a, 'c> {
 ///
 /// # Invariants
 ///
-/// `memmap` is mapped as generic device memory, in compound pages of the align of `dev`. Or the memory
-/// has no struct pages.
+/// `memmap` is mapped as generic device memory, in compound pages of the align of `dev`. Or the
+/// memory has no struct pages.
 pub struct Mapped<'a, 'c> {
     dev: &'a Device<device::Core<'c>>,
     memmap: Pin<KBox<Memmap>>,
@@ -390,8 +390,8 @@ pub(super) unsafe fn bring_alive(
 
 /// Says whether the mappings of an instance are those of a DAX file. No memory is mapped.
 ///
-/// mm takes it that the entries of such a file have struct pages: it looks at them when it splits an
-/// entry of 1 GiB. So memory without struct pages looks like that of any other driver.
+/// mm takes it that the entries of such a file have struct pages: it looks at them when it splits
+/// an entry of 1 GiB. So memory without struct pages looks like that of any other driver.
 fn set_dax(dev: &Device, on: bool) {
     let flags = if on { bindings::S_DAX } else { 0 };
 
@@ -442,8 +442,8 @@ impl Drop for Running {
 
 /// The address space operations of the pages of an instance.
 ///
-/// There is nothing to write back, so a page is never dirty. The table is in the kernel image, because
-/// the inode of the instance, which points to it, can outlive the module.
+/// There is nothing to write back, so a page is never dirty. The table is in the kernel image,
+/// because the inode of the instance, which points to it, can outlive the module.
 static DAX_AOPS: bindings::address_space_operations = bindings::address_space_operations {
     dirty_folio: Some(never_dirty),
     ..pin_init::zeroed()

@@ -2,10 +2,10 @@
 
 //! Attributes of devices and drivers: the files in their sysfs directories.
 //!
-//! An attribute is a type that implements [`Attribute`]. It reads and changes its [`Owner`], which the
-//! abstraction finds from the device or driver that sysfs passes.
-//! [`attribute_groups!`](crate::attribute_groups) makes a static list of attributes. A device type, a bus
-//! or a [`GroupsRegistration`] puts such a list into sysfs.
+//! An attribute is a type that implements [`Attribute`]. It reads and changes its [`Owner`], which
+//! the abstraction finds from the device or driver that sysfs passes.
+//! [`attribute_groups!`](crate::attribute_groups) makes a static list of attributes. A device type,
+//! a bus or a [`GroupsRegistration`] puts such a list into sysfs.
 //!
 //! C headers: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h),
 //! [`include/linux/device.h`](srctree/include/linux/device.h)
@@ -45,7 +45,8 @@ pub type Mode = bindings::umode_t;
 ///
 /// # Safety
 ///
-/// `from_raw` returns a valid reference for every device or driver that has attributes of this owner.
+/// `from_raw` returns a valid reference for every device or driver that has attributes of this
+/// owner.
 pub unsafe trait Owner: 'static {
     /// The type that sysfs passes: [`bindings::device`] or [`bindings::device_driver`].
     type Raw;
@@ -153,8 +154,8 @@ pub trait Attribute: 'static {
         Err(EIO)
     }
 
-    /// Called for a write to the file. Either takes all of `_input`, or returns an error and changes
-    /// nothing.
+    /// Called for a write to the file. Either takes all of `_input`, or returns an error and
+    /// changes nothing.
     fn store(_owner: &Self::Owner, _input: &[u8]) -> Result {
         Err(EIO)
     }
@@ -170,8 +171,8 @@ const fn attribute<A: Attribute>() -> bindings::attribute {
     }
 }
 
-/// Checks that [`Attribute::mode`] has one of `bits` for the device. Otherwise fails with [`EPERM`], and
-/// logs a message.
+/// Checks that [`Attribute::mode`] has one of `bits` for the device. Otherwise fails with
+/// [`EPERM`], and logs a message.
 ///
 /// sysfs checks only the mode of the file, which root can change.
 ///
@@ -517,8 +518,8 @@ impl<A> Deref for Attached<A> {
     }
 }
 
-// SAFETY: Only a `GroupsRegistration` gives a device the attributes of an attachment. The driver data of
-// the device points to the attachment as long as the device has the attributes.
+// SAFETY: Only a `GroupsRegistration` gives a device the attributes of an attachment. The driver
+// data of the device points to the attachment as long as the device has the attributes.
 unsafe impl<A: Attachment> Owner for Attached<A> {
     type Raw = bindings::device;
 
@@ -533,7 +534,8 @@ unsafe impl<A: Attachment> Owner for Attached<A> {
 ///
 /// # Invariants
 ///
-/// Until the driver of the device is unbound, only a [`GroupsRegistration`] sets or reads its driver data.
+/// Until the driver of the device is unbound, only a [`GroupsRegistration`] sets or reads its
+/// driver data.
 #[derive(Clone, Copy)]
 pub struct AttachTarget<'a>(&'a Device<Bound>);
 
@@ -542,8 +544,8 @@ impl<'a> AttachTarget<'a> {
     ///
     /// # Safety
     ///
-    /// Until the driver of `dev` is unbound, nothing else sets or reads its driver data. This rules out
-    /// devices of buses that keep the private data of a driver in Rust there.
+    /// Until the driver of `dev` is unbound, nothing else sets or reads its driver data. This rules
+    /// out devices of buses that keep the private data of a driver in Rust there.
     pub unsafe fn new(dev: &'a Device<Bound>) -> Self {
         // INVARIANT: By the safety requirement.
         Self(dev)
@@ -557,7 +559,8 @@ impl<'a> AttachTarget<'a> {
 
 /// The registration of an [`Attachment`] on a device. Dropping it removes the attributes.
 ///
-/// The driver data of the device points to the attachment. Dropping waits until no attribute is in use.
+/// The driver data of the device points to the attachment. Dropping waits until no attribute is in
+/// use.
 ///
 /// # Invariants
 ///
@@ -628,8 +631,8 @@ impl<A: Attachment> GroupsRegistration<A> {
         if unsafe { !bindings::dev_get_drvdata(raw).is_null() } {
             return Err(EBUSY);
         }
-        // SAFETY: `raw` is a valid device. The registration keeps `attachment` until it has removed the
-        // attributes.
+        // SAFETY: `raw` is a valid device. The registration keeps `attachment` until it has removed
+        // the attributes.
         to_result(unsafe {
             bindings::dev_set_drvdata(raw, core::ptr::from_ref::<A>(&attachment).cast_mut().cast());
             bindings::device_add_groups(raw, A::GROUPS.as_raw())

@@ -2,8 +2,8 @@
 
 //! Device classes whose owner is written in Rust.
 //!
-//! A class groups devices by their function for user space, under `/sys/class`. Unlike a bus it has no
-//! drivers.
+//! A class groups devices by their function for user space, under `/sys/class`. Unlike a bus it has
+//! no drivers.
 //!
 //! C header: [`include/linux/device/class.h`](srctree/include/linux/device/class.h)
 

@@ -3,12 +3,13 @@
 //! Devices that a subsystem written in Rust creates itself.
 //!
 //! A bus core creates the devices of its bus. The `struct device` is embedded in a C struct of the
-//! subsystem, whose layout is an interface to C drivers. The C struct is at the start of an allocation,
-//! and a Rust value follows it. The allocation is freed when the last reference to the device is put.
+//! subsystem, whose layout is an interface to C drivers. The C struct is at the start of an
+//! allocation, and a Rust value follows it. The allocation is freed when the last reference to the
+//! device is put.
 //!
 //! Three types stand for the states of a device. Only its creator has access to an [`Unregistered`]
-//! device. A [`Registered`] device is in sysfs and can be bound. References point to a [`Subclass`],
-//! and may outlive both.
+//! device. A [`Registered`] device is in sysfs and can be bound. References point to a
+//! [`Subclass`], and may outlive both.
 //!
 //! # Examples
 //!
@@ -161,8 +162,8 @@ impl<T: Type> Subclass<T> {
     ///
     /// Called by the driver core when the last reference is gone.
     unsafe extern "C" fn release(dev: *mut bindings::device) {
-        // SAFETY: `dev` is embedded at `OFFSET` in a `T::Raw`. By the type invariants that is at the
-        // start of an allocation by `KBox` for `Self`. There are no references to it any more.
+        // SAFETY: `dev` is embedded at `OFFSET` in a `T::Raw`. By the type invariants that is at
+        // the start of an allocation by `KBox` for `Self`. There are no references to it any more.
         drop(unsafe { KBox::from_raw(dev.byte_sub(T::Raw::OFFSET).cast::<Self>()) });
     }
 
@@ -205,8 +206,8 @@ impl<T: Type> Subclass<T> {
 
     /// Keeps drivers from being bound and unbound until the guard is dropped.
     ///
-    /// May sleep. An attribute of the device may take this lock: the driver core does not hold it while
-    /// it removes the attributes of the device's type.
+    /// May sleep. An attribute of the device may take this lock: the driver core does not hold it
+    /// while it removes the attributes of the device's type.
     pub fn lock(&self) -> DeviceGuard<'_> {
         // SAFETY: `self` is a reference to a valid device.
         unsafe { bindings::device_lock(self.dev_raw()) };
@@ -293,8 +294,8 @@ impl<T: Type> Unregistered<T> {
     ///
     /// # Safety
     ///
-    /// The code of `T` is in the kernel image. Anybody may refer to the device, and the last reference
-    /// drops the value.
+    /// The code of `T` is in the kernel image. Anybody may refer to the device, and the last
+    /// reference drops the value.
     pub unsafe fn new<I: PinInit<T, Error>>(
         name: Name,
         data: impl FnOnce(NonNull<T::Raw>) -> I,
@@ -338,16 +339,16 @@ impl<T: Type> Unregistered<T> {
 
     /// Registers the device below `parent`, without a bus. May sleep.
     ///
-    /// Fails as `device_add()` does, for example with [`EEXIST`] if the name is in use. Then the device
-    /// is freed.
+    /// Fails as `device_add()` does, for example with [`EEXIST`] if the name is in use. Then the
+    /// device is freed.
     pub fn register(self, parent: &Device) -> Result<Registered<T>> {
         self.add(parent)
     }
 
     /// Registers the device below `parent` and on a bus, with a device number.
     ///
-    /// If a driver matches, the driver core probes it before this returns. Fails as [`Self::register`]
-    /// does.
+    /// If a driver matches, the driver core probes it before this returns. Fails as
+    /// [`Self::register`] does.
     pub fn register_on<B: Bus<Device = T>>(
         self,
         parent: &Device,
@@ -408,8 +409,8 @@ impl<T: Type> Deref for Unregistered<T> {
 
 /// The registration of a device in sysfs and on its bus. Dropping it removes the device.
 ///
-/// Dropping unbinds the driver and waits until no attribute of the device is in use. So the caller must
-/// not hold a lock that one of them takes.
+/// Dropping unbinds the driver and waits until no attribute of the device is in use. So the caller
+/// must not hold a lock that one of them takes.
 ///
 /// # Invariants
 ///
@@ -431,8 +432,8 @@ impl<T: Type> Registered<T> {
     pub fn announce(&self) {
         let dev = self.0.dev_raw();
 
-        // SAFETY: By the type invariants the device is registered. A uevent that cannot be sent is no
-        // error, as in `device_add()`.
+        // SAFETY: By the type invariants the device is registered. A uevent that cannot be sent is
+        // no error, as in `device_add()`.
         unsafe {
             bindings::dev_set_uevent_suppress(dev, 0);
             bindings::kobject_uevent(&raw mut (*dev).kobj, bindings::kobject_action_KOBJ_ADD);

@@ -2,14 +2,15 @@
 
 //! Pseudo file systems whose inodes stand for devices and carry a value of a Rust type.
 //!
-//! Only the kernel mounts such a file system, and it has no names. A subsystem uses it to get inodes. An
-//! inode is refcounted and has a device number to find it by. It also has an `address_space`, through
-//! which the kernel can unmap everything that user space has mapped of a device.
+//! Only the kernel mounts such a file system, and it has no names. A subsystem uses it to get
+//! inodes. An inode is refcounted and has a device number to find it by. It also has an
+//! `address_space`, through which the kernel can unmap everything that user space has mapped of a
+//! device.
 //!
-//! A [`Node`] is the value. An [`Inode`] is a `struct inode` with the value behind it. Both are in one
-//! allocation, from a slab cache of the file system. An [`ARef`] of an [`Inode`] owns one reference.
-//! The value is dropped with the memory of the inode, an RCU grace period after the last reference is
-//! put.
+//! A [`Node`] is the value. An [`Inode`] is a `struct inode` with the value behind it. Both are in
+//! one allocation, from a slab cache of the file system. An [`ARef`] of an [`Inode`] owns one
+//! reference. The value is dropped with the memory of the inode, an RCU grace period after the last
+//! reference is put.
 //!
 //! # Examples
 //!
@@ -114,8 +115,8 @@ pub trait Node: Send + Sync + Sized + 'static {
 ///
 /// # Invariants
 ///
-/// `cache` is null or the slab cache of inodes of type `Inode<T>`. While the file system is mounted, it
-/// is not null.
+/// `cache` is null or the slab cache of inodes of type `Inode<T>`. While the file system is
+/// mounted, it is not null.
 #[repr(C)]
 pub struct FileSystem<T: Node> {
     fs_type: Opaque<bindings::file_system_type>,
@@ -140,8 +141,8 @@ impl<T: Node> FileSystem<T> {
     ///
     /// # Safety
     ///
-    /// The value is a static of the kernel image. References to an inode may exist at any time, and the
-    /// code that frees the inode must exist until then.
+    /// The value is a static of the kernel image. References to an inode may exist at any time, and
+    /// the code that frees the inode must exist until then.
     pub const unsafe fn new() -> Self {
         // INVARIANT: There is no cache yet.
         Self {
@@ -182,7 +183,8 @@ impl<T: Node> FileSystem<T> {
             return Err(ENOMEM);
         }
 
-        // INVARIANT: `cache` is the slab cache that was created above. Only one caller stores its cache.
+        // INVARIANT: `cache` is the slab cache that was created above. Only one caller stores its
+        // cache.
         if self.cache.cmpxchg(ptr::null_mut(), cache, Full).is_err() {
             // SAFETY: The cache was made above and has no objects.
             unsafe { bindings::kmem_cache_destroy(cache) };
@@ -259,8 +261,9 @@ impl<T: Node> FileSystem<T> {
     ///
     /// `inode` is an inode of this file system to which there is no reference left.
     unsafe extern "C" fn destroy_inode(inode: *mut bindings::inode) {
-        // SAFETY: By the safety requirement this is an inode. By the invariant of `Inode` it has a value
-        // if it has a device number. RCU readers may use it as well, but only by shared references.
+        // SAFETY: By the safety requirement this is an inode. By the invariant of `Inode` it has a
+        // value if it has a device number. RCU readers may use it as well, but only by shared
+        // references.
         unsafe {
             if (*inode).i_rdev != 0 {
                 Inode::<T>::from_raw(inode).node.released();
@@ -272,9 +275,9 @@ impl<T: Node> FileSystem<T> {
     ///
     /// `inode` is an inode of this file system that nothing uses any more.
     unsafe extern "C" fn free_inode(inode: *mut bindings::inode) {
-        // SAFETY: By the safety requirement nothing else uses the inode. By the invariant of `Inode` it
-        // has a value if it has a device number. `kfree()` frees objects of any slab cache. The cache
-        // itself cannot be found here: the super block may be gone.
+        // SAFETY: By the safety requirement nothing else uses the inode. By the invariant of
+        // `Inode` it has a value if it has a device number. `kfree()` frees objects of any slab
+        // cache. The cache itself cannot be found here: the super block may be gone.
         unsafe {
             if (*inode).i_rdev != 0 {
                 ptr::drop_in_place(&raw mut (*inode.cast::<Inode<T>>()).node);
@@ -443,8 +446,8 @@ impl<T: Node> Mount<T> {
 /// # Invariants
 ///
 /// - `inode` is a `struct inode` that [`FileSystem`] created.
-/// - `node` is initialised if and only if the device number of the inode is not zero. Once the number
-///   is set, it never changes. References exist only to an `Inode` with a device number.
+/// - `node` is initialised if and only if the device number of the inode is not zero. Once the
+///   number is set, it never changes. References exist only to an `Inode` with a device number.
 #[repr(C)]
 pub struct Inode<T> {
     inode: Opaque<bindings::inode>,
@@ -462,8 +465,8 @@ impl<T: Node> Inode<T> {
     ///
     /// # Safety
     ///
-    /// `ptr` points to an inode of a [`FileSystem<T>`] that [`Mount::create`] returned. Its memory is
-    /// valid for `'a`.
+    /// `ptr` points to an inode of a [`FileSystem<T>`] that [`Mount::create`] returned. Its memory
+    /// is valid for `'a`.
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *mut bindings::inode) -> &'a Self {
         // SAFETY: By the safety requirement and the type invariant.

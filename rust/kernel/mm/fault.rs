@@ -87,8 +87,8 @@ impl FaultResult {
 ///
 /// # Invariants
 ///
-/// `self.0` is the valid `struct vm_fault` of a fault that is being handled. `mm` holds the mmap lock or
-/// the VMA lock of its area for reading.
+/// `self.0` is the valid `struct vm_fault` of a fault that is being handled. `mm` holds the mmap
+/// lock or the VMA lock of its area for reading.
 #[repr(transparent)]
 pub struct VmFault(Opaque<bindings::vm_fault>);
 
@@ -97,8 +97,8 @@ impl VmFault {
     ///
     /// # Safety
     ///
-    /// `vmf` must be the argument of a call of a fault handler that does not return before the end of
-    /// `'a`.
+    /// `vmf` must be the argument of a call of a fault handler that does not return before the end
+    /// of `'a`.
     #[inline]
     pub unsafe fn from_raw<'a>(vmf: *mut bindings::vm_fault) -> &'a Self {
         // SAFETY: By the safety requirements. `Self` is a transparent wrapper.
@@ -131,8 +131,8 @@ impl VmFault {
     /// The area must be one of a file.
     #[inline]
     pub(crate) unsafe fn mapping(&self) -> *mut bindings::address_space {
-        // SAFETY: By the type invariant the area is valid. By the caller it has a file, which it keeps
-        // open.
+        // SAFETY: By the type invariant the area is valid. By the caller it has a file, which it
+        // keeps open.
         unsafe { (*(*self.vma().as_ptr()).vm_file).f_mapping }
     }
 
@@ -147,8 +147,8 @@ impl VmFault {
 
     /// Returns the result for an entry of `order` whose memory has failed.
     ///
-    /// A task that touched the memory gets `SIGBUS` with `BUS_MCEERR_AR`, the address, and the size of
-    /// the entry. A system call that touched it fails.
+    /// A task that touched the memory gets `SIGBUS` with `BUS_MCEERR_AR`, the address, and the size
+    /// of the entry. A system call that touched it fails.
     pub fn failed(&self, order: u32) -> FaultResult {
         // SAFETY: By the type invariant.
         let flags = unsafe { (*self.0.get()).flags };
@@ -232,8 +232,8 @@ impl VmFault {
 
     /// Returns the offset into the file, in pages, of the entry of `size` bytes for the address.
     ///
-    /// `size` is a power of two, and at least the page size. Returns [`None`] if the start of the area, its
-    /// end or its offset into the file is not a multiple of it.
+    /// `size` is a power of two, and at least the page size. Returns [`None`] if the start of the
+    /// area, its end or its offset into the file is not a multiple of it.
     #[inline]
     pub fn entry(&self, size: usize) -> Option<usize> {
         let last = size.wrapping_sub(1);
@@ -266,8 +266,8 @@ impl VmFault {
         })
     }
 
-    /// Returns whether the entry of `ORDER` before that of the fault maps memory, in the same area and
-    /// in the same page table.
+    /// Returns whether the entry of `ORDER` before that of the fault maps memory, in the same area
+    /// and in the same page table.
     ///
     /// The area must consist of whole entries of `ORDER`. This is a hint: it takes no lock, so the
     /// entry can change at any time.
@@ -296,8 +296,8 @@ impl VmFault {
     fn peek(&self, addr: usize) -> Option<Peek> {
         let mut pte = MaybeUninit::uninit();
 
-        // SAFETY: By the type invariant the upper levels of the page table do not change. The helper
-        // checks that there is a page table, which stays valid until it returns.
+        // SAFETY: By the type invariant the upper levels of the page table do not change. The
+        // helper checks that there is a page table, which stays valid until it returns.
         unsafe {
             bindings::vmf_peek_pte(self.0.get(), addr, pte.as_mut_ptr()).then(|| {
                 // The helper returned true, so it has written the entry.
@@ -312,8 +312,8 @@ impl VmFault {
         }
     }
 
-    /// Returns the state of the entry of `ORDER`, which is not that of a pte, `n` entries behind the
-    /// entry of the fault. This takes no lock.
+    /// Returns the state of the entry of `ORDER`, which is not that of a pte, `n` entries behind
+    /// the entry of the fault. This takes no lock.
     ///
     /// Returns [`None`] if there is another table.
     ///
@@ -324,8 +324,8 @@ impl VmFault {
     unsafe fn peek_huge<const ORDER: u32>(&self, n: isize) -> Option<Peek> {
         let raw = self.0.get();
 
-        // SAFETY: By the type invariant `mm` asks for an entry. While it does, the upper levels of the
-        // page table do not change. By the caller the entry is in that table.
+        // SAFETY: By the type invariant `mm` asks for an entry. While it does, the upper levels of
+        // the page table do not change. By the caller the entry is in that table.
         let state = unsafe {
             match ORDER {
                 PMD_ORDER => bindings::pmd_peek((*raw).pmd.wrapping_offset(n)),
@@ -357,8 +357,8 @@ impl VmFault {
 ///
 /// # Invariants
 ///
-/// `vmf` is a copy of the `struct vm_fault` of `fault`, for another entry of `ORDER`. The entry is in the
-/// same area and the same page table.
+/// `vmf` is a copy of the `struct vm_fault` of `fault`, for another entry of `ORDER`. The entry is
+/// in the same area and the same page table.
 pub(crate) struct Behind<'a, const ORDER: u32> {
     fault: &'a VmFault,
     vmf: bindings::vm_fault,
@@ -402,8 +402,8 @@ impl<const ORDER: u32> Behind<'_, ORDER> {
     ///
     /// # Safety
     ///
-    /// `n` is at most [`Self::len`], and [`Self::is_empty`] was true for it. `folio` is the folio of that
-    /// address, of the order of the entries. It is valid as long as it is mapped.
+    /// `n` is at most [`Self::len`], and [`Self::is_empty`] was true for it. `folio` is the folio
+    /// of that address, of the order of the entries. It is valid as long as it is mapped.
     #[inline]
     pub(crate) unsafe fn insert(&mut self, n: usize, folio: *mut bindings::folio) -> bool {
         // C declares the field as constant for handlers. This is a copy.

@@ -3,13 +3,14 @@
 //! Memory hotplug: memory that a driver lends to the page allocator.
 //!
 //! The unit is the memory block, `/sys/devices/system/memory/memoryN`. A driver reserves a range of
-//! whole blocks, a [`Span`], and adds it as System RAM. It removes the memory when the page allocator
-//! has none of it any more. Each block of an added span is online or offline. Besides the driver,
-//! user space may change that through sysfs at any time.
+//! whole blocks, a [`Span`], and adds it as System RAM. It removes the memory when the page
+//! allocator has none of it any more. Each block of an added span is online or offline. Besides the
+//! driver, user space may change that through sysfs at any time.
 //!
-//! Adding can be undone as long as the blocks are offline. To take a block offline, the kernel moves
-//! everything in it to other memory. That can take long, and it can be impossible. Memory that cannot
-//! be removed stays until the next boot, with everything that refers to it: see [`Span::remove`].
+//! Adding can be undone as long as the blocks are offline. To take a block offline, the kernel
+//! moves everything in it to other memory. That can take long, and it can be impossible. Memory
+//! that cannot be removed stays until the next boot, with everything that refers to it: see
+//! [`Span::remove`].
 //!
 //! All functions may sleep.
 //!
@@ -145,8 +146,8 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Returns the whole blocks in the range from `start` to `end`, where `end` is the last address.
-    /// Returns [`None`] if the range has no whole block.
+    /// Returns the whole blocks in the range from `start` to `end`, where `end` is the last
+    /// address. Returns [`None`] if the range has no whole block.
     pub fn within(start: u64, end: u64) -> Option<Self> {
         let size = block_size();
         let start = start.checked_next_multiple_of(size)?;
@@ -225,13 +226,13 @@ impl Drop for Group {
 
 /// A range of physical memory that is reserved for System RAM. The owner may add it as such.
 ///
-/// Dropping the span removes the memory, if it is added, and releases the reservation. If the memory
-/// cannot be removed, both stay, with their names in `/proc/iomem`.
+/// Dropping the span removes the memory, if it is added, and releases the reservation. If the
+/// memory cannot be removed, both stay, with their names in `/proc/iomem`.
 ///
 /// # Invariants
 ///
-/// - `region` is requested for `blocks`, so no other driver uses the memory. Its flags are those of a
-///   resource that is not busy. `requested` are the flags that it was requested with.
+/// - `region` is requested for `blocks`, so no other driver uses the memory. Its flags are those of
+///   a resource that is not busy. `requested` are the flags that it was requested with.
 /// - If `ram` is [`Some`], the blocks are added under that name. Otherwise none of them is a memory
 ///   block.
 pub struct Span {
@@ -264,13 +265,13 @@ impl Span {
             .ok_or(EBUSY)?;
         let requested = region.flags();
 
-        // Memory hotplug adds a resource below this one. That is only possible below a resource that
-        // is not busy.
-        // SAFETY: Before the region is dropped, `drop` sets the flags that it was requested with.
+        // Memory hotplug adds a resource below this one. That is only possible below a resource
+        // that is not busy. SAFETY: Before the region is dropped, `drop` sets the flags that it was
+        // requested with.
         unsafe { region.set_flags(Flags::IORESOURCE_MEM | Flags::IORESOURCE_SYSRAM) };
 
-        // INVARIANT: The region was requested just now. Memory blocks have a resource, so memory that
-        // could be requested has no blocks.
+        // INVARIANT: The region was requested just now. Memory blocks have a resource, so memory
+        // that could be requested has no blocks.
         Ok(Self {
             blocks,
             region: ManuallyDrop::new(region),
@@ -293,8 +294,8 @@ impl Span {
     ///
     /// Blocks that cannot be brought online are no failure: see [`Block::is_online`]. `name` must
     /// have the form `System RAM (...)`. By that name in `/proc/iomem`, kexec tells the memory from
-    /// memory that was there at boot. With `memmap_on_memory` the memmap is in the memory itself, if
-    /// the kernel supports it and the administrator enabled it.
+    /// memory that was there at boot. With `memmap_on_memory` the memmap is in the memory itself,
+    /// if the kernel supports it and the administrator enabled it.
     ///
     /// # Errors
     ///
@@ -320,8 +321,8 @@ impl Span {
             flags |= bindings::MHP_MEMMAP_ON_MEMORY;
         }
 
-        // SAFETY: By the type invariants these are whole blocks of memory that is not in use. The name
-        // lives until the memory is removed, and with it the resource that points to the name.
+        // SAFETY: By the type invariants these are whole blocks of memory that is not in use. The
+        // name lives until the memory is removed, and with it the resource that points to the name.
         to_result(unsafe {
             bindings::__add_memory_driver_managed(
                 group.0,
@@ -384,8 +385,8 @@ impl Span {
             return Ok(());
         }
 
-        // SAFETY: `ranges` has that many elements. By the type invariants they are whole blocks, which
-        // are added.
+        // SAFETY: `ranges` has that many elements. By the type invariants they are whole blocks,
+        // which are added.
         to_result(unsafe {
             bindings::offline_and_remove_memory_ranges(
                 ranges.as_ptr(),
@@ -407,8 +408,8 @@ impl Drop for Span {
             return;
         }
 
-        // SAFETY: These are the flags that the region was requested with. The region is not used after
-        // it is dropped.
+        // SAFETY: These are the flags that the region was requested with. The region is not used
+        // after it is dropped.
         unsafe {
             self.region.set_flags(self.requested);
             ManuallyDrop::drop(&mut self.region);

@@ -3,9 +3,9 @@
 //! Memory tiers: how far the memory of a NUMA node is from a program.
 //!
 //! The kernel demotes pages to a tier of slower memory, and promotes them to one of faster memory.
-//! `/sys/devices/virtual/memory_tiering` shows which node is in which tier. The tier follows from the
-//! *abstract distance* of the node's memory type. The driver that adds the memory provides the type
-//! before the memory goes online.
+//! `/sys/devices/virtual/memory_tiering` shows which node is in which tier. The tier follows from
+//! the *abstract distance* of the node's memory type. The driver that adds the memory provides the
+//! type before the memory goes online.
 //!
 //! C header: [`include/linux/memory-tiers.h`](srctree/include/linux/memory-tiers.h)
 
@@ -73,8 +73,8 @@ pub struct NodeType(NumaNode);
 impl NodeType {
     /// Provides the type for `node`. May sleep.
     ///
-    /// The abstract distance of the type is what firmware says about the memory, or else `distance`.
-    /// If the node had DRAM before, its type stays.
+    /// The abstract distance of the type is what firmware says about the memory, or else
+    /// `distance`. If the node had DRAM before, its type stays.
     ///
     /// # Errors
     ///

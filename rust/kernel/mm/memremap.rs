@@ -107,13 +107,14 @@ impl DevPagemap {
         unsafe { (*self.as_raw()).nr_range < 1 }
     }
 
-    /// Prepares the range for compound pages of `size` bytes that cover `data`. `size` is a power of
-    /// two.
+    /// Prepares the range for compound pages of `size` bytes that cover `data`. `size` is a power
+    /// of two.
     ///
-    /// If the metadata of the provider would shift the compound pages, this takes the metadata out of
-    /// the range: see [`pages::fit`]. If that is not possible, this fails and changes nothing.
+    /// If the metadata of the provider would shift the compound pages, this takes the metadata out
+    /// of the range: see [`pages::fit`]. If that is not possible, this fails and changes nothing.
     pub fn fit(&mut self, data: &Range<u64>, size: u64) -> Result<(), Misfit> {
-        // SAFETY: By the type invariant. This borrows the dev_pagemap exclusively, so it is not in use.
+        // SAFETY: By the type invariant. This borrows the dev_pagemap exclusively, so it is not in
+        // use.
         unsafe { fit_each(self.as_raw(), size, core::iter::once(data.clone())) }
     }
 }
@@ -123,7 +124,8 @@ impl DevPagemap {
 ///
 /// # Safety
 ///
-/// `map` is valid, followed by `nr_range` ranges. It is not in use: nothing else reads or changes it.
+/// `map` is valid, followed by `nr_range` ranges. It is not in use: nothing else reads or changes
+/// it.
 unsafe fn fit_each(
     map: *mut bindings::dev_pagemap,
     size: u64,
@@ -168,7 +170,8 @@ unsafe fn fit_each(
 /// The use of struct pages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
-    /// A driver maps the memory, each compound page with one entry. The refcount of an unused page is 1.
+    /// A driver maps the memory, each compound page with one entry. The refcount of an unused page
+    /// is 1.
     Generic,
     /// A file system makes folios of the pages. The refcount of an unused page is 0.
     FsDax,
@@ -176,15 +179,16 @@ pub enum Usage {
 
 /// A `struct dev_pagemap` in an allocation of its own. It can also own the struct pages.
 ///
-/// Dropping it removes the struct pages. There must be no references to them: the kernel does not wait
-/// for references to generic memory or memory of file systems.
+/// Dropping it removes the struct pages. There must be no references to them: the kernel does not
+/// wait for references to generic memory or memory of file systems.
 ///
 /// # Invariants
 ///
 /// - `storage` is never moved or resized. It starts with a valid `struct dev_pagemap`, followed by
 ///   `nr_range` ranges.
 /// - If `unmap` is [`Some`], the struct pages exist, and the function removes them.
-/// - If `order` is not 0, [`pages::usable`] accepts the ranges for compound pages of `2^order` pages.
+/// - If `order` is not 0, [`pages::usable`] accepts the ranges for compound pages of `2^order`
+///   pages.
 pub struct OwnedDevPagemap {
     storage: KVVec<u64>,
     order: u32,
@@ -231,8 +235,8 @@ impl OwnedDevPagemap {
 
     /// Describes the same memory as `map`, which has one range. May sleep.
     ///
-    /// The struct pages of `map` may exist or not. Fails with [`EINVAL`] if `map` does not have exactly
-    /// one range, and with [`ENOMEM`].
+    /// The struct pages of `map` may exist or not. Fails with [`EINVAL`] if `map` does not have
+    /// exactly one range, and with [`ENOMEM`].
     pub(crate) fn copy_of(map: &DevPagemap) -> Result<Self> {
         // SAFETY: By the type invariant. These fields do not change after they were filled in.
         let (count, range, flags, altmap) = unsafe {
@@ -323,8 +327,8 @@ impl OwnedDevPagemap {
     ///
     /// - The caller owns the memory as long as `self` exists. When `self` is dropped, there are no
     ///   references to the struct pages.
-    /// - `ops` accept `owner`, which is valid as long as `self` exists. They are in the kernel image,
-    ///   or in a module that stays loaded until `self` is dropped.
+    /// - `ops` accept `owner`, which is valid as long as `self` exists. They are in the kernel
+    ///   image, or in a module that stays loaded until `self` is dropped.
     // This is inlined into modules because nfit_test replaces the function there.
     #[inline]
     pub unsafe fn map(
@@ -359,8 +363,8 @@ impl OwnedDevPagemap {
         };
         let map = self.as_raw();
 
-        // SAFETY: By the type invariant the struct is valid. It is not in use, so nothing else accesses
-        // the fields.
+        // SAFETY: By the type invariant the struct is valid. It is not in use, so nothing else
+        // accesses the fields.
         unsafe {
             (*map).type_ = kind;
             (*map).vmemmap_shift = self.order as usize;
@@ -374,8 +378,8 @@ impl OwnedDevPagemap {
 impl Drop for OwnedDevPagemap {
     fn drop(&mut self) {
         if let Some(unmap) = self.unmap {
-            // SAFETY: By the type invariant the struct pages exist. By the safety requirements of `map`
-            // there are no references to them.
+            // SAFETY: By the type invariant the struct pages exist. By the safety requirements of
+            // `map` there are no references to them.
             unsafe { unmap(self.as_raw()) };
         }
     }

@@ -2,9 +2,9 @@
 
 //! Mappings of bare page frames.
 //!
-//! `mm` does not count references to a bare frame and has no reverse mapping for it. So the driver must
-//! remove the entries itself before the frame goes away, and `get_user_pages()` fails. Whether the
-//! frame has a `struct page` does not matter.
+//! `mm` does not count references to a bare frame and has no reverse mapping for it. So the driver
+//! must remove the entries itself before the frame goes away, and `get_user_pages()` fails. Whether
+//! the frame has a `struct page` does not matter.
 //!
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/huge_mm.h`](srctree/include/linux/huge_mm.h)
@@ -92,14 +92,14 @@ impl VmFault {
     ///
     /// # Safety
     ///
-    /// As for [`Self::insert_pfn`]. In addition, all mappings of the frames are write-back as long as they
-    /// are mapped here.
+    /// As for [`Self::insert_pfn`]. In addition, all mappings of the frames are write-back as long
+    /// as they are mapped here.
     #[inline]
     pub unsafe fn insert_cached_pfn(&self, pfn: usize, order: u32) -> FaultResult {
         let upgrade = self.is_upgrade(order);
 
-        // SAFETY: By the type invariant the fault is being handled, and asks for an entry of this order.
-        // The rest is by the safety requirements.
+        // SAFETY: By the type invariant the fault is being handled, and asks for an entry of this
+        // order. The rest is by the safety requirements.
         let done = unsafe {
             if order != PTE_ORDER {
                 !upgrade && bindings::vmf_insert_cached(self.as_raw(), pfn, order)
@@ -114,11 +114,11 @@ impl VmFault {
         unsafe { self.insert_pfn(pfn, order) }
     }
 
-    /// Maps a frame with a pte, if that is empty. Returns `false` if there is no memory for the page
-    /// table.
+    /// Maps a frame with a pte, if that is empty. Returns `false` if there is no memory for the
+    /// page table.
     ///
-    /// `apply_to_page_range()` calls back with the page table locked. `pte_offset_map_lock()` would take
-    /// less time, but is not exported.
+    /// `apply_to_page_range()` calls back with the page table locked. `pte_offset_map_lock()` would
+    /// take less time, but is not exported.
     ///
     /// # Safety
     ///
@@ -130,9 +130,9 @@ impl VmFault {
             pfn,
         };
 
-        // SAFETY: By the type invariant the fault is being handled, so the area and its address space
-        // stay. The address is in the area, and nothing but ptes maps there. The function calls back
-        // with `new`, which is as the callback requires.
+        // SAFETY: By the type invariant the fault is being handled, so the area and its address
+        // space stay. The address is in the area, and nothing but ptes maps there. The function
+        // calls back with `new`, which is as the callback requires.
         unsafe {
             bindings::apply_to_page_range(
                 (*new.vma).vm_mm,
@@ -154,8 +154,8 @@ struct CachedPte {
 impl CachedPte {
     /// # Safety
     ///
-    /// `data` is a `CachedPte` whose area and frame are as [`VmFault::insert_cached_pfn`] requires. `pte`
-    /// is the entry of `addr` in this area, and its page table is locked.
+    /// `data` is a `CachedPte` whose area and frame are as [`VmFault::insert_cached_pfn`] requires.
+    /// `pte` is the entry of `addr` in this area, and its page table is locked.
     unsafe extern "C" fn set(pte: *mut bindings::pte_t, addr: usize, data: *mut c_void) -> c_int {
         // SAFETY: By the safety requirements.
         unsafe {

@@ -43,8 +43,8 @@ impl VmaDesc {
     ///
     /// # Safety
     ///
-    /// `desc` must be the argument of a call of the `mmap_prepare` file operation that does not return
-    /// before the end of `'a`. Nothing else may access it for the duration of `'a`.
+    /// `desc` must be the argument of a call of the `mmap_prepare` file operation that does not
+    /// return before the end of `'a`. Nothing else may access it for the duration of `'a`.
     #[inline]
     pub unsafe fn from_raw<'a>(desc: *mut bindings::vm_area_desc) -> &'a mut Self {
         // SAFETY: By the safety requirements. `Self` is a transparent wrapper.

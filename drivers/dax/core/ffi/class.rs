@@ -112,8 +112,8 @@ fn raw<T: DevDax>(device: &Subclass<T>) -> *mut bindings::device {
 
 /// Calls the driver's probe, as the driver core does.
 ///
-/// A driver in C looks for its own module in `dev->driver`, so that is set during the call. It is null
-/// after that, because each uevent would show it, which the class never did.
+/// A driver in C looks for its own module in `dev->driver`, so that is set during the call. It is
+/// null after that, because each uevent would show it, which the class never did.
 ///
 /// # Safety
 ///
@@ -130,7 +130,8 @@ unsafe fn call_probe<T: DevDax>(device: &Subclass<T>, driver: &Driver, layout: L
     result
 }
 
-/// Makes the files that a driver has for each of its devices, as the driver core does after a probe.
+/// Makes the files that a driver has for each of its devices, as the driver core does after a
+/// probe.
 fn add_files<T: DevDax>(device: &Subclass<T>, driver: &Driver) -> Result {
     // SAFETY: Device and driver are valid. `Service` removes the files before it calls the driver's
     // remove.

@@ -75,7 +75,8 @@ impl Driver {
 
     /// The name of the driver, which is that of its module.
     pub(crate) fn name(&self) -> &CStr {
-        // SAFETY: By the type invariant the driver is valid. Registering sets the name, which stays.
+        // SAFETY: By the type invariant the driver is valid. Registering sets the name, which
+        // stays.
         unsafe { CStr::from_char_ptr((*self.as_drv_raw()).name) }
     }
 
@@ -131,13 +132,13 @@ impl Driver {
         to_result(unsafe { probe(dev.as_raw()) })
     }
 
-    /// Asks the driver whether the device can have these ranges. Fails with `EOPNOTSUPP` if the driver
-    /// has no callback for it.
+    /// Asks the driver whether the device can have these ranges. Fails with `EOPNOTSUPP` if the
+    /// driver has no callback for it.
     ///
     /// # Safety
     ///
-    /// The device is bound to the driver, and its lock is held. `ranges` begins with the ranges of the
-    /// device; the last one of these may be longer.
+    /// The device is bound to the driver, and its lock is held. `ranges` begins with the ranges of
+    /// the device; the last one of these may be longer.
     pub(super) unsafe fn grow<T: Type<Raw = bindings::dev_dax>>(
         &self,
         dev: &Subclass<T>,

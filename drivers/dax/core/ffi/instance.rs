@@ -6,8 +6,9 @@
 //! that can change are kept in Rust types under a lock. The fields are a copy, which is made when a
 //! driver is bound. So a driver or a fault reads a layout that does not change, and needs no lock.
 //!
-//! When a bound instance grows, [`grow`] replaces the copy. It has the old ranges at its beginning, so
-//! it does not matter which of the two a fault reads. The old copy is freed after a grace period.
+//! When a bound instance grows, [`grow`] replaces the copy. It has the old ranges at its beginning,
+//! so it does not matter which of the two a fault reads. The old copy is freed after a grace
+//! period.
 //!
 //! C header: drivers/dax/dax-private.h
 
@@ -97,7 +98,8 @@ pub(crate) struct Layout {
 /// # Invariants
 ///
 /// - The cell is accessed only under the device lock, or while the instance is being made.
-/// - The fields `ranges` and `nr_range` of the instance refer to the vector, whose items never change.
+/// - The fields `ranges` and `nr_range` of the instance refer to the vector, whose items never
+///   change.
 pub(crate) struct BoundRanges(UnsafeCell<KVVec<bindings::dev_dax_range>>);
 
 // SAFETY: The ranges are plain data. Their `mapping` pointers are null.
@@ -223,11 +225,13 @@ pub(super) unsafe fn call_probe<T: DevDax>(
     result
 }
 
-/// Gives more memory to a bound instance: asks its driver, and replaces the ranges that faults read.
+/// Gives more memory to a bound instance: asks its driver, and replaces the ranges that faults
+/// read.
 ///
 /// `ranges` begins with the ranges of the instance; the last one of these may be longer. On failure
-/// the instance is as before. Fails with `ENODEV` if `guard` is that of another device or no driver is
-/// bound, with `EINVAL` if `ranges` are others, and as the driver does. Waits for a grace period.
+/// the instance is as before. Fails with `ENODEV` if `guard` is that of another device or no driver
+/// is bound, with `EINVAL` if `ranges` are others, and as the driver does. Waits for a grace
+/// period.
 pub(crate) fn grow<T: DevDax>(
     guard: &DeviceGuard<'_>,
     dev: &Subclass<T>,
@@ -290,7 +294,8 @@ pub(crate) fn trace_kill<T: DevDax>(dev: &Subclass<T>) {
     unsafe { trace::kill(dev.as_raw()) };
 }
 
-/// Forgets the `struct dev_pagemap` that the driver of an instance in a dynamic region made for itself.
+/// Forgets the `struct dev_pagemap` that the driver of an instance in a dynamic region made for
+/// itself.
 ///
 /// Called for an instance that has just been killed: a driver reads the field only while the
 /// instance is alive.

@@ -16,12 +16,12 @@ pub(crate) fn align_valid(bytes: u64) -> bool {
     usize::try_from(bytes).is_ok_and(|bytes| unsafe { bindings::dax_align_valid(bytes) })
 }
 
-/// The unit in bytes of the memory that `memremap_pages()` takes, and that can be given back without harm
-/// to memory beside it.
+/// The unit in bytes of the memory that `memremap_pages()` takes, and that can be given back
+/// without harm to memory beside it.
 ///
-/// When arm64 gives memory back, it frees every page of the memmap that has an entry of it, also of those
-/// that have entries of memory beside it. With pages of 4 KiB no unit shares such a page, with larger
-/// pages two units of `memremap_compat_align()` do.
+/// When arm64 gives memory back, it frees every page of the memmap that has an entry of it, also of
+/// those that have entries of memory beside it. With pages of 4 KiB no unit shares such a page,
+/// with larger pages two units of `memremap_compat_align()` do.
 pub(crate) fn memremap_unit() -> usize {
     /// The entries of so many pages fill whole pages.
     const PAGES: usize = PAGE_SIZE >> size_of::<bindings::page>().trailing_zeros();

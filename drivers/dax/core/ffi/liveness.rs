@@ -2,12 +2,12 @@
 
 //! The owner of a `struct dax_device`, and whether the device is alive.
 //!
-//! C code that creates a `struct dax_device` leaves a pointer in it. Only the driver of a block device
-//! knows what its pointer means. For an instance on the dax bus it is the `struct dev_dax`. The core
-//! uses that to find the driver of the instance.
+//! C code that creates a `struct dax_device` leaves a pointer in it. Only the driver of a block
+//! device knows what its pointer means. For an instance on the dax bus it is the `struct dev_dax`.
+//! The core uses that to find the driver of the instance.
 //!
-//! The owner may go away once the `struct dax_device` is dead, while others still have references to
-//! the device. So the owner is reached through [`Liveness`] only.
+//! The owner may go away once the `struct dax_device` is dead, while others still have references
+//! to the device. So the owner is reached through [`Liveness`] only.
 //!
 //! C header: drivers/dax/dax-private.h
 

@@ -53,8 +53,8 @@ pub(crate) const fn file_system<T: Node>() -> FileSystem<T> {
 
 /// Makes a bus, for a static.
 pub(crate) const fn bus_type<B: Bus>() -> BusType<B> {
-    // SAFETY: The core is a part of the kernel image. `BusType` is used as a static only: all of its
-    // functions take a `&'static self`.
+    // SAFETY: The core is a part of the kernel image. `BusType` is used as a static only: all of
+    // its functions take a `&'static self`.
     unsafe { BusType::new() }
 }
 
@@ -67,8 +67,8 @@ pub(crate) const fn class(name: &'static CStr) -> Class {
 
 /// Makes a device of the core that is not registered yet.
 ///
-/// `data` gets a pointer to the C struct, see [`Unregistered::new`]. Fails with `ENOMEM`, or as `data`
-/// does.
+/// `data` gets a pointer to the C struct, see [`Unregistered::new`]. Fails with `ENOMEM`, or as
+/// `data` does.
 pub(crate) fn new_device<T: Type, I: PinInit<T, Error>>(
     name: Name,
     data: impl FnOnce(NonNull<T::Raw>) -> I,

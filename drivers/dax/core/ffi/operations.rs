@@ -2,9 +2,9 @@
 
 //! The tables of functions that C code gives to the core.
 //!
-//! A driver of memory that file systems access directly gives [`DaxOperations`] with its
-//! `struct dax_device`. The holder of a `struct dax_device` is a file system or a mapped device. It
-//! gives [`HolderOperations`] to hear of memory failures. The core calls the functions through the types
+//! A driver of memory that file systems access directly gives [`DaxOperations`] with its `struct
+//! dax_device`. The holder of a `struct dax_device` is a file system or a mapped device. It gives
+//! [`HolderOperations`] to hear of memory failures. The core calls the functions through the types
 //! here. Both types are generic over `D`, the type of the core that C knows as `struct dax_device`.
 //!
 //! C header: include/linux/dax.h

@@ -14,8 +14,8 @@ use kernel::{
 /// The name of the domain.
 pub(crate) enum DaxSrcu {}
 
-/// The proof of a read-side section. A device that was seen alive in it keeps its memory and its driver
-/// for `'a`.
+/// The proof of a read-side section. A device that was seen alive in it keeps its memory and its
+/// driver for `'a`.
 pub(crate) type ReadSection<'a> = Held<'a, DaxSrcu>;
 
 /// Returns the domain.

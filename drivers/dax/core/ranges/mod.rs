@@ -4,8 +4,8 @@
 //! physical address of a page of a device.
 //!
 //! This module knows nothing of devices, locks or sysfs. It computes a result, and the rest of the
-//! core applies it. From the kernel it only uses fallible vectors and trees, and the page size, so the same
-//! source also compiles on the host, where its tests run (`tools/testing/dax/host`).
+//! core applies it. From the kernel it only uses fallible vectors and trees, and the page size, so
+//! the same source also compiles on the host, where its tests run (`tools/testing/dax/host`).
 //!
 //! - [`Range`] and [`Align`]: physical ranges, and the entries that can map them;
 //! - [`Space`]: the allocated and the free memory of a region;
@@ -129,8 +129,8 @@ impl Range {
     }
 }
 
-/// The unit of ranges: the size of the device's page-table entries, or the unit of `memremap_pages()` if
-/// that is larger. A power of two.
+/// The unit of ranges: the size of the device's page-table entries, or the unit of
+/// `memremap_pages()` if that is larger. A power of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Align {
     /// The unit less one.

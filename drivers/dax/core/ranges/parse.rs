@@ -92,8 +92,8 @@ fn number(text: &[u8], base: u64) -> Result<u64, Error> {
     }
 }
 
-/// Parses the number that the text begins with. Returns its value, [`None`] if it is too large, and the
-/// rest of the text.
+/// Parses the number that the text begins with. Returns its value, [`None`] if it is too large, and
+/// the rest of the text.
 fn leading(text: &[u8], base: u64) -> Result<(Option<u64>, &[u8]), Error> {
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let (base, digits) = match (base, text) {

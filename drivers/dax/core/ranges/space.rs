@@ -4,13 +4,13 @@
 //!
 //! [`kernel::rbtree`] keeps no sums over subtrees, and needs none here. A request is never for the
 //! lowest gap of *some* length: a device takes the lowest gap that holds one unit of its alignment,
-//! and goes on with the next one. Alignments are multiples of each other, so each gap has a *level*:
-//! how many of the region's alignments it holds a unit of. There is one tree for each level, ordered
-//! by address. The lowest gap for an alignment is the lowest of the first nodes of the trees from
-//! its level on. The totals are numbers beside the trees.
+//! and goes on with the next one. Alignments are multiples of each other, so each gap has a
+//! *level*: how many of the region's alignments it holds a unit of. There is one tree for each
+//! level, ordered by address. The lowest gap for an alignment is the lowest of the first nodes of
+//! the trees from its level on. The totals are numbers beside the trees.
 //!
-//! Every operation is a fixed number of descents, O(log gaps). A region that is packed without holes
-//! has one gap, however many devices it has.
+//! Every operation is a fixed number of descents, O(log gaps). A region that is packed without
+//! holes has one gap, however many devices it has.
 //!
 //! Giving space back must not fail, but may leave one more gap. So each allocation allocates a node
 //! for that: there are at most as many gaps as allocations, and one more.

@@ -5,8 +5,8 @@
 //! Each change is planned first, then booked under the region's lock, and then shown as mapping
 //! devices. It is undone if a step fails.
 //!
-//! While a driver is bound, an instance can only grow, and only if the driver supports it. The driver
-//! gets the new memory in the last step.
+//! While a driver is bound, an instance can only grow, and only if the driver supports it. The
+//! driver gets the new memory in the last step.
 
 use super::{
     unit,
@@ -80,7 +80,8 @@ fn refuse(dev: &Subclass<Instance>, change: &Change, why: &dyn fmt::Display) {
     dev_info_ratelimited!(dev, "{} refused: {}\n", change, why);
 }
 
-/// Locks an instance for a change. Refused while it is bound, because the driver relies on the layout.
+/// Locks an instance for a change. Refused while it is bound, because the driver relies on the
+/// layout.
 fn lock_unbound<'a>(dev: &'a Subclass<Instance>, change: &Change) -> Result<DeviceGuard<'a>> {
     let guard = dev.lock();
 

@@ -4,17 +4,18 @@
 //!
 //! Three things together keep them there. Each is what Linux itself does for such a file:
 //!
-//! - `deny_write_access()`, as `fs-verity` does to build its tree. Nobody has the file open for writing
-//!   now, and nobody can open it so. So no write, no `fallocate()` and no shared writable mapping is
-//!   in progress or can begin.
+//! - `deny_write_access()`, as `fs-verity` does to build its tree. Nobody has the file open for
+//!   writing now, and nobody can open it so. So no write, no `fallocate()` and no shared writable
+//!   mapping is in progress or can begin.
 //! - `S_SWAPFILE`, as `swapon` sets it. With it the VFS and the file systems refuse what needs no
 //!   descriptor that is open for writing, above all to share the blocks (`FICLONE`), to exchange
 //!   them, and to remove or replace the name.
-//! - A write access to the mount, as a file that is open for writing has it. So the mount cannot become
-//!   read-only.
+//! - A write access to the mount, as a file that is open for writing has it. So the mount cannot
+//!   become read-only.
 //!
-//! `swap_activate`, which `swapon` uses too, tells where the blocks are. It is the only exported way to
-//! ask a file system, and leaves out only whether a block has been written. `SEEK_HOLE` tells that.
+//! `swap_activate`, which `swapon` uses too, tells where the blocks are. It is the only exported
+//! way to ask a file system, and leaves out only whether a block has been written. `SEEK_HOLE`
+//! tells that.
 
 use core::marker::PhantomData;
 use kernel::{
@@ -63,7 +64,8 @@ impl Disk<'_> {
 ///
 /// # Invariants
 ///
-/// - This owns a reference to `file`, which nobody else uses. It is a regular file, open for reading.
+/// - This owns a reference to `file`, which nobody else uses. It is a regular file, open for
+///   reading.
 /// - This owns a denial of write access to the file, a write access to its mount, and `S_SWAPFILE`
 ///   of its inode.
 pub(crate) struct Blocks {
@@ -146,8 +148,8 @@ impl Blocks {
             }
         })?;
 
-        // The seal gets an open file of its own, with a position that nobody else changes.
-        // SAFETY: The path of an open file is valid, and so are the credentials of the current task.
+        // The seal gets an open file of its own, with a position that nobody else changes. SAFETY:
+        // The path of an open file is valid, and so are the credentials of the current task.
         let file = from_err_ptr(unsafe {
             bindings::dentry_open(
                 &raw const (*user).__bindgen_anon_1.f_path,
@@ -221,8 +223,8 @@ impl Blocks {
         u64::try_from(offset).map_err(|_| Error::from_errno(offset as i32))
     }
 
-    /// Asks the file system where the blocks are, and calls `f` for each run of them, in the order of
-    /// the file. Returns the block device that they are on. May sleep.
+    /// Asks the file system where the blocks are, and calls `f` for each run of them, in the order
+    /// of the file. Returns the block device that they are on. May sleep.
     ///
     /// Fails with `EINVAL` if a block is shared, missing, or on another device.
     pub(crate) fn runs(&self, mut f: impl FnMut(Run) -> Result) -> Result<Disk<'_>> {

@@ -2,13 +2,13 @@
 
 //! The page frames of a file, until the driver of their device is unbound.
 //!
-//! A bare frame has no reference count, so the unbind of the driver of the persistent memory would not
-//! wait for those who map it. Instead, the bus tells [`Frames`] before the driver is unbound
+//! A bare frame has no reference count, so the unbind of the driver of the persistent memory would
+//! not wait for those who map it. Instead, the bus tells [`Frames`] before the driver is unbound
 //! (`BUS_NOTIFY_UNBIND_DRIVER`). From then on no fault succeeds, and all entries are gone. The dax
 //! device tells its holder, too, but there can only be one, and on xfs that is xfs.
 //!
-//! A reference to the `struct dev_pagemap` makes this safe, whatever else happens: with it the frames
-//! stay. It is given back when the bus has told.
+//! A reference to the `struct dev_pagemap` makes this safe, whatever else happens: with it the
+//! frames stay. It is given back when the bus has told.
 //!
 //! Frames that fail are the business of [`holder`](super::holder).
 
@@ -117,8 +117,8 @@ impl Memory {
         })
     }
 
-    /// Finds the frame of a page of the block device. Also returns how many of the `pages` pages from
-    /// there on are in consecutive frames.
+    /// Finds the frame of a page of the block device. Also returns how many of the `pages` pages
+    /// from there on are in consecutive frames.
     ///
     /// Fails with `ENXIO` if the driver is being unbound, with `EOPNOTSUPP` if the frames do not
     /// belong to the same driver as those before, and with `EIO` if one has failed.
@@ -198,8 +198,8 @@ unsafe impl Send for Frames {}
 unsafe impl Sync for Frames {}
 
 impl Frames {
-    /// Prepares to map frames that [`Memory::frames`] of `memory` returned, with entries of `order`.
-    /// [`Self::start`] allows it.
+    /// Prepares to map frames that [`Memory::frames`] of `memory` returned, with entries of
+    /// `order`. [`Self::start`] allows it.
     pub(crate) fn new(
         mut memory: Memory,
         extents: Extents,
@@ -226,13 +226,13 @@ impl Frames {
 
     /// Allows to map the frames until the driver is unbound.
     ///
-    /// Fails with `ENXIO` if it is unbound already, and with `EUSERS` if the user has `most` seals. May
-    /// sleep.
+    /// Fails with `ENXIO` if it is unbound already, and with `EUSERS` if the user has `most` seals.
+    /// May sleep.
     ///
     /// # Safety
     ///
-    /// - Called once. `mapping` is that of the file whose areas map the frames, and stays valid until
-    ///   this is dropped.
+    /// - Called once. `mapping` is that of the file whose areas map the frames, and stays valid
+    ///   until this is dropped.
     /// - The block device that the memory was found by is open until this is dropped.
     pub(crate) unsafe fn start(&self, mapping: *mut bindings::address_space, most: u32) -> Result {
         let parent = self.memory.parent.0;
@@ -299,8 +299,8 @@ impl Frames {
         }
         // SAFETY: The area is as required. By the type invariant the extents are aligned, so the
         // frames of the entry follow each other. They exist until `end` has removed them from all
-        // address spaces, which waits for this section. Until then the `struct dev_pagemap` keeps them
-        // mapped write-back in the kernel, so nobody can map them otherwise.
+        // address spaces, which waits for this section. Until then the `struct dev_pagemap` keeps
+        // them mapped write-back in the kernel, so nobody can map them otherwise.
         unsafe { vmf.insert_cached_pfn(pfn, order) }
     }
 

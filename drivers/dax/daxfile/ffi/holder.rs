@@ -2,9 +2,9 @@
 
 //! Sealed files learn of memory that fails, as holder of their dax devices.
 //!
-//! A dax device has at most one holder. xfs is the holder of its own; there the failure of a frame of a
-//! sealed file is only reported by the processor, to the process that touches it. ext4 is not a holder.
-//! So the seals on ext4 are, all together: one of them keeps the place for the others.
+//! A dax device has at most one holder. xfs is the holder of its own; there the failure of a frame
+//! of a sealed file is only reported by the processor, to the process that touches it. ext4 is not
+//! a holder. So the seals on ext4 are, all together: one of them keeps the place for the others.
 
 use super::frames::Frames;
 use core::{

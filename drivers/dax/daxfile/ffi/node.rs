@@ -3,8 +3,8 @@
 //! The sealed descriptor, its mappings and their faults.
 //!
 //! Each seal has a file with an inode of its own, so that the mappings of one file can be removed
-//! without those of others. The file owns the seal: the last close of a descriptor or the end of the
-//! last mapping drops it.
+//! without those of others. The file owns the seal: the last close of a descriptor or the end of
+//! the last mapping drops it.
 
 use crate::{
     daxfile::{
@@ -49,7 +49,8 @@ use kernel::{
 
 /// Makes a descriptor of a seal for the current task, and returns its number.
 ///
-/// Fails with `EUSERS` if the user has `most` seals already, and with `ENXIO` if the memory is gone.
+/// Fails with `EUSERS` if the user has `most` seals already, and with `ENXIO` if the memory is
+/// gone.
 pub(crate) fn install(seal: Arc<Seal>, most: u32) -> Result<u32> {
     let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     let len = seal.len();
@@ -80,8 +81,8 @@ pub(crate) fn install(seal: Arc<Seal>, most: u32) -> Result<u32> {
     };
     // SAFETY: The file keeps the seal.
     let seal = unsafe { seal_of(file) };
-    // SAFETY: Called once. The file keeps its mapping, and drops the seal before. A seal keeps its file
-    // open, and with it the block device, and drops the frames first.
+    // SAFETY: Called once. The file keeps its mapping, and drops the seal before. A seal keeps its
+    // file open, and with it the block device, and drops the frames first.
     unsafe { seal.frames().start(mapping, most)? };
 
     let number = fd.reserved_fd();
@@ -251,7 +252,7 @@ fn handle(vmf: &VmFault, seal: &Seal, order: u32) -> FaultResult {
         }
     }
 
-    // SAFETY: `rules::mmap` accepts shared areas only, and makes them areas of bare frames. `VM` is for
-    // the areas of the file of the seal.
+    // SAFETY: `rules::mmap` accepts shared areas only, and makes them areas of bare frames. `VM` is
+    // for the areas of the file of the seal.
     unsafe { seal.frames().map(vmf) }
 }

@@ -26,8 +26,8 @@ use core::{
 ///
 /// # Invariants
 ///
-/// For `'a`, the instance is bound, or being unbound, and [`Reserved::map_fs_dax`] has made the struct
-/// pages of the memmap.
+/// For `'a`, the instance is bound, or being unbound, and [`Reserved::map_fs_dax`] has made the
+/// struct pages of the memmap.
 ///
 /// [`Reserved::map_fs_dax`]: crate::dax::memory::Reserved::map_fs_dax
 #[derive(Clone, Copy)]
@@ -97,8 +97,8 @@ impl<'a> Memory<'a> {
 
     /// Tells the holder of the instance that this extent has failed. `flags` are `MF_*`.
     ///
-    /// Fails with `EOPNOTSUPP` if there is no holder with a callback for it, with `ENXIO` if the instance
-    /// is dead, and with the error of the holder. May sleep.
+    /// Fails with `EOPNOTSUPP` if there is no holder with a callback for it, with `ENXIO` if the
+    /// instance is dead, and with the error of the holder. May sleep.
     #[inline]
     pub fn notify_holder(self, failed: Extent<'_>, flags: i32) -> Result {
         let bytes = |pages: usize| (pages as u64).wrapping_shl(PAGE_SHIFT as u32);

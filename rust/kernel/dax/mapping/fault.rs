@@ -39,8 +39,8 @@ use core::{
 
 /// A page fault in a mapping of an instance: `mm` asks for one entry of a page table.
 ///
-/// The mapping was made for memory with struct pages, or for memory without. So there are two kinds of
-/// faults, and a fault with struct pages does nothing for those without.
+/// The mapping was made for memory with struct pages, or for memory without. So there are two kinds
+/// of faults, and a fault with struct pages does nothing for those without.
 ///
 /// # Invariants
 ///
@@ -72,7 +72,8 @@ impl<'a, B: Mappable> Fault<'a, B> {
     ///
     /// # Safety
     ///
-    /// If `B` is [`Frames`], the area is shared, and [`VmaDesc::set_pfnmap`] made it one of bare frames.
+    /// If `B` is [`Frames`], the area is shared, and [`VmaDesc::set_pfnmap`] made it one of bare
+    /// frames.
     ///
     /// [`VmaDesc::set_pfnmap`]: crate::mm::vma_desc::VmaDesc::set_pfnmap
     #[inline]
@@ -101,14 +102,15 @@ impl<'a, B: Mappable> Fault<'a, B> {
     /// Maps the memory that belongs at the address of the fault, with one entry.
     ///
     /// If the entry before it maps memory, the program probably touches the memory of one entry
-    /// after that of the other. Then this also makes up to `ahead(size)` entries of that size behind
-    /// it, in the same page table and the same VMA. It stops at the first entry that exists already, and at memory
-    /// that has failed or does not exist. Memory without struct pages is not mapped ahead.
+    /// after that of the other. Then this also makes up to `ahead(size)` entries of that size
+    /// behind it, in the same page table and the same VMA. It stops at the first entry that exists
+    /// already, and at memory that has failed or does not exist. Memory without struct pages is not
+    /// mapped ahead.
     ///
-    /// Returns [`None`] if the align is another size than that of the entry. The result is `SIGBUS` if the
-    /// instance is dead, if it has no memory there, if the mapping does not consist of whole entries, or
-    /// if the memory has failed. It is also `SIGBUS` if the memory had struct pages when the mapping was
-    /// made and has none now, or the other way round.
+    /// Returns [`None`] if the align is another size than that of the entry. The result is `SIGBUS`
+    /// if the instance is dead, if it has no memory there, if the mapping does not consist of whole
+    /// entries, or if the memory has failed. It is also `SIGBUS` if the memory had struct pages
+    /// when the mapping was made and has none now, or the other way round.
     #[inline]
     pub fn map(&self, ahead: impl FnOnce(usize) -> usize) -> Option<FaultResult> {
         B::map(self, ahead)
@@ -134,8 +136,8 @@ impl Mappable for Pages {
         let Some(pgoff) = vmf.entry(live.size()) else {
             return refuse(Count::RefusedAlign);
         };
-        // SAFETY: The order is that of the memory. `VmFault::entry` returns the offset of the entry of the
-        // fault. `open` set the mapping of the file to that of the instance.
+        // SAFETY: The order is that of the memory. `VmFault::entry` returns the offset of the entry
+        // of the fault. `open` set the mapping of the file to that of the instance.
         let Some(folio) = (unsafe { live.folio(pgoff, order, vmf, 0) }) else {
             return refuse(Count::RefusedOffset);
         };
@@ -215,8 +217,8 @@ fn map_frames(fault: &Fault<'_, Frames>) -> Option<FaultResult> {
     if order != live.order() {
         return None;
     }
-    // The VMA must consist of whole entries. `userfaultfd` may have left a mark, which only `mm` can replace,
-    // and only by a page.
+    // The VMA must consist of whole entries. `userfaultfd` may have left a mark, which only `mm`
+    // can replace, and only by a page.
     let Some(pgoff) = vmf.entry(live.size()).filter(|_| !vmf.is_watched()) else {
         return refuse(Count::RefusedAlign);
     };
@@ -233,10 +235,10 @@ fn map_frames(fault: &Fault<'_, Frames>) -> Option<FaultResult> {
         PMD_ORDER => Count::Pmd,
         _ => Count::Pud,
     });
-    // SAFETY: By the type invariant of `Fault` the area is one of bare frames. `VmFault::entry` returned
-    // an offset, whose frames start at a multiple of `2^order`, as in `LiveMemory::folio`. The memory is
-    // the instance's until it is killed, which removes it from all mappings of the file. Until then its
-    // memory type is reserved as write-back, so nobody can map it otherwise.
+    // SAFETY: By the type invariant of `Fault` the area is one of bare frames. `VmFault::entry`
+    // returned an offset, whose frames start at a multiple of `2^order`, as in `LiveMemory::folio`.
+    // The memory is the instance's until it is killed, which removes it from all mappings of the
+    // file. Until then its memory type is reserved as write-back, so nobody can map it otherwise.
     let result = unsafe { vmf.insert_cached_pfn((phys >> PAGE_SHIFT) as usize, order) };
 
     // As for memory with struct pages: the page is recorded first, and unmapped afterwards.
@@ -295,14 +297,14 @@ fn unmap(vmf: &VmFault, pgoff: usize, order: u32) {
     let pages = 1usize.wrapping_shl(order);
     let first = pgoff & !pages.wrapping_sub(1);
 
-    // SAFETY: The area is one of a file, whose mapping is that of the instance. A later fault maps removed
-    // pages again.
+    // SAFETY: The area is one of a file, whose mapping is that of the instance. A later fault maps
+    // removed pages again.
     unsafe { bindings::unmap_mapping_pages(vmf.mapping(), first, pages, false) };
 }
 
 /// Makes up to `ahead(size)` entries of `ORDER` behind that of the fault.
-// This is code of the module, because of `ahead`: nfit_test has its own way from offsets to addresses
-// there.
+// This is code of the module, because of `ahead`: nfit_test has its own way from offsets to
+// addresses there.
 #[inline(never)]
 fn map_behind<const ORDER: u32>(
     vmf: &VmFault,
@@ -327,7 +329,8 @@ fn map_behind<const ORDER: u32>(
         if !unsafe { behind.is_empty(n) } {
             break;
         }
-        // SAFETY: `Fault::map` found that the order is that of the memory. The offset is that of entry `n`.
+        // SAFETY: `Fault::map` found that the order is that of the memory. The offset is that of
+        // entry `n`.
         let Some(folio) = (unsafe { memory.folio(pgoff, ORDER, vmf, n) }) else {
             break;
         };

@@ -75,12 +75,12 @@ impl<'a> Placement<'a> {
         self.pgoff.wrapping_shl(PAGE_SHIFT as u32)
     }
 
-    /// Finds an address for a mapping that consists of entries of `align`, a power of two: its distance
-    /// to the offset in the file is a multiple of `align`.
+    /// Finds an address for a mapping that consists of entries of `align`, a power of two: its
+    /// distance to the offset in the file is a multiple of `align`.
     ///
-    /// Fails with [`EINVAL`] if user space asks for another address. `refuse` gets the reason, for the
-    /// log. At that address no entry could map the memory, and with `MAP_FIXED` `mm` would remove the
-    /// present mapping for it.
+    /// Fails with [`EINVAL`] if user space asks for another address. `refuse` gets the reason, for
+    /// the log. At that address no entry could map the memory, and with `MAP_FIXED` `mm` would
+    /// remove the present mapping for it.
     #[inline]
     pub fn place(&self, align: usize, refuse: impl FnOnce(fmt::Arguments<'_>)) -> Result<usize> {
         let asks = self.fixed() || self.addr != 0;

@@ -22,8 +22,8 @@ impl Resource {
 
 /// Calls `f` with the soft-reserved parts of `range`, until `f` fails. May sleep.
 ///
-/// Firmware reserves such memory for a specific purpose. The page allocator does not have it; drivers
-/// may take it. The parts come in ascending order. They are not empty, and do not overlap.
+/// Firmware reserves such memory for a specific purpose. The page allocator does not have it;
+/// drivers may take it. The parts come in ascending order. They are not empty, and do not overlap.
 ///
 /// # Examples
 ///
@@ -67,8 +67,8 @@ pub fn is_soft_reserved(range: &Range<u64>) -> bool {
 /// Calls `f` with the parts of `range` that are in windows for CXL memory, until `f` fails. May
 /// sleep.
 ///
-/// A window need not have memory. The module `cxl_acpi` adds the windows when it is loaded. The parts
-/// come in ascending order. They are not empty, and do not overlap.
+/// A window need not have memory. The module `cxl_acpi` adds the windows when it is loaded. The
+/// parts come in ascending order. They are not empty, and do not overlap.
 #[doc(alias = "walk_iomem_res_desc")]
 pub fn walk_cxl_windows<F: FnMut(Range<u64>) -> Result>(range: &Range<u64>, f: F) -> Result {
     walk(range, f, |first, last, arg| {

@@ -100,8 +100,8 @@ fn is_aligned(range: &Range<u64>, size: u64) -> bool {
     (range.start | range.end) & size.wrapping_sub(1) == 0
 }
 
-/// Returns the memory of `range` that has usable struct pages, and checks that they are compound pages
-/// of `size` bytes that start at multiples of `size`.
+/// Returns the memory of `range` that has usable struct pages, and checks that they are compound
+/// pages of `size` bytes that start at multiples of `size`.
 ///
 /// `unit` is `memremap_compat_align()`: the unit in which `memremap_pages()` maps memory.
 pub fn usable(
@@ -139,11 +139,11 @@ pub fn usable(
     Ok(pages)
 }
 
-/// Returns the range that a `dev_pagemap` needs for compound pages of `size` bytes that cover `data`.
-/// `data` starts and ends at multiples of `size`.
+/// Returns the range that a `dev_pagemap` needs for compound pages of `size` bytes that cover
+/// `data`. `data` starts and ends at multiples of `size`.
 ///
-/// The result is `range` if that fits. Otherwise, without an altmap, it is `range` without the metadata
-/// around the data. With an altmap the range must include the metadata.
+/// The result is `range` if that fits. Otherwise, without an altmap, it is `range` without the
+/// metadata around the data. With an altmap the range must include the metadata.
 pub fn fit(
     range: &Range<u64>,
     altmap: Option<Altmap>,

@@ -40,14 +40,14 @@ pub struct WriteBack {
 impl WriteBack {
     /// Reserves the memory type of physical memory.
     ///
-    /// If this code is in a module, it cannot call `pfnmap_track()`. Then the kernel maps the memory as
-    /// long as the value exists, which reserves the type, too. May sleep. Fails with [`ENOMEM`], and
-    /// with [`EBUSY`] if the memory has another type.
+    /// If this code is in a module, it cannot call `pfnmap_track()`. Then the kernel maps the
+    /// memory as long as the value exists, which reserves the type, too. May sleep. Fails with
+    /// [`ENOMEM`], and with [`EBUSY`] if the memory has another type.
     ///
     /// # Safety
     ///
-    /// There is memory at these addresses, which are multiples of the page size. It has no struct pages
-    /// and no mapping of another type.
+    /// There is memory at these addresses, which are multiples of the page size. It has no struct
+    /// pages and no mapping of another type.
     pub unsafe fn reserve(phys: Range<u64>, all: &mut KVVec<Self>) -> Result {
         all.reserve(3, GFP_KERNEL)?;
         match track(&phys) {
@@ -110,8 +110,8 @@ fn untrack(phys: &Range<u64>) {
     unsafe { bindings::pfnmap_untrack_cached((phys.start >> PAGE_SHIFT) as c_ulong, len) };
 }
 
-/// Divides a range in at most three. The middle one is of whole gigabytes, which the kernel maps with
-/// entries of that size. So the effort to map it hardly depends on the size.
+/// Divides a range in at most three. The middle one is of whole gigabytes, which the kernel maps
+/// with entries of that size. So the effort to map it hardly depends on the size.
 fn by_largest_entry(phys: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let last = phys.end & !LARGEST.wrapping_sub(1);
     let ranges = match phys.start.checked_next_multiple_of(LARGEST) {

@@ -4,10 +4,10 @@
 //! changes the device: more memory while it is bound, unbind, resize, another align, other ranges,
 //! delete, kmem, module, provider.
 //!
-//! `daxstress DAX_REGION ROUNDS PROCESSES SEED`. Each round is one change, and `TOUCHES` touches by the
-//! processes. A touch while the device does not change must reach the right page: its physical address
-//! and its contents, which are that address, are checked. A touch may fail, but must not reach a wrong
-//! page. If one does, the status is 1.
+//! `daxstress DAX_REGION ROUNDS PROCESSES SEED`. Each round is one change, and `TOUCHES` touches by
+//! the processes. A touch while the device does not change must reach the right page: its physical
+//! address and its contents, which are that address, are checked. A touch may fail, but must not
+//! reach a wrong page. If one does, the status is 1.
 
 use dax_host::sysfs::{number, open, physical, put, text};
 use std::{
@@ -56,8 +56,8 @@ struct Shared {
 impl Shared {
     /// Creates one in memory that child processes share.
     fn new() -> &'static Self {
-        // SAFETY: The kernel chooses a free address. All zeroes are a valid `Shared`, and the memory
-        // is never unmapped.
+        // SAFETY: The kernel chooses a free address. All zeroes are a valid `Shared`, and the
+        // memory is never unmapped.
         unsafe {
             let at = libc::mmap(
                 ptr::null_mut(),
@@ -147,8 +147,8 @@ impl Map {
 
     /// Moves the mapping to an address with the alignment of its entries.
     fn relocate(&mut self) {
-        // SAFETY: The target is a free range that the kernel has just chosen, and no reference to the
-        // mapping exists.
+        // SAFETY: The target is a free range that the kernel has just chosen, and no reference to
+        // the mapping exists.
         unsafe {
             let room = (self.len + self.align) as usize;
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -267,7 +267,8 @@ impl User {
         self.maps.extend(Map::new(file, first * align, len, align));
     }
 
-    /// Forks. The child has the same mappings in a page table of its own; it touches them and exits.
+    /// Forks. The child has the same mappings in a page table of its own; it touches them and
+    /// exits.
     fn fork(&mut self) {
         // SAFETY: This process has one thread only.
         match unsafe { libc::fork() } {
@@ -317,8 +318,8 @@ impl User {
         }
     }
 
-    /// Touches a tagged page through the kernel, so that a failure is an errno and not a signal. If the
-    /// device did not change meanwhile, it must be the right page.
+    /// Touches a tagged page through the kernel, so that a failure is an errno and not a signal. If
+    /// the device did not change meanwhile, it must be the right page.
     fn touch(&mut self) {
         if self.maps.is_empty() {
             return self.map();
@@ -607,8 +608,8 @@ impl Owner {
         self.shared.generation.fetch_add(1, SeqCst);
     }
 
-    /// Writes to the tagged pages of the whole region their own address, through a device that has all
-    /// memory.
+    /// Writes to the tagged pages of the whole region their own address, through a device that has
+    /// all memory.
     fn tag(&mut self) {
         let before = self.name.clone();
         let id = number(self.region.join("id"));

@@ -3,8 +3,9 @@
 //! Makes random requests to a dynamic region of this machine and to two models of it. After each
 //! request all three must return the same result and show the same state.
 //!
-//! `regionmodel DAX_REGION STEPS SEED`: DAX_REGION is the region's directory `dax_region`, STEPS the
-//! minimum number of requests. A sequence that fails is reduced and printed, and the status is 1.
+//! `regionmodel DAX_REGION STEPS SEED`: DAX_REGION is the region's directory `dax_region`, STEPS
+//! the minimum number of requests. A sequence that fails is reduced and printed, and the status is
+//! 1.
 
 use dax_host::{
     region::{op, Logic, Model, Op, Region, Units},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Compares the check of info blocks with a plain form of its rules, in integers that cannot overflow.
+//! Compares the check of info blocks with a plain form of its rules, in integers that cannot
+//! overflow.
 
 use crate::data::Data;
 use kernel::nvdimm::{InfoBlock, INFO_BLOCK_RESERVE, PAGE_STRUCT_SIZE};

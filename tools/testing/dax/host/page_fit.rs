@@ -24,8 +24,8 @@ fn compound_pages(
     (first..range.end).step_by(size as usize)
 }
 
-/// The info block, the range and the altmap that `nd_pfn_init()` and `__nvdimm_setup_pfn()` make for
-/// a namespace; `None` if it is too small.
+/// The info block, the range and the altmap that `nd_pfn_init()` and `__nvdimm_setup_pfn()` make
+/// for a namespace; `None` if it is too small.
 fn libnvdimm(
     namespace: &Range<u64>,
     align: u64,
@@ -56,7 +56,8 @@ fn libnvdimm(
         end_trunc: (namespace.end - end) as u32,
         align,
     };
-    // `base_pfn` and `reserve` have the values for a base at a multiple of the unit; `free` is the rest.
+    // `base_pfn` and `reserve` have the values for a base at a multiple of the unit; `free` is the
+    // rest.
     let altmap = (mode == 2).then_some(Altmap { base, size: offset });
 
     Some((block, base..end, altmap))
@@ -97,8 +98,8 @@ fn holds(range: &Range<u64>, altmap: Option<Altmap>, data: &Range<u64>, size: u6
     true
 }
 
-/// Everything that libnvdimm can set up works: each align, the memmap in RAM or in the namespace, and
-/// each start of a namespace, padded and truncated.
+/// Everything that libnvdimm can set up works: each align, the memmap in RAM or in the namespace,
+/// and each start of a namespace, padded and truncated.
 #[test]
 fn all_namespaces() {
     let mut tried = 0;
@@ -136,8 +137,8 @@ fn all_namespaces() {
             }
         }
     }
-    // `narrowed` counts 1 GiB aligns with the memmap in RAM in namespaces that do not begin at a whole
-    // GiB.
+    // `narrowed` counts 1 GiB aligns with the memmap in RAM in namespaces that do not begin at a
+    // whole GiB.
     assert!(tried > 3000 && narrowed > 200, "{tried} {narrowed}");
 }
 

@@ -165,7 +165,8 @@ fn create() {
     }
 }
 
-/// Fragments for random texts. Most are from valid texts, so that the parsers accept enough of them.
+/// Fragments for random texts. Most are from valid texts, so that the parsers accept enough of
+/// them.
 fn noise(random: &mut Random) -> Vec<u8> {
     const WORDS: [&[u8]; 20] = [
         b"dax",

@@ -34,8 +34,8 @@ impl Random {
     }
 }
 
-/// Runs `property` on `cases` sequences of up to `longest` random steps. Reduces a sequence that fails
-/// before it reports it.
+/// Runs `property` on `cases` sequences of up to `longest` random steps. Reduces a sequence that
+/// fails before it reports it.
 pub(crate) fn check_sequences<S: Strategy>(
     cases: u32,
     longest: usize,

@@ -218,9 +218,9 @@ fn a_device_grows_range_by_range() {
     assert_eq!(space.checked_gaps(), before);
 }
 
-/// The placement of new memory by upstream's C, in a region in which everything is aligned. For each
-/// new range it starts again at the lowest allocation, and checks the gap before the first allocation
-/// and after each one.
+/// The placement of new memory by upstream's C, in a region in which everything is aligned. For
+/// each new range it starts again at the lowest allocation, and checks the gap before the first
+/// allocation and after each one.
 fn as_c_does(region: Range, allocated: &[Range], device: &[Range], by: u64) -> Vec<Range> {
     let mut allocated = allocated.to_vec();
     let mut device = device.to_vec();
@@ -310,7 +310,8 @@ fn places_as_c_does() {
     });
 }
 
-/// The ranges of a device with the ranges `mine`, after it got `by` bytes of `usable`, lowest first.
+/// The ranges of a device with the ranges `mine`, after it got `by` bytes of `usable`, lowest
+/// first.
 fn grown(mine: &[Range], usable: Vec<Range>, mut by: u64) -> Vec<Range> {
     let mut ranges = mine.to_vec();
     for part in usable {

@@ -228,7 +228,8 @@ impl Both {
         }
     }
 
-    /// Makes the step on both; their results must be the same. Returns whether an allocation failed.
+    /// Makes the step on both; their results must be the same. Returns whether an allocation
+    /// failed.
     fn make(&mut self, step: Step) -> bool {
         let start = |first| START + first * UNIT;
         match step {

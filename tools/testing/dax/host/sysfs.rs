@@ -239,8 +239,8 @@ impl Region for Sysfs {
         let align = number(self.directory(id).join("align")) as usize;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let mut pipe = [0; 2];
-        // SAFETY: The kernel chooses a free address for the mapping, so no Rust object is there. The
-        // address is only passed to the kernel, and unmapped at the end of this block.
+        // SAFETY: The kernel chooses a free address for the mapping, so no Rust object is there.
+        // The address is only passed to the kernel, and unmapped at the end of this block.
         unsafe {
             let at = libc::mmap(
                 ptr::null_mut(),

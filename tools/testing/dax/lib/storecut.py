@@ -12,8 +12,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import vm
-from env import KERNEL
 from powercut import LIMIT, Cut, tail
 
 # The longest time from the first reports to the cut, in seconds, and that from the begin of a recovery.
@@ -44,7 +42,6 @@ class Store:
 
 # PMDK's libpmemobj, in a device: selftests/dax/pmdk.c.
 PMDK = Store(("store",), {"pmempool": r".*: consistent"}, """
-gcc -O1 -o /mnt/persist/pmdk /mnt/tests/dax/pmdk.c -lpmemobj -lpmem2
 modprobe dax_pmem
 ndctl disable-region all
 ndctl init-labels -f nmem0
@@ -54,12 +51,13 @@ modprobe device_dax
 udevadm settle
 pmempool create --layout=store obj "$(ls /dev/dax*)"
 """, """
+gcc -O1 -o /tmp/pmdk /mnt/tests/dax/pmdk.c -lpmemobj -lpmem2
 modprobe -a dax_pmem device_dax
 udevadm settle
 echo "check pmempool $(pmempool check -v /dev/dax* 2>&1 | tail -n 1)"
-echo "entries store $(/mnt/persist/pmdk /dev/dax* list 2>&1)"
+echo "entries store $(/tmp/pmdk /dev/dax* list 2>&1)"
 """, """
-/mnt/persist/pmdk /dev/dax* log $EARLY >&3
+/tmp/pmdk /dev/dax* log $EARLY >&3
 """)
 
 # PostgreSQL and SQLite, in a file system with DAX. Debian has no database that maps a device itself, and these
@@ -172,24 +170,23 @@ class Life:
                 self.wrong.append(f"{when}, {log} was not read: {tail(result)}")
 
 
-def live(build, stage, store, cuts, seed, early=""):
-    """Run a machine through CUTS cuts."""
+def live(build, machine, store, cuts, seed, early=""):
+    """Run a machine through CUTS cuts. MACHINE makes it: it is called with arguments for QEMU. The guest has the image
+    with programs, and the tests at /mnt/tests."""
     chance = random.Random(seed)
     life = Life(store)
     with tempfile.TemporaryDirectory(dir=build / "run") as directory:
-        port, persist = Path(directory) / "port", Path(directory) / "persist"
+        port = Path(directory) / "port"
         port.touch()
-        persist.mkdir()
         args = ["-device", "virtio-serial-pci,bus=pcie.0", "-chardev", f"file,id=port,path={port}",
                 "-device", "virtserialport,chardev=port,name=report"]
-        with vm.Machine(build, "nvdimm", impl=KERNEL, image=build / "programs.img", args=args,
-                        shares={"tests": stage, "persist": persist}) as machine:
+        with machine(args) as guest:
             for i in range(cuts):
                 recovers = i > 0 and "recovery 0" in store.look and chance.randrange(RECOVERIES) == 0
                 cut = Cut(port, ["recovery"] if recovers else store.logs, False, chance.uniform(0, 1),
                           RECOVERING if recovers else WRITING)
-                result = machine.run(store.setup * (i == 0) + PORT + store.look + f"EARLY={early}" + store.append,
-                                     limit=LIMIT * (2 if i == 0 else 1), cut=cut)
+                result = guest.run(store.setup * (i == 0) + PORT + store.look + f"EARLY={early}" + store.append,
+                                   limit=LIMIT * (2 if i == 0 else 1), cut=cut)
                 life.found(result, f"before cut {i + 1}", not recovers)
                 life.report(port.read_text())
                 life.cuts += 1
@@ -198,13 +195,13 @@ def live(build, stage, store, cuts, seed, early=""):
                     life.wrong.append(f"before cut {i + 1}, the programs ended: {tail(result)}")
                 if life.failed():
                     return life
-            life.found(machine.run(PORT + store.look + store.end, limit=LIMIT), "after the last cut", True)
+            life.found(guest.run(PORT + store.look + store.end, limit=LIMIT), "after the last cut", True)
     return life
 
 
-def run(build, stage, store, cuts, seed):
+def run(build, machine, store, cuts, seed):
     """Returns cases (description, complaint), and counts of cuts and transactions."""
-    life = live(build, stage, store, cuts, seed)
+    life = live(build, machine, store, cuts, seed)
     cases = [(f"{check}: the check after each cut says \"{pattern}\"",
               "\n".join(life.unclean[check]) or ("" if life.checked[check] or life.failed() else "it did not run"))
              for check, pattern in store.checks.items()]
@@ -214,7 +211,7 @@ def run(build, stage, store, cuts, seed):
     cases.append(("the machine ran", "\n".join(life.wrong)))
 
     # Prove that the test can fail: report each transaction before it is committed.
-    early = live(build, stage, store, 1, f"{seed}/early", "early")
+    early = live(build, machine, store, 1, f"{seed}/early", "early")
     cases += [(f"{log}: the loss of transactions is noticed that are reported before they are committed",
                "" if early.lost[log] else "\n".join(["all are there", *early.wrong])) for log in store.logs]
     return cases, {f"power cuts of {' and '.join(store.logs)}": life.cuts,

@@ -493,6 +493,29 @@ class StockMachine(vm.Machine):
         return any(b"Run /init as init process" in line for line in self.console)
 
 
+class StoreMachine(StockMachine):
+    """One with the programs and the package of the modules, for scripts that find the tests at /mnt/tests as in our own
+    guests. What is on its disk is lost with each power cut; its persistent memory is not."""
+
+    # The package is installed in each boot.
+    BEGIN = """
+ln -s /srv/job/tests /mnt/tests
+modprobe -a nfit virtio_console
+apt-get -y install /srv/job/package.deb >/tmp/install 2>&1 || cat /tmp/install
+udevadm settle
+"""
+
+    def __init__(self, stock, release, args):
+        tests = stock.place(release) / "tests"
+        stage(stock, tests)
+        (package,) = stock.build.glob(f"dax-rust-modules-{release}_*.deb")
+        super().__init__(stock, release, which="programs", args=args, files={
+            "tests": tests, "tests/guest": HERE.parent / "guest", "package.deb": package})
+
+    def run(self, command, *rest, **more):
+        return super().run(self.BEGIN + command, *rest, **more)
+
+
 # ---- the test ----
 
 # The machines, and of the system tests those that run each day. ALL=1 in the environment: all that concern modules
@@ -509,14 +532,13 @@ def head_of(name):
     return dict(re.findall(r"^# (\w+): *(.+)$", read(TESTS / f"{name}.sh"), re.M))
 
 
-def system_tests(machine, in_c, which="guest"):
-    """Those that can run where these parts are in C, with one of the images."""
+def system_tests(machine, in_c, which="guest", names=()):
+    """Those that can run where these parts are in C, with one of the images. Those that take long are among NAMES."""
     for path in sorted(TESTS.glob("*.sh")):
         head = head_of(path.stem)
         if head.get("image", "guest") != which:
             continue
-        if which != "guest":
-            # They take long, and are run on request.
+        if which != "guest" or path.stem in names:
             head.pop("tier", "")
         if (path.stem not in ("lib", "machine", "qemu") and machine in head.get("machines", "nvdimm").split()
                 and not set(in_c) & set(head.get("impl", "").split(" - ")[0].split()[1:] or in_c * ("impl" in head))
@@ -589,7 +611,7 @@ def run(stock, release, machine="nvdimm", names=None, show=None, which="guest"):
     remove it after."""
     packages = list(stock.build.glob(f"dax-rust-modules-{release}_*.deb"))
     batches = {}
-    for name in system_tests(machine, ["core"] * bool(packages), which):
+    for name in system_tests(machine, ["core"] * bool(packages), which, names or ()):
         if names is None or name in names:
             batches.setdefault(head_of(name).get("append", ""), []).append(name)
     results = {}

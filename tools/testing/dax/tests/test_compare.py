@@ -11,7 +11,8 @@ import pytest
 import selftests
 import storecut
 import sysfs_compare
-from env import BUILD, JOBS, LAB
+import vm
+from env import BUILD, JOBS, KERNEL, LAB
 from outcome import cases
 
 
@@ -43,7 +44,12 @@ def test_store(store, cuts, report):
     with LAB.locked():
         LAB.make_image("programs")
     seed = os.environ.get("SEED") or random.randrange(1 << 32)
-    found, counts = storecut.run(BUILD, selftests.stage(), store, cuts, seed)
+
+    def machine(args):
+        return vm.Machine(BUILD, "nvdimm", impl=KERNEL, image=BUILD / "programs.img", args=args,
+                          shares={"tests": selftests.stage()})
+
+    found, counts = storecut.run(BUILD, machine, store, cuts, seed)
     outcome = cases(found)
     outcome.add(counts)
     report(outcome)

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """The modules on Debian's kernel as it is: built, packaged, installed there, tested, removed."""
 
+import os
+import random
+
 import pytest
 import stock
+import storecut
 from env import BUILD
-from outcome import Outcome
+from outcome import Outcome, cases
 
 
 @pytest.fixture(scope="session")
@@ -38,4 +42,19 @@ def test_debian(debian, machines, image, report):
         for name, found in stock.run(builds, release, machine, names, which=image).items():
             found.wrong = [f"{machine}, {name}: {why}" for why in found.wrong]
             outcome.merge(found)
+    report(outcome)
+
+
+@pytest.mark.tier_all
+@pytest.mark.parametrize(("store", "cuts"), [pytest.param(storecut.PMDK, 50, id="stock_pmdk"),
+                                             pytest.param(storecut.DATABASES, 30, id="stock_databases")])
+def test_store(debian, store, cuts, report):
+    """As test_store in test_compare.py, with the package on Debian's kernel."""
+    builds, release = debian
+    with builds.locked():
+        builds.make_guest(release, which="programs")
+    seed = os.environ.get("SEED") or random.randrange(1 << 32)
+    found, counts = storecut.run(BUILD, lambda args: stock.StoreMachine(builds, release, args), store, cuts, seed)
+    outcome = cases(found)
+    outcome.add(counts)
     report(outcome)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of include/linux/dax.h and drivers/dax/dax-private.h that are about dax devices. Those
-//! for file systems are in [`fs`](super::fs).
+//! The functions of include/linux/dax.h and drivers/dax/dax-private.h that are about dax devices.
+//! Those for file systems are in [`fs`](super::fs).
 //!
 //! Each function creates references from the pointers of its caller and calls safe code. By the
 //! contract of the headers, pointers are valid, and the caller has a reference to each `struct

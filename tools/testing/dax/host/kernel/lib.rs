@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A stand-in on the host for the items of the `kernel` crate that the logic uses: vectors and trees
-//! whose growth can fail, `fmt`, errors and the info block of libnvdimm. Names and semantics are
-//! the same. In addition, tests can make allocations fail, and visits to the nodes of trees are counted.
+//! A stand-in on the host for the items of the `kernel` crate that the logic uses: vectors and
+//! trees whose growth can fail, `fmt`, errors and the info block of libnvdimm. Names and semantics
+//! are the same. In addition, tests can make allocations fail, and visits to the nodes of trees are
+//! counted.
 
 pub use core::fmt;
 

@@ -2,10 +2,10 @@
 
 //! A dynamic region from the view of user space: requests to it, and its visible state afterwards.
 //!
-//! [`Op`] is a random request to a region. A [`Region`] carries out requests: it is a [`Model`], which
-//! has the expected results, or a real region in sysfs. The model manages devices and drivers. It
-//! delegates the memory to an [`Oracle`]. There are two oracles: [`Units`], a very simple one, and
-//! [`Logic`], the kernel's own source.
+//! [`Op`] is a random request to a region. A [`Region`] carries out requests: it is a [`Model`],
+//! which has the expected results, or a real region in sysfs. The model manages devices and
+//! drivers. It delegates the memory to an [`Oracle`]. There are two oracles: [`Units`], a very
+//! simple one, and [`Logic`], the kernel's own source.
 
 mod logic;
 mod model;
@@ -163,8 +163,8 @@ pub trait Region {
     /// Writes to a file.
     fn write(&mut self, target: &Target, text: &Text) -> Result<(), Errno>;
 
-    /// Maps the entry of a device that begins at byte `offset`, and touches it. Returns the physical
-    /// address that is mapped then.
+    /// Maps the entry of a device that begins at byte `offset`, and touches it. Returns the
+    /// physical address that is mapped then.
     fn fault(&mut self, device: u32, offset: u64) -> Result<u64, Errno>;
 
     /// Returns the visible state.

@@ -231,8 +231,8 @@ impl<A: Oracle> Model<A> {
         Ok(())
     }
 
-    /// What a driver reserves of the memory from page `first` on. `kmem` takes whole blocks, which may
-    /// begin in the memory before that, and nothing if a range adds no block.
+    /// What a driver reserves of the memory from page `first` on. `kmem` takes whole blocks, which
+    /// may begin in the memory before that, and nothing if a range adds no block.
     fn added(&self, id: u32, first: u64, kmem: bool) -> Option<Vec<Span>> {
         let ranges = self.oracle.ranges(id).into_iter();
         let added = ranges.filter(|((start, end), at)| at + (end + 1 - start) / 4096 > first);

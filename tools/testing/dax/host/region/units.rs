@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A very simple model of the memory of a region: a list of units for each device, and searches over
-//! all units.
+//! A very simple model of the memory of a region: a list of units for each device, and searches
+//! over all units.
 
 use super::{
     model::Oracle,
