@@ -22,10 +22,7 @@ use crate::{
     bindings,
     device,
     mm::fault::VmFault,
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SHIFT,
     prelude::*,
     sync::atomic::{
         Atomic,

@@ -54,11 +54,15 @@ static void copy_rows(const char *fs, int fd)
 		const char *name;
 		size_t length;
 	} sizes[] = { { "4k", KIB4 }, { "64k", 16 * KIB4 }, { "2m", MIB2 } };
-	static __attribute__((aligned(2 << 20))) char buffer[2 << 20];
 	static struct series s;
+	/* Not static: fork() would copy it, as one huge page or as many small ones. */
+	char *room = mmap(NULL, 2 * MIB2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *buffer = aligned(room, MIB2);
 	char key[32];
 
-	memset(buffer, 1, sizeof(buffer));
+	if (room == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	memset(buffer, 1, MIB2);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
 		for (int write = 0; write < 2; write++) {
 			size_t length = sizes[i].length;
@@ -78,10 +82,11 @@ static void copy_rows(const char *fs, int fd)
 			snprintf(key, sizeof(key), "%s-%s", write ? "pwrite" : "pread", fs);
 			row_low(key, sizes[i].name, &s);
 		}
-	if (!following || strcmp(fs, "ext4"))
-		return;
-	FOLLOW("pread-ext4", COUNT(pread(fd, buffer, KIB4, 0)));
-	FOLLOW("pwrite-ext4", COUNT(pwrite(fd, buffer, KIB4, 0)));
+	if (following && !strcmp(fs, "ext4")) {
+		FOLLOW("pread-ext4", COUNT(pread(fd, buffer, KIB4, 0)));
+		FOLLOW("pwrite-ext4", COUNT(pwrite(fd, buffer, KIB4, 0)));
+	}
+	munmap(room, 2 * MIB2);
 }
 
 /* The rows of one file, of SIZE bytes: sealed if SEAL is true, mapped, and mapped with MAP_SYNC. */

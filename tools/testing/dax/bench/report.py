@@ -610,12 +610,6 @@ Entries in sequence, ``MAP_POPULATE``, ``MADV_POPULATE_WRITE``
 	(vm_insert_pages() needs VM_MIXEDMAP). ``MAP_POPULATE`` also looks up each entry
 	after it exists. With 4 KiB, mm's part is 800 of the 900 instructions per page.
 """),
-    ("whole-fork", """\
-fork with 1 GiB mapped
-	fork() calls one function of device_dax, which ends the copy of a mapping that a child must
-	not inherit. It returns at once for other mappings. The rest of the difference is the state
-	of the allocators: between two runs the ratio was 1.001 and 1.037.
-"""),
     ("kmem-own", """\
 kmem without mm
 	After kmem has onlined memory, it looks at each memory block and reports those that are

@@ -62,8 +62,9 @@ class Archive:
         """Unpack one file of a package there."""
         new = Path(f"{place}.new")
         (file,) = self.fetch([package], new)
-        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", file], stdout=subprocess.PIPE) as pack:
-            # It ends by SIGPIPE: tar does not read what follows.
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", file], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as pack:
+            # dpkg-deb ends by SIGPIPE, and says so: tar does not read what follows.
             subprocess.run(["tar", "-x", "--occurrence=1", "-C", new, member], stdin=pack.stdout, check=True)
         (new / member).rename(place)
         shutil.rmtree(new)
