@@ -501,7 +501,9 @@ class StoreMachine(StockMachine):
     BEGIN = """
 ln -s /srv/job/tests /mnt/tests
 modprobe -a nfit virtio_console
-apt-get -y install /srv/job/package.deb >/tmp/install 2>&1 || cat /tmp/install
+apt-get -y install /srv/job/package.deb >/tmp/install 2>&1
+modprobe -a dax_pmem device_dax
+grep -q Rust /sys/module/device_dax/version || { cat /tmp/install; exit 1; }
 udevadm settle
 """
 
